@@ -1,0 +1,374 @@
+//! What a heap under test implements.
+//!
+//! There are two ways in, and a heap takes the one that is natural for it:
+//!
+//! * [`Heap`] for a heap that does one thing at a time: a single method, [`Heap::perform`], that is given operations and
+//!   answers each. This is also the shape of the protocol that heaps in other languages speak, line by line.
+//! * [`SharedHeap`] and [`Mutator`] for a heap that threads share. [`InTurn`] makes a [`Heap`] of it, with all its
+//!   mutators taking turns on one thread.
+//!
+//! # Guarantees
+//!
+//! What the suite promises to a heap:
+//!
+//! * **Nothing pointless.** Operations that do nothing where they stand are not sent. The mutator that acts has joined
+//!   and is not parked, a root that is looked through holds an object, a field number is below the object's number of
+//!   fields. Collector steps are the exception: only the heap knows its phase, so `gc mark 1` may arrive at any time.
+//! * **Only what is claimed.** Operations that need a capability outside [`Heap::claims`] are not sent.
+//! * **Sixteen roots, four globals, four mutators**, and never more ([`ROOTS`], [`GLOBALS`], [`MUTATORS`]).
+//! * **Stamps.** The n-th operation that is an `alloc` or a `write` fills the object's data with
+//!   [`Stamp`]`(n)`, counting from 1 and counting refused allocations too.
+//!
+//! What a heap promises in return:
+//!
+//! * A root or global holds what was last put there, and what it reaches stays alive, stays where it is (if
+//!   [`Capability::Addresses`] is claimed) and keeps its content.
+//! * New memory reads zero.
+//! * What cannot be done is refused with a [`Reply`] and changes nothing; a panic is a crash.
+//! * What is reported as an [`Event`] did happen, in that order.
+//!
+//! [`ROOTS`]: crate::op::ROOTS
+//! [`GLOBALS`]: crate::op::GLOBALS
+//! [`MUTATORS`]: crate::op::MUTATORS
+
+use crate::{
+    event::Event,
+    object::{Address, Content, Stamp},
+    op::{Action, Collect, MUTATORS, MutatorId, Op},
+};
+use alloc::{borrow::Cow, format, string::String, vec::Vec};
+use core::fmt;
+
+/// Something that a heap can do beyond allocating, loading and storing, or lets the suite see. Laws that need a
+/// capability which is not claimed are shown as not applicable.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub enum Capability {
+    /// Performs [`Collect::Full`].
+    Collect,
+    /// Performs the single steps of a cycle: start, mark, handshake, finish, sweep.
+    Steps,
+    /// More than one mutator: join, exit, send, park.
+    Mutators,
+    /// Addresses in replies are real addresses, and objects do not move.
+    Addresses,
+    /// Answers [`Collect::Stats`].
+    Stats,
+    /// Reports [`Event::Free`] for every object that is freed.
+    Frees,
+    /// Reports [`Event::Phase`].
+    Phases,
+    /// Reports [`Event::Shade`], [`Event::Scan`], [`Event::ScanStack`], [`Event::ScanGlobals`] and the colour at birth.
+    Colors,
+}
+
+impl Capability {
+    /// All of them, in the order in which they are shown.
+    pub const ALL: [Capability; 8] = [
+        Capability::Collect,
+        Capability::Steps,
+        Capability::Mutators,
+        Capability::Addresses,
+        Capability::Stats,
+        Capability::Frees,
+        Capability::Phases,
+        Capability::Colors,
+    ];
+
+    /// The word for it in reports and in the protocol.
+    pub fn name(self) -> &'static str {
+        match self {
+            Capability::Collect => "collect",
+            Capability::Steps => "steps",
+            Capability::Mutators => "mutators",
+            Capability::Addresses => "addresses",
+            Capability::Stats => "stats",
+            Capability::Frees => "frees",
+            Capability::Phases => "phases",
+            Capability::Colors => "colors",
+        }
+    }
+
+    /// The capability of this name.
+    pub fn named(name: &str) -> Option<Capability> {
+        Capability::ALL.into_iter().find(|capability| capability.name() == name)
+    }
+}
+
+impl fmt::Display for Capability {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+/// The tri-colour invariant that a stepped collector maintains between any two operations while it marks. What each
+/// one says is in [`color`](crate::color).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Invariant {
+    /// No black object has a field that refers to a white one; stacks are excepted. What an insertion barrier keeps.
+    Strong,
+    /// Every white object that something black refers to is also reached from something grey over white objects only.
+    /// What a deletion barrier keeps.
+    Weak,
+    /// As [`Invariant::Weak`], and the grey thing is in the heap: not a stack. What Go's hybrid barrier keeps.
+    ModifiedWeak,
+}
+
+impl Invariant {
+    /// All of them.
+    pub const ALL: [Invariant; 3] = [Invariant::Strong, Invariant::Weak, Invariant::ModifiedWeak];
+
+    /// The word for it in reports and in the protocol.
+    pub fn name(self) -> &'static str {
+        match self {
+            Invariant::Strong => "strong",
+            Invariant::Weak => "weak",
+            Invariant::ModifiedWeak => "modified-weak",
+        }
+    }
+
+    /// The invariant of this name.
+    pub fn named(name: &str) -> Option<Invariant> {
+        Invariant::ALL.into_iter().find(|invariant| invariant.name() == name)
+    }
+}
+
+impl fmt::Display for Invariant {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+/// What a heap says of itself before anything is asked of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Claims {
+    /// The heap's name and perhaps version, for reports.
+    pub name: Cow<'static, str>,
+    capabilities: u32,
+    /// The invariant that holds between any two operations while marking, if the heap names one.
+    pub invariant: Option<Invariant>,
+}
+
+impl Claims {
+    /// A heap of this name that claims nothing yet.
+    pub fn new(name: impl Into<Cow<'static, str>>) -> Self {
+        Claims { name: name.into(), capabilities: 0, invariant: None }
+    }
+
+    /// Claims these capabilities too.
+    #[must_use]
+    pub fn with(mut self, capabilities: &[Capability]) -> Self {
+        for capability in capabilities {
+            self.capabilities |= 1 << *capability as u32;
+        }
+        self
+    }
+
+    /// Claims this invariant.
+    #[must_use]
+    pub fn upholding(mut self, invariant: Invariant) -> Self {
+        self.invariant = Some(invariant);
+        self
+    }
+
+    /// Whether this capability is claimed.
+    pub fn has(&self, capability: Capability) -> bool {
+        self.capabilities >> capability as u32 & 1 == 1
+    }
+
+    /// Whether the heap may be asked to perform `op`.
+    pub fn allow(&self, op: &Op) -> bool {
+        let needs = match op {
+            Op::Mutate { by, action } => match action {
+                Action::Send { .. } | Action::Park | Action::Unpark | Action::Join | Action::Exit => {
+                    Some(Capability::Mutators)
+                }
+                _ if by.0 > 0 => Some(Capability::Mutators),
+                _ => None,
+            },
+            Op::Collect(Collect::Full) => Some(Capability::Collect),
+            Op::Collect(Collect::Stats) => Some(Capability::Stats),
+            Op::Collect(_) => Some(Capability::Steps),
+        };
+        needs.is_none_or(|capability| self.has(capability))
+    }
+}
+
+/// The colour of an object at birth, reported by heaps that claim [`Capability::Colors`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum BornAs {
+    /// White: this cycle's sweep frees it unless it is found.
+    White,
+    /// Grey: it will be scanned this cycle.
+    Grey,
+    /// Black: it survives this cycle and is not scanned.
+    Black,
+}
+
+/// What a heap answers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Reply {
+    /// Done; there is nothing to say.
+    Done,
+    /// A collector step that found nothing to do, or cannot be taken in this phase.
+    Idle,
+    /// An allocation succeeded.
+    Born {
+        /// Where the object is.
+        at: Address,
+        /// How many bytes the heap set aside for it; at least what was asked for.
+        usable: u64,
+        /// What the whole object read before it was stamped.
+        found: Content,
+        /// Its colour, while marking and if the heap reports colours.
+        color: Option<BornAs>,
+    },
+    /// A load found this object.
+    Object(Address),
+    /// A load found nil.
+    Nil,
+    /// A read found this data.
+    Data(Content),
+    /// The heap's own count of what is allocated and not yet freed.
+    Stats {
+        /// Objects.
+        objects: u64,
+        /// Bytes: the sum of `usable` over these objects.
+        bytes: u64,
+    },
+    /// An allocation was refused for want of memory; nothing has changed.
+    OutOfMemory,
+    /// The heap itself noticed that something is wrong, and this is what. It counts as evidence against the heap.
+    Trap(String),
+    /// The heap does not know the operation.
+    Unsupported,
+}
+
+/// A heap that performs one operation at a time.
+///
+/// ```
+/// use heaplaw_reference::{event::Event, heap::*, op::Op};
+///
+/// /// The heap that never has room. It conforms: refusing is allowed.
+/// struct Full;
+///
+/// impl Heap for Full {
+///     fn claims(&self) -> Claims {
+///         Claims::new("full")
+///     }
+///     fn perform(&mut self, _: &Op, _: &mut Vec<Event>) -> Reply {
+///         Reply::OutOfMemory
+///     }
+/// }
+/// # Full.perform(&"gc full".parse()?, &mut Vec::new());
+/// # Ok::<(), heaplaw_reference::text::ParseError>(())
+/// ```
+pub trait Heap {
+    /// What this heap can do and lets the suite see. Must not change while the heap exists.
+    fn claims(&self) -> Claims;
+
+    /// Performs `op`, appends to `events` what happened in its course, and answers.
+    fn perform(&mut self, op: &Op, events: &mut Vec<Event>) -> Reply;
+}
+
+impl<H: Heap + ?Sized> Heap for alloc::boxed::Box<H> {
+    fn claims(&self) -> Claims {
+        (**self).claims()
+    }
+
+    fn perform(&mut self, op: &Op, events: &mut Vec<Event>) -> Reply {
+        (**self).perform(op, events)
+    }
+}
+
+/// One mutator of a heap that threads share. It owns its sixteen roots.
+pub trait Mutator {
+    /// Performs `action` as [`Heap::perform`] would. `stamp` is what an allocation or write fills the data with.
+    /// Never called with [`Action::Join`], [`Action::Exit`] or [`Action::Send`].
+    fn perform(&mut self, action: &Action, stamp: Stamp, events: &mut Vec<Event>) -> Reply;
+}
+
+/// A heap that threads share, each with a mutator of its own.
+pub trait SharedHeap {
+    /// A mutator's handle. Dropping it makes the mutator leave.
+    type Mutator: Mutator;
+
+    /// What this heap can do and lets the suite see.
+    fn claims(&self) -> Claims;
+
+    /// A new mutator with empty roots. `id` is what events and [`Collect::Handshake`] call it.
+    fn join(&self, id: MutatorId) -> Self::Mutator;
+
+    /// Hands the reference in `from`'s root to `to`'s root, as [`Action::Send`] says. Both are at a safepoint.
+    fn send(
+        &self,
+        from: (&mut Self::Mutator, crate::op::Root),
+        to: (&mut Self::Mutator, crate::op::Root),
+        events: &mut Vec<Event>,
+    ) -> Reply;
+
+    /// Performs a step of the collector. All mutators are at a safepoint, unless the heap collects concurrently.
+    fn collect(&self, step: &Collect, events: &mut Vec<Event>) -> Reply;
+}
+
+/// A [`SharedHeap`] whose mutators take turns on one thread: a [`Heap`].
+pub struct InTurn<S: SharedHeap> {
+    // Mutators are dropped before the heap they belong to: fields drop in order.
+    mutators: [Option<S::Mutator>; MUTATORS as usize],
+    heap: S,
+    stamps: u64,
+}
+
+impl<S: SharedHeap> InTurn<S> {
+    /// Takes the heap over, with mutator 0 joined.
+    pub fn new(heap: S) -> Self {
+        let mut mutators = [const { None }; MUTATORS as usize];
+        mutators[0] = Some(heap.join(MutatorId(0)));
+        InTurn { mutators, heap, stamps: 0 }
+    }
+
+    /// The heap.
+    pub fn heap(&self) -> &S {
+        &self.heap
+    }
+
+    fn act(&mut self, by: MutatorId, action: &Action, events: &mut Vec<Event>) -> Option<Reply> {
+        let by = usize::from(by.0);
+        match *action {
+            Action::Join => self.mutators[by] = Some(self.heap.join(MutatorId(by as u8))),
+            Action::Exit => self.mutators[by] = None,
+            Action::Send { value, to, into } => {
+                let to = usize::from(to.0);
+                let [from, to] = self.mutators.get_disjoint_mut([by, to]).ok()?;
+                return Some(self.heap.send((from.as_mut()?, value), (to.as_mut()?, into), events));
+            }
+            _ => {
+                let stamp = match action {
+                    Action::Alloc { .. } | Action::Write(_) => {
+                        self.stamps += 1;
+                        Stamp(self.stamps)
+                    }
+                    _ => Stamp(0),
+                };
+                return Some(self.mutators.get_mut(by)?.as_mut()?.perform(action, stamp, events));
+            }
+        }
+        Some(Reply::Done)
+    }
+}
+
+impl<S: SharedHeap> Heap for InTurn<S> {
+    fn claims(&self) -> Claims {
+        self.heap.claims()
+    }
+
+    fn perform(&mut self, op: &Op, events: &mut Vec<Event>) -> Reply {
+        match op {
+            Op::Collect(step) => self.heap.collect(step, events),
+            Op::Mutate { by, action } => {
+                self.act(*by, action, events).unwrap_or_else(|| Reply::Trap(format!("mutator {} is not there", by.0)))
+            }
+        }
+    }
+}

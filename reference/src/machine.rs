@@ -1,0 +1,545 @@
+//! The machine: a heap that runs any [`Protocol`] in single steps, slowly and in the open.
+//!
+//! Nothing in here is clever. Objects lie in an ordered map from address to cell, a new object takes the lowest
+//! gap that is large enough, the grey objects wait in one queue, and a sweep walks the cells in address order. What the
+//! machine frees it really frees: the next allocation may take the place, and a mutator that was robbed of an object
+//! will find a stranger there, or nothing. So a wrong protocol does visible damage.
+//!
+//! The steps, in the machine's own words:
+//!
+//! ```text
+//!   start      every cell white; the globals and all stacks grey; barrier on
+//!              snapshot: scan all stacks now      stopped: run handshake, mark and finish now
+//!   handshake  shade what the stack holds; the stack is black
+//!   mark       take a grey thing: shade what its fields hold; it is black
+//!   store      if marking: shade the old value, the new value, as the barrier says; then store
+//!   finish     only if nothing is grey and every stack was scanned
+//!              rescan: scan all stacks again and mark what turns up, with no mutator running
+//!   sweep      take the next cell: free it if it is white
+//! ```
+//!
+//! The machine implements [`Heap`] and claims everything, so the same laws judge it as any other heap.
+//!
+//! This chapter grounds laws 51 to 60, 75, 80, 90 and 97. Source: appendix A of the project's fact sheet; Go's `mgc.go`.
+
+use crate::{
+    color::Color,
+    event::{Event, Phase},
+    heap::{BornAs, Capability, Claims, Heap, Reply},
+    object::{Address, Content, Fields, Shape, Stamp, WORD},
+    op::{Action, Collect, GLOBALS, MUTATORS, MutatorId, Op, Place, ROOTS, Root, Run},
+    protocol::{Protocol, StackScan},
+};
+use alloc::{
+    collections::{BTreeMap, VecDeque},
+    format,
+    string::String,
+    vec::Vec,
+};
+
+/// The lowest address of the machine's memory.
+const BASE: u64 = 0x1000;
+
+/// The bytes of the machine's memory, unless told otherwise.
+const MEMORY: u64 = 1 << 40;
+
+/// One object in memory.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Cell {
+    shape: Shape,
+    usable: u64,
+    fields: Fields<Address>,
+    stamp: Stamp,
+    color: Color,
+}
+
+/// One mutator.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Stack {
+    roots: [Option<Address>; ROOTS as usize],
+    /// Grey or black.
+    color: Color,
+}
+
+impl Stack {
+    fn new(color: Color) -> Self {
+        Stack { roots: [None; ROOTS as usize], color }
+    }
+}
+
+/// A thing that a mutator was refused, because the machine lost an object before.
+type Trap = String;
+
+/// The reference heap.
+///
+/// ```
+/// use heaplaw_reference::{heap::{Heap, Reply}, machine::Machine, object::Content, protocol::Protocol};
+/// let mut machine = Machine::new(Protocol::HYBRID);
+/// let mut say = |line: &str| machine.perform(&line.parse().expect("an operation"), &mut Vec::new());
+/// assert!(matches!(say("0 alloc r0 1 8"), Reply::Born { usable: 16, found: Content::ZERO, .. }));
+/// assert_eq!(say("0 read r0"), Reply::Data(Content::Uniform(1)));
+/// assert_eq!(say("0 load r1 r0.0"), Reply::Nil);
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Machine {
+    protocol: Protocol,
+    memory: u64,
+    cells: BTreeMap<u64, Cell>,
+    stacks: [Option<Stack>; MUTATORS as usize],
+    globals: [Option<Address>; GLOBALS as usize],
+    globals_color: Color,
+    /// Invariant: while marking, exactly the grey cells. Empty otherwise.
+    grey: VecDeque<Address>,
+    phase: Phase,
+    /// The sweep has passed every cell below.
+    swept: u64,
+    stamps: u64,
+}
+
+impl Machine {
+    /// A machine with this protocol and as good as endless memory.
+    pub fn new(protocol: Protocol) -> Self {
+        Machine::with_memory(protocol, MEMORY)
+    }
+
+    /// A machine with this protocol and so many bytes of memory.
+    pub fn with_memory(protocol: Protocol, memory: u64) -> Self {
+        let mut stacks = [const { None }; MUTATORS as usize];
+        stacks[0] = Some(Stack::new(Color::Grey));
+        Machine {
+            protocol,
+            memory,
+            cells: BTreeMap::new(),
+            stacks,
+            globals: [None; GLOBALS as usize],
+            globals_color: Color::Grey,
+            grey: VecDeque::new(),
+            phase: Phase::Off,
+            swept: 0,
+            stamps: 0,
+        }
+    }
+
+    /// The phase of the collector.
+    pub fn phase(&self) -> Phase {
+        self.phase
+    }
+
+    // ---- memory
+
+    /// The lowest address with room for `usable` bytes.
+    fn place(&self, usable: u64) -> Option<u64> {
+        let mut at = BASE;
+        for (start, cell) in &self.cells {
+            if start - at >= usable {
+                break;
+            }
+            at = start + cell.usable;
+        }
+        (usable <= self.memory && at - BASE <= self.memory - usable).then_some(at)
+    }
+
+    fn allocate(&mut self, shape: Shape, stamp: Stamp) -> Reply {
+        // An object without size takes a word too, so that it has an address of its own.
+        let usable = shape.size().next_multiple_of(WORD).max(WORD);
+        let Some(at) = self.place(usable) else { return Reply::OutOfMemory };
+        let color = match self.phase {
+            Phase::Mark | Phase::Terminate => self.protocol.born,
+            // Not for the sweep of the cycle that has just ended.
+            Phase::Sweep | Phase::Off => Color::Black,
+        };
+        let born = match color {
+            Color::White => BornAs::White,
+            Color::Grey | Color::Black => BornAs::Black,
+        };
+        self.cells.insert(at, Cell { shape, usable, fields: Fields::default(), stamp, color });
+        let color = (self.phase == Phase::Mark).then_some(born);
+        Reply::Born { at: Address(at), usable, found: Content::ZERO, color }
+    }
+
+    fn cell(&mut self, at: Address) -> Result<&mut Cell, Trap> {
+        self.cells.get_mut(&at.0).ok_or_else(|| format!("{at} is not an object"))
+    }
+
+    fn field(&mut self, object: Address, index: u32) -> Result<Option<Address>, Trap> {
+        let cell = self.cell(object)?;
+        if index < cell.shape.pointers {
+            Ok(cell.fields.get(index))
+        } else {
+            Err(format!("{object} has no field {index}"))
+        }
+    }
+
+    fn stack(&mut self, mutator: MutatorId) -> Result<&mut Stack, Trap> {
+        self.stacks[usize::from(mutator.0)].as_mut().ok_or_else(|| format!("mutator {mutator} is not there"))
+    }
+
+    fn root(&mut self, mutator: MutatorId, root: Root) -> Result<Option<Address>, Trap> {
+        Ok(self.stack(mutator)?.roots[usize::from(root.0)])
+    }
+
+    fn held(&mut self, mutator: MutatorId, root: Root) -> Result<Address, Trap> {
+        self.root(mutator, root)?.ok_or_else(|| format!("root {root} of mutator {mutator} is nil"))
+    }
+
+    fn set_root(&mut self, mutator: MutatorId, root: Root, value: Option<Address>) -> Result<(), Trap> {
+        self.stack(mutator)?.roots[usize::from(root.0)] = value;
+        Ok(())
+    }
+
+    // ---- the mutators
+
+    fn load(&mut self, mutator: MutatorId, place: Place) -> Result<Option<Address>, Trap> {
+        match place {
+            Place::Global(number) => Ok(self.globals[usize::from(number)]),
+            Place::Field { of, index } => {
+                let object = self.held(mutator, of)?;
+                self.field(object, index)
+            }
+        }
+    }
+
+    /// A store, with its barrier.
+    fn store(
+        &mut self,
+        mutator: MutatorId,
+        place: Place,
+        new: Option<Address>,
+        events: &mut Vec<Event>,
+    ) -> Result<(), Trap> {
+        let old = self.load(mutator, place)?;
+        if self.phase == Phase::Mark {
+            let owed = self.protocol.barrier.owes();
+            for value in [old.filter(|_| owed.old), new.filter(|_| owed.new)].into_iter().flatten() {
+                self.shade(value, events);
+            }
+        }
+        match place {
+            Place::Global(number) => self.globals[usize::from(number)] = new,
+            Place::Field { of, index } => {
+                let object = self.held(mutator, of)?;
+                self.cell(object)?.fields.set(index, new);
+            }
+        }
+        Ok(())
+    }
+
+    fn act(&mut self, by: MutatorId, action: &Action, events: &mut Vec<Event>) -> Result<Reply, Trap> {
+        let place = |of, index| Place::Field { of, index };
+        match *action {
+            Action::Alloc { into, shape } => {
+                self.stamps += 1;
+                let reply = self.allocate(shape, Stamp(self.stamps));
+                if let Reply::Born { at, .. } = reply {
+                    self.set_root(by, into, Some(at))?;
+                }
+                return Ok(reply);
+            }
+            Action::Load { into, from } => {
+                let value = self.load(by, from)?;
+                self.set_root(by, into, value)?;
+                return Ok(value.map_or(Reply::Nil, Reply::Object));
+            }
+            Action::Store { into, value } => {
+                let value = value.map(|root| self.held(by, root)).transpose()?;
+                self.store(by, into, value, events)?;
+            }
+            Action::Move { into: Run { of, at, count }, from, start } => {
+                let values: Vec<_> =
+                    (start..start + count).map(|index| self.load(by, place(from, index))).collect::<Result<_, _>>()?;
+                for (index, value) in (at..).zip(values) {
+                    self.store(by, place(of, index), value, events)?;
+                }
+            }
+            Action::Wipe(Run { of, at, count }) => {
+                for index in at..at + count {
+                    self.store(by, place(of, index), None, events)?;
+                }
+            }
+            Action::Copy { into, from } => {
+                let value = self.root(by, from)?;
+                self.set_root(by, into, value)?;
+            }
+            Action::Clear(root) => self.set_root(by, root, None)?,
+            Action::Write(root) => {
+                self.stamps += 1;
+                let (stamp, object) = (Stamp(self.stamps), self.held(by, root)?);
+                self.cell(object)?.stamp = stamp;
+            }
+            Action::Read(root) => {
+                let object = self.held(by, root)?;
+                let cell = self.cell(object)?;
+                return Ok(Reply::Data(cell.stamp.content(cell.shape.bytes)));
+            }
+            Action::Send { value, to, into } => {
+                let value = self.held(by, value)?;
+                if self.phase == Phase::Mark && self.protocol.sends_shade {
+                    self.shade(value, events);
+                }
+                self.set_root(to, into, Some(value))?;
+            }
+            Action::Join => {
+                // An empty stack has been scanned.
+                self.stacks[usize::from(by.0)] = Some(Stack::new(Color::Black));
+            }
+            Action::Exit => self.stacks[usize::from(by.0)] = None,
+            Action::Safepoint | Action::Park | Action::Unpark => {}
+        }
+        Ok(Reply::Done)
+    }
+
+    // ---- the collector
+
+    /// White to grey. A pointer to no object is left alone: the damage is done.
+    fn shade(&mut self, at: Address, events: &mut Vec<Event>) {
+        if let Some(cell) = self.cells.get_mut(&at.0)
+            && cell.color == Color::White
+        {
+            cell.color = Color::Grey;
+            self.grey.push_back(at);
+            events.push(Event::Shade(at));
+        }
+    }
+
+    fn enter(&mut self, phase: Phase, events: &mut Vec<Event>) {
+        self.phase = phase;
+        events.push(Event::Phase(phase));
+    }
+
+    fn start(&mut self, events: &mut Vec<Event>) -> bool {
+        if self.phase == Phase::Mark {
+            return false;
+        }
+        while self.sweep_step(events) {}
+        for cell in self.cells.values_mut() {
+            cell.color = Color::White;
+        }
+        for stack in self.stacks.iter_mut().flatten() {
+            stack.color = Color::Grey;
+        }
+        self.globals_color = Color::Grey;
+        self.enter(Phase::Mark, events);
+        match self.protocol.stacks {
+            StackScan::Snapshot => self.scan_stacks(events),
+            StackScan::Stopped => self.mark_to_the_end(events),
+            StackScan::Once | StackScan::Rescan => {}
+        }
+        true
+    }
+
+    /// Scans a stack that is grey.
+    fn handshake(&mut self, mutator: MutatorId, events: &mut Vec<Event>) -> bool {
+        let stack = &mut self.stacks[usize::from(mutator.0)];
+        let Some(stack) = stack.as_mut().filter(|stack| self.phase == Phase::Mark && stack.color == Color::Grey) else {
+            return false;
+        };
+        stack.color = Color::Black;
+        let roots = stack.roots;
+        for at in roots.into_iter().flatten() {
+            self.shade(at, events);
+        }
+        events.push(Event::ScanStack(mutator));
+        true
+    }
+
+    fn scan_stacks(&mut self, events: &mut Vec<Event>) {
+        for mutator in (0..MUTATORS).map(MutatorId) {
+            self.handshake(mutator, events);
+        }
+    }
+
+    /// Scans the globals, or the object that has been grey for longest.
+    fn mark_step(&mut self, events: &mut Vec<Event>) -> bool {
+        if self.phase != Phase::Mark {
+            return false;
+        }
+        if self.globals_color == Color::Grey {
+            self.globals_color = Color::Black;
+            for at in self.globals.into_iter().flatten() {
+                self.shade(at, events);
+            }
+            events.push(Event::ScanGlobals);
+            return true;
+        }
+        let Some(at) = self.grey.pop_front() else { return false };
+        // A grey cell is never freed: only the sweep frees, and nothing is grey then.
+        if let Some(cell) = self.cells.get_mut(&at.0) {
+            cell.color = Color::Black;
+            let fields: Vec<_> = cell.fields.iter().map(|(_, to)| to).collect();
+            for to in fields {
+                self.shade(to, events);
+            }
+            events.push(Event::Scan(at));
+        }
+        true
+    }
+
+    fn finish(&mut self, events: &mut Vec<Event>) -> bool {
+        let marked = self.grey.is_empty() && self.globals_color == Color::Black;
+        let scanned = self.stacks.iter().flatten().all(|stack| stack.color == Color::Black);
+        if self.phase != Phase::Mark || !marked || !scanned {
+            return false;
+        }
+        if self.protocol.stacks == StackScan::Rescan {
+            for stack in self.stacks.iter_mut().flatten() {
+                stack.color = Color::Grey;
+            }
+            self.scan_stacks(events);
+            while self.mark_step(events) {}
+        }
+        self.enter(Phase::Terminate, events);
+        self.enter(Phase::Sweep, events);
+        self.swept = 0;
+        true
+    }
+
+    fn mark_to_the_end(&mut self, events: &mut Vec<Event>) {
+        self.scan_stacks(events);
+        while self.mark_step(events) {}
+        self.finish(events);
+    }
+
+    /// Sweeps one cell.
+    fn sweep_step(&mut self, events: &mut Vec<Event>) -> bool {
+        if self.phase != Phase::Sweep {
+            return false;
+        }
+        match self.cells.range(self.swept..).next() {
+            None => self.enter(Phase::Off, events),
+            Some((&at, cell)) => {
+                self.swept = at + cell.usable;
+                if cell.color == Color::White {
+                    self.cells.remove(&at);
+                    events.push(Event::Free(Address(at)));
+                }
+            }
+        }
+        true
+    }
+
+    fn collect(&mut self, step: Collect, events: &mut Vec<Event>) -> Reply {
+        let done = match step {
+            Collect::Full => {
+                if self.phase == Phase::Mark {
+                    self.mark_to_the_end(events);
+                }
+                self.start(events);
+                self.mark_to_the_end(events);
+                while self.sweep_step(events) {}
+                true
+            }
+            Collect::Start => self.start(events),
+            // Every step is taken: `count` of them, or until one finds nothing to do.
+            Collect::Mark(steps) => (0..steps).take_while(|_| self.mark_step(events)).count() > 0,
+            Collect::Handshake(mutator) => self.handshake(mutator, events),
+            Collect::Finish => self.finish(events),
+            Collect::Sweep(steps) => (0..steps).take_while(|_| self.sweep_step(events)).count() > 0,
+            Collect::Stats => {
+                return Reply::Stats {
+                    objects: self.cells.len() as u64,
+                    bytes: self.cells.values().map(|cell| cell.usable).sum(),
+                };
+            }
+        };
+        if done { Reply::Done } else { Reply::Idle }
+    }
+}
+
+impl Heap for Machine {
+    fn claims(&self) -> Claims {
+        let claims = Claims::new(self.protocol.name).with(&Capability::ALL);
+        match self.protocol.invariant {
+            Some(invariant) => claims.upholding(invariant),
+            None => claims,
+        }
+    }
+
+    fn perform(&mut self, op: &Op, events: &mut Vec<Event>) -> Reply {
+        match *op {
+            Op::Collect(step) => self.collect(step, events),
+            Op::Mutate { by, ref action } => self.act(by, action, events).unwrap_or_else(Reply::Trap),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::op::Program;
+    use alloc::vec;
+
+    /// Runs a story and gives the last answer and all events.
+    fn tell(machine: &mut Machine, story: &str) -> (Reply, Vec<Event>) {
+        let mut events = Vec::new();
+        let mut last = Reply::Done;
+        for op in story.parse::<Program>().unwrap().ops() {
+            last = machine.perform(op, &mut events);
+        }
+        (last, events)
+    }
+
+    /// Schedule X1 of the fact sheet: o2 -> o1 -> o0, r1 = o2; the stack is scanned, then o1 moves onto it.
+    const HIDE_ON_THE_STACK: &str = "\
+0 alloc r0 1
+0 alloc r1 1
+0 store r1.0 r0
+0 clear r0
+gc start
+gc handshake 0
+0 load r0 r1.0
+0 store r1.0 nil
+gc mark 9
+gc finish
+gc sweep 9
+0 read r0
+";
+
+    #[test]
+    fn every_row_treats_the_lost_object_as_its_table_says() {
+        for protocol in Protocol::ALL {
+            let (reply, _) = tell(&mut Machine::new(protocol), HIDE_ON_THE_STACK);
+            let lost = matches!(reply, Reply::Trap(_));
+            let watched =
+                matches!(protocol.stacks, StackScan::Stopped | StackScan::Rescan) || protocol.barrier.owes().old;
+            assert_eq!(lost, !watched, "{}", protocol.name);
+        }
+    }
+
+    #[test]
+    fn a_freed_place_is_taken_again_lowest_first() {
+        let mut machine = Machine::new(Protocol::HYBRID);
+        let story =
+            "0 alloc r0 0 24\n0 alloc r1 0 8\n0 alloc r2 0 8\n0 clear r0\n0 clear r1\ngc full\n0 alloc r0 0 8\n";
+        let (reply, events) = tell(&mut machine, story);
+        assert!(matches!(reply, Reply::Born { at: Address(BASE), .. }));
+        assert!(events.contains(&Event::Free(Address(BASE + 24))));
+        let (reply, _) = tell(&mut machine, "0 alloc r1 0 32\n");
+        assert!(matches!(reply, Reply::Born { at: Address(at), .. } if at == BASE + 40), "the gap has 24 bytes");
+    }
+
+    #[test]
+    fn memory_ends_where_it_is_said_to_end() {
+        let mut machine = Machine::with_memory(Protocol::HYBRID, 64);
+        let (reply, _) = tell(&mut machine, "0 alloc r0 0 40\n0 alloc r1 0 25\n");
+        assert_eq!(reply, Reply::OutOfMemory);
+        let (reply, _) = tell(&mut machine, "0 alloc r1 0 24\n");
+        assert!(matches!(reply, Reply::Born { .. }));
+        assert_eq!(tell(&mut machine, "gc stats\n").0, Reply::Stats { objects: 2, bytes: 64 });
+    }
+
+    #[test]
+    fn steps_out_of_season_are_idle() {
+        let mut machine = Machine::new(Protocol::HYBRID);
+        for line in ["gc mark 1\n", "gc handshake 0\n", "gc finish\n", "gc sweep 1\n"] {
+            assert_eq!(tell(&mut machine, line), (Reply::Idle, vec![]), "{line}");
+        }
+        tell(&mut machine, "gc start\n");
+        assert_eq!(tell(&mut machine, "gc start\n").0, Reply::Idle);
+        assert_eq!(tell(&mut machine, "gc finish\n").0, Reply::Idle, "the stack has not been scanned");
+        tell(&mut machine, "gc handshake 0\n");
+        assert_eq!(tell(&mut machine, "gc finish\n").0, Reply::Idle, "the globals have not been scanned");
+        assert_eq!(tell(&mut machine, "gc mark 1\ngc finish\n").0, Reply::Done);
+        assert_eq!(tell(&mut machine, "gc sweep 9\ngc sweep 1\n").0, Reply::Idle);
+        assert_eq!(machine.phase(), Phase::Off);
+    }
+}

@@ -1,0 +1,347 @@
+//! Objects: what a program allocates, and how the suite recognises one again.
+//!
+//! An object is a row of pointer fields followed by a run of data bytes:
+//!
+//! ```text
+//!          shape: 2 pointers, 12 bytes                 28 bytes in all
+//!   ┌──────────┬──────────┬───────────────────────┐
+//!   │ field 0  │ field 1  │ 12 bytes of data      │
+//!   └──────────┴──────────┴───────────────────────┘
+//! ```
+//!
+//! Pointers come first because that is the layout every collector can describe, if only as a count. An object without
+//! pointer fields is *pointer-free* (Go: noscan): a collector must never look inside it.
+//!
+//! The suite, not the heap, decides who an object is. Each birth gets the next [`ObjectId`], and its data bytes are
+//! filled with a [`Stamp`], so that a heap that loses, duplicates, recycles or corrupts an object can be told what it
+//! did and to which one.
+
+use alloc::vec::Vec;
+use core::fmt;
+
+/// The birth number of an object: the first one allocated by a program is 0. Shown as `a`, `b`, … `z`, `aa`, ….
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ObjectId(pub u32);
+
+impl ObjectId {
+    /// The birth number as an index.
+    pub fn index(self) -> usize {
+        self.0 as usize
+    }
+}
+
+impl fmt::Display for ObjectId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Bijective base 26: a..z, aa..zz, aaa.. A u32 needs at most seven letters.
+        let mut letters = [0u8; 7];
+        let mut at = letters.len();
+        let mut rest = u64::from(self.0) + 1;
+        while rest > 0 {
+            rest -= 1;
+            at -= 1;
+            letters[at] = b'a' + (rest % 26) as u8;
+            rest /= 26;
+        }
+        let name = core::str::from_utf8(&letters[at..]).expect("ASCII letters");
+        f.pad(name)
+    }
+}
+
+/// The bytes that a pointer field takes.
+pub const WORD: u64 = 8;
+
+/// What an object is made of: `pointers` fields of eight bytes, then `bytes` bytes of data.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Shape {
+    /// Pointer fields, numbered from 0.
+    pub pointers: u32,
+    /// Data bytes after the last pointer field.
+    pub bytes: u32,
+}
+
+impl Shape {
+    /// A shape of `pointers` fields and `bytes` bytes of data.
+    pub fn new(pointers: u32, bytes: u32) -> Self {
+        Shape { pointers, bytes }
+    }
+
+    /// The size in bytes that a mutator asks for.
+    pub fn size(self) -> u64 {
+        u64::from(self.pointers) * WORD + u64::from(self.bytes)
+    }
+
+    /// Whether a collector must not look inside.
+    pub fn pointer_free(self) -> bool {
+        self.pointers == 0
+    }
+
+    /// The alignment that every heap owes an object of this shape: 8 when it has pointers or a size divisible by 8,
+    /// else the largest of 4, 2, 1 that divides the size. This is the rule of Go's tiny allocator (`malloc.go`), the
+    /// weakest that still lets any field be loaded with one instruction.
+    pub fn alignment(self) -> u64 {
+        match self.size() {
+            0 => 1,
+            _ if self.pointers > 0 => WORD,
+            size => 1 << size.trailing_zeros().min(3),
+        }
+    }
+}
+
+/// A number that fills an object's data, so that the data tells who wrote it.
+///
+/// Stamps are handed out in order, from 1: each allocation and each [`write`](crate::op::Action::Write) of a program
+/// takes the next one. Data is filled with the stamp's eight little-endian bytes again and again, cut off at the end;
+/// data shorter than eight bytes holds the stamp's low bytes.
+///
+/// ```
+/// use heaplaw_reference::object::{Content, Stamp};
+/// let mut data = [0; 11];
+/// Stamp(0x0102).fill(&mut data);
+/// assert_eq!(data, [2, 1, 0, 0, 0, 0, 0, 0, 2, 1, 0]);
+/// assert_eq!(Content::of(&data), Content::Uniform(0x0102));
+/// data[9] = 7;
+/// assert_eq!(Content::of(&data), Content::Torn { at: 9 });
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Stamp(pub u64);
+
+impl Stamp {
+    /// Fills `data` with this stamp.
+    pub fn fill(self, data: &mut [u8]) {
+        let word = self.0.to_le_bytes();
+        for chunk in data.chunks_mut(word.len()) {
+            chunk.copy_from_slice(&word[..chunk.len()]);
+        }
+    }
+
+    /// What [`Content::of`] says of `bytes` bytes filled with this stamp.
+    pub fn content(self, bytes: u32) -> Content {
+        match bytes {
+            0..8 => Content::Uniform(self.0 & ((1 << (8 * bytes)) - 1)),
+            _ => Content::Uniform(self.0),
+        }
+    }
+}
+
+/// What a heap found in a run of bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Content {
+    /// The same stamp all over; 0 for zeroed (or no) bytes.
+    Uniform(u64),
+    /// No single stamp: the byte at this offset breaks the pattern that the first eight bytes set.
+    Torn {
+        /// The offset of the first byte that is wrong.
+        at: u64,
+    },
+}
+
+impl Content {
+    /// What zeroed memory reads as.
+    pub const ZERO: Content = Content::Uniform(0);
+
+    /// Reads a run of bytes.
+    pub fn of(bytes: &[u8]) -> Content {
+        let mut word = [0u8; 8];
+        let head = bytes.len().min(word.len());
+        word[..head].copy_from_slice(&bytes[..head]);
+        match bytes.iter().enumerate().find(|&(at, byte)| *byte != word[at % word.len()]) {
+            None => Content::Uniform(u64::from_le_bytes(word)),
+            Some((at, _)) => Content::Torn { at: at as u64 },
+        }
+    }
+}
+
+impl fmt::Display for Content {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Content::Uniform(0) => write!(f, "zero"),
+            Content::Uniform(stamp) => write!(f, "stamp {stamp}"),
+            Content::Torn { at } => write!(f, "torn at byte {at}"),
+        }
+    }
+}
+
+/// Where an object is: its address, or for a heap that moves objects any number that keeps naming the same one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Address(pub u64);
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:#x}", self.0)
+    }
+}
+
+/// The pointer fields of one object, each nil or a `T`. Fields past the last one that is not nil take no space, so an
+/// object of a billion fields costs what is stored in it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Fields<T> {
+    // Invariant: the last element is not nil, so equal fields are equal vectors.
+    slots: Vec<Option<T>>,
+}
+
+impl<T> Default for Fields<T> {
+    fn default() -> Self {
+        Fields { slots: Vec::new() }
+    }
+}
+
+impl<T: Copy> Fields<T> {
+    /// The value of field `index`.
+    pub fn get(&self, index: u32) -> Option<T> {
+        self.slots.get(index as usize).copied().flatten()
+    }
+
+    /// Overwrites field `index`; gives the old value.
+    pub fn set(&mut self, index: u32, value: Option<T>) -> Option<T> {
+        let index = index as usize;
+        if index >= self.slots.len() {
+            value?;
+            self.slots.resize(index + 1, None);
+        }
+        let old = core::mem::replace(&mut self.slots[index], value);
+        while let Some(None) = self.slots.last() {
+            self.slots.pop();
+        }
+        old
+    }
+
+    /// The fields that are not nil, in order.
+    pub fn iter(&self) -> impl Iterator<Item = (u32, T)> + '_ {
+        self.slots.iter().enumerate().filter_map(|(index, slot)| slot.map(|value| (index as u32, value)))
+    }
+}
+
+/// A set of objects.
+#[derive(Clone, Debug, Default)]
+pub struct ObjectSet {
+    // Invariant: trailing words may be zero, so equality ignores them.
+    words: Vec<u64>,
+}
+
+impl ObjectSet {
+    /// The empty set.
+    pub fn new() -> Self {
+        ObjectSet::default()
+    }
+
+    /// Adds `object`; says whether it was new.
+    pub fn insert(&mut self, object: ObjectId) -> bool {
+        let (word, bit) = (object.index() / 64, 1u64 << (object.index() % 64));
+        if self.words.len() <= word {
+            self.words.resize(word + 1, 0);
+        }
+        let new = self.words[word] & bit == 0;
+        self.words[word] |= bit;
+        new
+    }
+
+    /// Takes `object` out; says whether it was in.
+    pub fn remove(&mut self, object: ObjectId) -> bool {
+        let was = self.contains(object);
+        if was {
+            self.words[object.index() / 64] &= !(1 << (object.index() % 64));
+        }
+        was
+    }
+
+    /// Whether `object` is in the set.
+    pub fn contains(&self, object: ObjectId) -> bool {
+        self.words.get(object.index() / 64).is_some_and(|word| word >> (object.index() % 64) & 1 == 1)
+    }
+
+    /// How many objects are in the set.
+    pub fn len(&self) -> usize {
+        self.words.iter().map(|word| word.count_ones() as usize).sum()
+    }
+
+    /// Whether the set has no object.
+    pub fn is_empty(&self) -> bool {
+        self.words.iter().all(|word| *word == 0)
+    }
+
+    /// The objects, in order of birth.
+    pub fn iter(&self) -> impl Iterator<Item = ObjectId> + '_ {
+        self.words.iter().enumerate().flat_map(|(index, word)| {
+            (0..64).filter(move |bit| word >> bit & 1 == 1).map(move |bit| ObjectId(index as u32 * 64 + bit))
+        })
+    }
+}
+
+impl PartialEq for ObjectSet {
+    fn eq(&self, other: &Self) -> bool {
+        let (short, long) = if self.words.len() <= other.words.len() { (self, other) } else { (other, self) };
+        long.words[..short.words.len()] == short.words[..] && long.words[short.words.len()..].iter().all(|w| *w == 0)
+    }
+}
+
+impl Eq for ObjectSet {}
+
+impl FromIterator<ObjectId> for ObjectSet {
+    fn from_iter<I: IntoIterator<Item = ObjectId>>(objects: I) -> Self {
+        let mut set = ObjectSet::new();
+        for object in objects {
+            set.insert(object);
+        }
+        set
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloc::{string::ToString, vec};
+
+    #[test]
+    fn names_run_from_a_past_z() {
+        let names: Vec<_> = [0, 1, 25, 26, 51, 52, 701, 702].map(|n| ObjectId(n).to_string()).into();
+        assert_eq!(names, ["a", "b", "z", "aa", "az", "ba", "zz", "aaa"]);
+        assert_eq!(ObjectId(u32::MAX).to_string().len(), 7);
+    }
+
+    #[test]
+    fn alignment_is_the_weakest_that_loads_any_field() {
+        let cases = [((0, 0), 1), ((0, 1), 1), ((0, 6), 2), ((0, 12), 4), ((0, 16), 8), ((1, 1), 8), ((3, 0), 8)];
+        for ((pointers, bytes), alignment) in cases {
+            assert_eq!(Shape::new(pointers, bytes).alignment(), alignment, "{pointers} pointers, {bytes} bytes");
+        }
+    }
+
+    #[test]
+    fn a_stamp_reads_back_from_every_length() {
+        for length in 0..40 {
+            let mut data = vec![0xff; length];
+            let stamp = Stamp(0x1122_3344_5566_7788);
+            stamp.fill(&mut data);
+            assert_eq!(Content::of(&data), stamp.content(length as u32), "{length} bytes");
+        }
+    }
+
+    #[test]
+    fn every_changed_byte_past_the_first_word_shows() {
+        let mut data = [0; 21];
+        Stamp(9).fill(&mut data);
+        for at in 8..data.len() {
+            let mut bad = data;
+            bad[at] ^= 0x40;
+            assert_eq!(Content::of(&bad), Content::Torn { at: at as u64 });
+        }
+    }
+
+    #[test]
+    fn fields_that_are_nil_take_no_space() {
+        let mut fields = Fields::default();
+        assert_eq!(fields.set(1_000_000_000, None), None);
+        assert_eq!((fields.set(2, Some('x')), fields.set(0, Some('y'))), (None, None));
+        assert_eq!(fields.iter().collect::<Vec<_>>(), [(0, 'y'), (2, 'x')]);
+        assert_eq!((fields.set(2, None), fields.get(2), fields.slots.len()), (Some('x'), None, 1));
+    }
+
+    #[test]
+    fn sets_forget_their_trailing_zeroes() {
+        let mut set: ObjectSet = [ObjectId(3), ObjectId(200)].into_iter().collect();
+        assert_eq!((set.len(), set.contains(ObjectId(200)), set.contains(ObjectId(4000))), (2, true, false));
+        assert!(set.remove(ObjectId(200)) && !set.remove(ObjectId(200)));
+        assert_eq!(set, [ObjectId(3)].into_iter().collect());
+        assert_eq!(set.iter().collect::<Vec<_>>(), [ObjectId(3)]);
+    }
+}

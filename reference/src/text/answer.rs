@@ -1,0 +1,335 @@
+//! Answers: what a heap says back, one line for each line it is given.
+//!
+//! | answer                             | to                       | meaning                                            |
+//! |------------------------------------|--------------------------|----------------------------------------------------|
+//! | `ok`                               | any                      | done, nothing to say                               |
+//! | `idle`                             | `gc …`                   | the step found nothing to do                       |
+//! | `at 4096 48 0`                     | `alloc`                  | address, usable bytes, what it read before stamping |
+//! | `at 4096 48 0 black`               | `alloc`, while marking   | and the colour at birth: `white`, `grey`, `black`  |
+//! | `full`                             | `alloc`                  | out of memory, nothing has changed                 |
+//! | `ref 4096`                         | `load`                   | the loaded pointer                                 |
+//! | `nil`                              | `load`                   | the loaded pointer is nil                          |
+//! | `data 3`                           | `read`                   | every byte agrees with stamp 3 (0: all zero)       |
+//! | `data torn@9`                      | `read`                   | byte 9 does not agree with the first eight         |
+//! | `stats 12 480`                     | `gc stats`               | objects and usable bytes not yet freed             |
+//! | `trap why`                         | any                      | the heap noticed that something is wrong           |
+//! | `unknown`                          | any                      | the heap does not know the operation               |
+//!
+//! Events follow the answer on the same line, in the order in which they happened, each after a semicolon:
+//!
+//! | event            | meaning                                                |
+//! |------------------|--------------------------------------------------------|
+//! | `; phase mark`   | the collector is in this phase: `off`, `mark`, `terminate`, `sweep` |
+//! | `; shade 4096`   | turned grey (several addresses may follow)             |
+//! | `; scan 4096`    | turned black                                           |
+//! | `; stack 0`      | the roots of mutator 0 were looked at                  |
+//! | `; globals`      | the globals were looked at                             |
+//! | `; free 4096 8192` | this memory may be handed out again                  |
+//!
+//! Before the first operation a heap is greeted with the line `hello`, and says who it is and what it
+//! [claims](crate::heap::Capability): `heap my-gc-2.3 collect steps frees`. A claim `invariant=weak` (or `strong`,
+//! `modified-weak`) names the [invariant](crate::heap::Invariant) it keeps while marking. The line `reset` means: forget
+//! everything and start afresh with mutator 0; the answer is `ok`.
+//!
+//! ```
+//! use heaplaw_reference::{event::Event, heap::Reply, object::Address, text::answer};
+//! let (reply, events) = answer::parse("idle; free 4096 8192")?;
+//! assert_eq!(reply, Reply::Idle);
+//! assert_eq!(events, [Event::Free(Address(4096)), Event::Free(Address(8192))]);
+//! assert_eq!(answer::print(&reply, &events), "idle; free 4096 8192");
+//! # Ok::<(), heaplaw_reference::text::ParseError>(())
+//! ```
+
+use super::{ParseError, Parsed, Words, mutator, quoted};
+use crate::{
+    event::{Event, Phase},
+    heap::{BornAs, Capability, Claims, Invariant, Reply},
+    object::{Address, Content},
+};
+use alloc::{
+    format,
+    string::{String, ToString},
+    vec::Vec,
+};
+use core::fmt::Write;
+
+/// The request that asks who the heap is.
+pub const HELLO: &str = "hello";
+
+/// The request to start afresh.
+pub const RESET: &str = "reset";
+
+/// Reads an answer and its events.
+///
+/// # Errors
+/// If the line is not an answer; the error's line is 1.
+pub fn parse(line: &str) -> Parsed<(Reply, Vec<Event>)> {
+    let mut parts = line.split(';');
+    let reply = words(parts.next().unwrap_or(""), reply)?;
+    let mut events = Vec::new();
+    let mut offset = line.split(';').next().map_or(0, |part| part.chars().count()) + 1;
+    for part in parts {
+        words(part, |words| event(words, &mut events))
+            .map_err(|error| ParseError { column: error.column + offset, ..error })?;
+        offset += part.chars().count() + 1;
+    }
+    Ok((reply, events))
+}
+
+fn words<T>(text: &str, read: impl FnOnce(&mut Words<'_>) -> Parsed<T>) -> Parsed<T> {
+    let mut words = Words::new(text);
+    let value = read(&mut words)?;
+    words.end()?;
+    Ok(value)
+}
+
+fn reply(words: &mut Words<'_>) -> Parsed<Reply> {
+    let (at, verb) = words.next("an answer")?;
+    Ok(match verb {
+        "ok" => Reply::Done,
+        "idle" => Reply::Idle,
+        "nil" => Reply::Nil,
+        "full" => Reply::OutOfMemory,
+        "unknown" => Reply::Unsupported,
+        "at" => Reply::Born {
+            at: address(words)?,
+            usable: count(words, "a number of usable bytes")?,
+            found: content(words)?,
+            color: match words.peek() {
+                None => None,
+                Some(_) => Some(words.take("white, grey or black", |word| match word {
+                    "white" => Some(BornAs::White),
+                    "grey" => Some(BornAs::Grey),
+                    "black" => Some(BornAs::Black),
+                    _ => None,
+                })?),
+            },
+        },
+        "ref" => Reply::Object(address(words)?),
+        "data" => Reply::Data(content(words)?),
+        "stats" => {
+            Reply::Stats { objects: count(words, "a number of objects")?, bytes: count(words, "a number of bytes")? }
+        }
+        "trap" => {
+            words.peek();
+            let why = words.line[words.at..].trim_end().to_string();
+            words.at = words.line.len();
+            Reply::Trap(why)
+        }
+        _ => {
+            return words.error(
+                at,
+                format!("expected ok, idle, at, ref, nil, data, stats, full, trap or unknown; found {}", quoted(verb)),
+            );
+        }
+    })
+}
+
+fn event(words: &mut Words<'_>, events: &mut Vec<Event>) -> Parsed<()> {
+    let (at, verb) = words.next("an event")?;
+    let of_address = match verb {
+        "phase" => {
+            events.push(Event::Phase(words.take("off, mark, terminate or sweep", |word| match word {
+                "off" => Some(Phase::Off),
+                "mark" => Some(Phase::Mark),
+                "terminate" => Some(Phase::Terminate),
+                "sweep" => Some(Phase::Sweep),
+                _ => None,
+            })?));
+            return Ok(());
+        }
+        "stack" => {
+            events.push(Event::ScanStack(words.take("a mutator 0 to 3", mutator)?));
+            return Ok(());
+        }
+        "globals" => {
+            events.push(Event::ScanGlobals);
+            return Ok(());
+        }
+        "shade" => Event::Shade,
+        "scan" => Event::Scan,
+        "free" => Event::Free,
+        _ => {
+            return words
+                .error(at, format!("expected phase, shade, scan, stack, globals or free; found {}", quoted(verb)));
+        }
+    };
+    events.push(of_address(address(words)?));
+    while words.peek().is_some() {
+        events.push(of_address(address(words)?));
+    }
+    Ok(())
+}
+
+/// A decimal number, or a hexadecimal one after `0x`.
+fn wide(word: &str) -> Option<u64> {
+    match word.strip_prefix("0x") {
+        Some(digits) if digits.bytes().all(|byte| byte.is_ascii_hexdigit()) => u64::from_str_radix(digits, 16).ok(),
+        None if word.bytes().all(|byte| byte.is_ascii_digit()) => word.parse().ok(),
+        _ => None,
+    }
+}
+
+fn count(words: &mut Words<'_>, expected: &str) -> Parsed<u64> {
+    words.take(expected, wide)
+}
+
+fn address(words: &mut Words<'_>) -> Parsed<Address> {
+    words.take("an address", wide).map(Address)
+}
+
+fn content(words: &mut Words<'_>) -> Parsed<Content> {
+    words.take("a stamp, or torn@ and an offset", |word| match word.strip_prefix("torn@") {
+        Some(at) => wide(at).map(|at| Content::Torn { at }),
+        None => wide(word).map(Content::Uniform),
+    })
+}
+
+/// Writes an answer and its events as one line, without the line feed.
+pub fn print(reply: &Reply, events: &[Event]) -> String {
+    let mut line = match reply {
+        Reply::Done => "ok".to_string(),
+        Reply::Idle => "idle".to_string(),
+        Reply::Nil => "nil".to_string(),
+        Reply::OutOfMemory => "full".to_string(),
+        Reply::Unsupported => "unknown".to_string(),
+        Reply::Born { at, usable, found, color } => {
+            let color = match color {
+                None => "",
+                Some(BornAs::White) => " white",
+                Some(BornAs::Grey) => " grey",
+                Some(BornAs::Black) => " black",
+            };
+            format!("at {} {usable} {}{color}", at.0, data(found))
+        }
+        Reply::Object(at) => format!("ref {}", at.0),
+        Reply::Data(found) => format!("data {}", data(found)),
+        Reply::Stats { objects, bytes } => format!("stats {objects} {bytes}"),
+        // A semicolon would end the message, a line feed the line.
+        Reply::Trap(why) => format!("trap {}", why.replace(';', ",").split_whitespace().collect::<Vec<_>>().join(" ")),
+    };
+    let mut last = None;
+    for event in events {
+        let (verb, operand) = match event {
+            Event::Phase(phase) => ("phase", Some(phase.to_string())),
+            Event::Shade(at) => ("shade", Some(at.0.to_string())),
+            Event::Scan(at) => ("scan", Some(at.0.to_string())),
+            Event::ScanStack(mutator) => ("stack", Some(mutator.to_string())),
+            Event::ScanGlobals => ("globals", None),
+            Event::Free(at) => ("free", Some(at.0.to_string())),
+        };
+        let joins = matches!(event, Event::Shade(_) | Event::Scan(_) | Event::Free(_)) && last == Some(verb);
+        if !joins {
+            let _ = write!(line, "; {verb}");
+        }
+        if let Some(operand) = operand {
+            let _ = write!(line, " {operand}");
+        }
+        last = Some(verb);
+    }
+    line
+}
+
+fn data(content: &Content) -> String {
+    match content {
+        Content::Uniform(stamp) => stamp.to_string(),
+        Content::Torn { at } => format!("torn@{at}"),
+    }
+}
+
+/// Reads the answer to `hello`.
+///
+/// # Errors
+/// If the line is not such an answer; the error's line is 1.
+pub fn parse_claims(line: &str) -> Parsed<Claims> {
+    let mut words = Words::new(line);
+    words.take("heap, the name of the heap and its claims", |word| (word == "heap").then_some(()))?;
+    let (_, name) = words.next("the name of the heap")?;
+    let mut claims = Claims::new(name.to_string());
+    while words.peek().is_some() {
+        claims =
+            words.take("a capability, or invariant= and its name", |word| match word.strip_prefix("invariant=") {
+                Some(name) => Invariant::named(name).map(|invariant| claims.clone().upholding(invariant)),
+                None => Capability::named(word).map(|capability| claims.clone().with(&[capability])),
+            })?;
+    }
+    Ok(claims)
+}
+
+/// Writes the answer to `hello`.
+pub fn print_claims(claims: &Claims) -> String {
+    let mut line = format!("heap {}", claims.name.split_whitespace().collect::<Vec<_>>().join("-"));
+    for capability in Capability::ALL.into_iter().filter(|capability| claims.has(*capability)) {
+        let _ = write!(line, " {capability}");
+    }
+    if let Some(invariant) = claims.invariant {
+        let _ = write!(line, " invariant={invariant}");
+    }
+    line
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_answer_reads_back() {
+        let lines = [
+            "ok",
+            "idle; phase mark; shade 4096 8192; stack 3; globals; scan 4096; phase terminate; phase sweep; phase off",
+            "at 4096 48 0",
+            "at 4096 48 torn@3 grey; free 1 2 3",
+            "at 1 2 0 white",
+            "at 1 2 0 black",
+            "full",
+            "ref 18446744073709551615",
+            "nil",
+            "data 7",
+            "data torn@9",
+            "stats 12 480",
+            "trap zombie at 4096",
+            "unknown",
+        ];
+        for line in lines {
+            let (reply, events) = parse(line).unwrap();
+            assert_eq!(print(&reply, &events), line);
+        }
+        assert_eq!(parse("ref 0x1000").unwrap().0, Reply::Object(Address(4096)));
+    }
+
+    #[test]
+    fn what_is_not_an_answer_is_placed() {
+        let cases = [
+            ("", 1),
+            ("okay", 1),
+            ("ok 1", 4),
+            ("at 4096", 8),
+            ("at 4096 48 0 red", 14),
+            ("ref -1", 5),
+            ("data torn@", 6),
+            ("ok; dance", 5),
+            ("ok; shade", 10),
+            ("ok; phase mark; free x", 22),
+            ("stats 99999999999999999999 1", 7),
+        ];
+        for (line, column) in cases {
+            assert_eq!(parse(line).unwrap_err().column, column, "{line:?}");
+        }
+    }
+
+    #[test]
+    fn a_trap_cannot_break_out_of_its_line() {
+        let line = print(&Reply::Trap("a; free 1\nok".to_string()), &[Event::ScanGlobals]);
+        assert_eq!(line, "trap a, free 1 ok; globals");
+        assert_eq!(parse(&line).unwrap().1, [Event::ScanGlobals]);
+    }
+
+    #[test]
+    fn claims_read_back() {
+        let line = "heap my-gc collect steps frees invariant=weak";
+        assert_eq!(print_claims(&parse_claims(line).unwrap()), line);
+        assert_eq!(parse_claims("heap").unwrap_err().column, 5);
+        assert_eq!(parse_claims("heap x fly").unwrap_err().column, 8);
+        assert_eq!(parse_claims("hello x").unwrap_err().column, 1);
+    }
+}
