@@ -1,0 +1,108 @@
+//! Drivers: they run a program on a subject and write down its history.
+//!
+//! A [`Subject`] is whatever the kit can put a program to: a Rust [`Heap`] in this process ([`InProcess`]), or a
+//! program in any language that speaks the text form on its standard input and output
+//! ([`process::Process`]). A subject can do what a heap cannot: it can [fail](Failure) to answer at all.
+
+pub mod process;
+pub mod step;
+
+use heaplaw_reference::{
+    event::Event,
+    heap::{Claims, Heap, Reply},
+    op::Op,
+};
+use std::{
+    any::Any,
+    panic::{AssertUnwindSafe, catch_unwind},
+    time::Duration,
+};
+
+/// A heap that programs are run on, one after the other.
+pub trait Subject {
+    /// Forgets everything and starts afresh, with mutator 0 joined; gives what the heap says of itself.
+    ///
+    /// # Errors
+    /// If the subject cannot be started, or fails while it starts.
+    fn reset(&mut self) -> Result<Claims, Failure>;
+
+    /// Performs one operation; the answer is returned, and what happened in its course is appended to `events`.
+    ///
+    /// # Errors
+    /// If the subject fails to answer. It then has to be [reset](Subject::reset) before it is used again.
+    fn perform(&mut self, op: &Op, events: &mut Vec<Event>) -> Result<Reply, Failure>;
+}
+
+impl<S: Subject + ?Sized> Subject for Box<S> {
+    fn reset(&mut self) -> Result<Claims, Failure> {
+        (**self).reset()
+    }
+
+    fn perform(&mut self, op: &Op, events: &mut Vec<Event>) -> Result<Reply, Failure> {
+        (**self).perform(op, events)
+    }
+}
+
+/// A subject that failed to answer. That is not a broken law: nothing can be said about laws afterwards.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Failure {
+    /// The subject could not be started at all.
+    #[error("the subject could not be started: {0}")]
+    Unstartable(String),
+    /// The subject ended, or panicked, in the middle of an operation.
+    #[error("the subject crashed: {0}")]
+    Crashed(String),
+    /// The subject answered something that is not an answer.
+    #[error("the subject broke the protocol: {0}")]
+    Garbled(String),
+    /// The subject did not answer in time.
+    #[error("the subject hung: no answer within {} ms", .0.as_millis())]
+    Hung(Duration),
+}
+
+/// A subject made of a [`Heap`] in this process. A panic is a crash, and the heap that panicked is given up.
+pub struct InProcess<F, H> {
+    make: F,
+    heap: Option<H>,
+}
+
+impl<H: Heap, F: FnMut() -> H> InProcess<F, H> {
+    /// A subject whose heaps come from `make`, one for each program.
+    pub fn new(make: F) -> Self {
+        InProcess { make, heap: None }
+    }
+}
+
+impl<H: Heap, F: FnMut() -> H> Subject for InProcess<F, H> {
+    fn reset(&mut self) -> Result<Claims, Failure> {
+        // The old heap goes first, so that two never exist at once.
+        let old = self.heap.take();
+        guarded(|| drop(old))?;
+        let heap = guarded(&mut self.make)?;
+        let claims = guarded(|| heap.claims())?;
+        self.heap = Some(heap);
+        Ok(claims)
+    }
+
+    fn perform(&mut self, op: &Op, events: &mut Vec<Event>) -> Result<Reply, Failure> {
+        let Some(heap) = &mut self.heap else {
+            return Err(Failure::Crashed("the heap has crashed before and was not reset".to_owned()));
+        };
+        let reply = guarded(|| heap.perform(op, events));
+        if reply.is_err() {
+            // Dropping it might panic again; its memory is given up.
+            std::mem::forget(self.heap.take());
+        }
+        reply
+    }
+}
+
+/// Runs code of the subject; a panic becomes a [`Failure`].
+fn guarded<T>(code: impl FnOnce() -> T) -> Result<T, Failure> {
+    catch_unwind(AssertUnwindSafe(code)).map_err(|panic| Failure::Crashed(format!("panic: {}", message(&*panic))))
+}
+
+fn message(panic: &(dyn Any + Send)) -> &str {
+    let text = panic.downcast_ref::<&str>().copied();
+    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("(no message)")
+}

@@ -1,0 +1,330 @@
+//! Scenarios: programs that are likely to get a collector into trouble.
+//!
+//! A scenario keeps the [`Graph`] of what it has drawn so far, and so draws only operations that mean something. Small
+//! worlds find the most: a handful of roots, objects of one to three fields, loads and stores that keep moving the same
+//! few objects around while the collector takes one step at a time. Beside those, some programs ask for sizes around
+//! the edges of size classes and pages, for many objects of one size, or for large ones.
+
+use super::choices::Choices;
+use heaplaw_reference::{
+    graph::Graph,
+    heap::{Capability, Claims},
+    object::Shape,
+    op::{Action, Collect, GLOBALS, MutatorId, Op, Place, Program, ROOTS, Root, Run},
+};
+
+/// What is drawn.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Scenario {
+    /// How many operations a program has at most.
+    pub ops: u32,
+    collect: bool,
+    steps: bool,
+    mutators: bool,
+    stats: bool,
+}
+
+impl Default for Scenario {
+    /// Sixty operations of every kind.
+    fn default() -> Self {
+        Scenario { ops: 60, collect: true, steps: true, mutators: true, stats: true }
+    }
+}
+
+/// What kind of objects a program asks for.
+#[derive(Clone, Copy)]
+enum Sizes {
+    /// A few fields, little data.
+    Small,
+    /// Sizes just below, at and above where allocators change their mind.
+    Edges,
+    /// One shape again and again.
+    Burst(Shape),
+    /// Now and then more than 32 KiB.
+    Large,
+}
+
+/// Where a heap is likely to change its mind: size classes, cache lines, words of bitmaps, pages, the end of "small".
+const EDGES: [u32; 24] = [
+    0, 8, 16, 24, 32, 48, 64, 80, 128, 144, 256, 512, 513, 1024, 1152, 2048, 2688, 4096, 8192, 16384, 27264, 28672,
+    32760, 32768,
+];
+
+/// What the collector is probably doing; only the heap knows.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Guess {
+    Off,
+    Marking,
+    Sweeping,
+}
+
+impl Scenario {
+    /// Programs of at most `ops` operations that a heap with these claims can perform.
+    pub fn suited(claims: &Claims, ops: u32) -> Self {
+        Scenario {
+            ops,
+            collect: claims.has(Capability::Collect),
+            steps: claims.has(Capability::Steps),
+            mutators: claims.has(Capability::Mutators),
+            stats: claims.has(Capability::Stats),
+        }
+    }
+
+    /// Draws a program.
+    pub fn draw(&self, choices: &mut dyn Choices) -> Program {
+        let roots = 2 + choices.below(5) as u8;
+        let sizes = match choices.weighted(&[12, 3, 2, 1]) {
+            0 => Sizes::Small,
+            1 => Sizes::Edges,
+            2 => Sizes::Burst(Shape::new(choices.below(3), 8 * choices.below(12))),
+            _ => Sizes::Large,
+        };
+        let mut drawing = Drawing {
+            crowd: self.mutators && choices.chance(1, 2),
+            scenario: self,
+            choices,
+            graph: Graph::new(),
+            roots,
+            sizes,
+            guess: Guess::Off,
+        };
+        let mut ops = Vec::new();
+        while ops.len() < self.ops as usize && !drawing.choices.dry() {
+            let op = drawing.op();
+            if drawing.graph.allows(&op) {
+                drawing.graph.apply(&op);
+                ops.push(op);
+            } else if drawing.graph.stacks().next().is_none() {
+                break;
+            }
+        }
+        Program::new(ops)
+    }
+}
+
+/// A program while it is being drawn.
+struct Drawing<'a> {
+    scenario: &'a Scenario,
+    choices: &'a mut dyn Choices,
+    graph: Graph,
+    /// Roots in use, from `r0`.
+    roots: u8,
+    sizes: Sizes,
+    /// Whether mutators other than 0 take part.
+    crowd: bool,
+    guess: Guess,
+}
+
+impl Drawing<'_> {
+    fn op(&mut self) -> Op {
+        let collects = self.scenario.collect || self.scenario.steps || self.scenario.stats;
+        if collects && self.choices.chance(3, 10) {
+            return Op::Collect(self.collect());
+        }
+        let by = self.mutator();
+        Op::Mutate { by, action: self.action(by) }
+    }
+
+    /// Some mutator: mostly one that is there.
+    fn mutator(&mut self) -> MutatorId {
+        let crowd: u32 = if self.crowd { 2 } else { 1 };
+        // The third and fourth mutator only now and then: two are enough for every known race.
+        let crowd = if self.crowd && self.choices.chance(1, 24) { 4 } else { crowd };
+        MutatorId(self.choices.below(crowd) as u8)
+    }
+
+    fn collect(&mut self) -> Collect {
+        let Scenario { collect, steps, stats, .. } = *self.scenario;
+        let (full, stats) = (u32::from(collect) * 4, u32::from(stats) * 2);
+        let step = |weight| u32::from(steps) * weight;
+        // full, stats, start, handshake, mark, finish, sweep
+        let weights = match self.guess {
+            Guess::Off => [full, stats, step(24), step(1), step(1), step(1), step(1)],
+            Guess::Marking => [full / 4, stats, step(1), step(12), step(18), step(9), step(1)],
+            Guess::Sweeping => [full, stats, step(8), step(3), step(3), step(4), step(18)],
+        };
+        match self.choices.weighted(&weights) {
+            0 => {
+                self.guess = Guess::Off;
+                Collect::Full
+            }
+            1 => Collect::Stats,
+            2 => {
+                self.guess = Guess::Marking;
+                Collect::Start
+            }
+            3 => {
+                let mutator = if self.crowd { self.mutator() } else { MutatorId(0) };
+                Collect::Handshake(mutator)
+            }
+            4 => Collect::Mark(1 + self.choices.below(3)),
+            5 => {
+                // It may have come too early; then "sweeping" is wrong, and finish and mark still have some weight.
+                self.guess = Guess::Sweeping;
+                Collect::Finish
+            }
+            _ => Collect::Sweep(1 + self.choices.below(4)),
+        }
+    }
+
+    fn action(&mut self, by: MutatorId) -> Action {
+        let Some(stack) = self.graph.stack(by) else { return Action::Join };
+        if stack.parked {
+            return Action::Unpark;
+        }
+        let all = (0..self.roots.max(1)).map(Root);
+        let held: Vec<Root> = all.filter(|root| self.graph.root(by, *root).is_some()).collect();
+        let fields: Vec<Run> = held
+            .iter()
+            .filter_map(|root| {
+                let object = self.graph.object(self.graph.root(by, *root)?)?;
+                Some(Run { of: *root, at: 0, count: object.shape.pointers })
+            })
+            .filter(|run| run.count > 0)
+            .collect();
+        let some = u32::from(!held.is_empty());
+        let wide = u32::from(!fields.is_empty());
+        let crowd = u32::from(self.crowd);
+        let weights = [
+            16,               // alloc
+            2 + wide * 22,    // load
+            some + wide * 24, // store
+            some * 3,         // copy
+            some * 8,         // clear
+            wide * 3,         // move
+            wide * 2,         // wipe
+            some * 2,         // write
+            some * 4,         // read
+            crowd * some * 6, // send
+            1,                // safepoint
+            crowd,            // park
+            crowd,            // exit
+        ];
+        let into = Root(self.choices.below(u32::from(self.roots)) as u8);
+        match self.choices.weighted(&weights) {
+            0 => Action::Alloc { into, shape: self.shape() },
+            1 => Action::Load { into, from: self.place(&fields) },
+            2 => {
+                let place = self.place(&fields);
+                let nil = held.is_empty() || self.choices.chance(1, 3);
+                Action::Store { into: place, value: (!nil).then(|| self.pick(&held)) }
+            }
+            3 => Action::Copy { into, from: self.pick(&held) },
+            4 => Action::Clear(self.pick(&held)),
+            5 => {
+                let (to, from) = (self.pick(&fields), self.pick(&fields));
+                let count = 1 + self.choices.below(to.count.min(from.count));
+                let at = self.choices.below(to.count - count + 1);
+                let start = self.choices.below(from.count - count + 1);
+                Action::Move { into: Run { of: to.of, at, count }, from: from.of, start }
+            }
+            6 => {
+                let run = self.pick(&fields);
+                let count = 1 + self.choices.below(run.count);
+                Action::Wipe(Run { of: run.of, at: self.choices.below(run.count - count + 1), count })
+            }
+            7 => Action::Write(self.pick(&held)),
+            8 => Action::Read(self.pick(&held)),
+            9 => Action::Send { value: self.pick(&held), to: self.mutator(), into },
+            10 => Action::Safepoint,
+            11 => Action::Park,
+            _ => Action::Exit,
+        }
+    }
+
+    fn shape(&mut self) -> Shape {
+        match self.sizes {
+            Sizes::Burst(shape) => shape,
+            Sizes::Small => self.small(),
+            Sizes::Edges => {
+                let edge = EDGES[self.choices.below(EDGES.len() as u32) as usize];
+                let size = (edge + self.choices.below(3)).saturating_sub(1);
+                let most = (size / 8).min(4);
+                let pointers = self.choices.below(most + 1);
+                Shape::new(pointers, size - 8 * pointers)
+            }
+            Sizes::Large => match self.choices.weighted(&[4, 1, 1]) {
+                0 => self.small(),
+                // Many pointers: more than one word, and more than one page, of any bitmap.
+                1 => Shape::new(1 + self.choices.below(5_000), 8 * self.choices.below(3)),
+                _ => Shape::new(self.choices.below(3), self.choices.below(150_000)),
+            },
+        }
+    }
+
+    fn small(&mut self) -> Shape {
+        let pointers = [1, 2, 3, 0][self.choices.weighted(&[6, 4, 1, 2])];
+        let bytes = [0, 8, 16, 1, 4, 40][self.choices.weighted(&[4, 3, 1, 1, 1, 1])];
+        Shape::new(pointers, bytes)
+    }
+
+    /// A field of one of these objects, or a global.
+    fn place(&mut self, fields: &[Run]) -> Place {
+        if fields.is_empty() || self.choices.chance(1, 10) {
+            return Place::Global(self.choices.below(u32::from(GLOBALS)) as u8);
+        }
+        let run = self.pick(fields);
+        Place::Field { of: run.of, index: self.choices.below(run.count) }
+    }
+
+    fn pick<T: Copy>(&mut self, among: &[T]) -> T {
+        among[self.choices.below(among.len() as u32) as usize]
+    }
+}
+
+const _: () = assert!(ROOTS > 6, "a scenario uses up to six roots and leaves the others to the audit");
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::generate::choices::{Bytes, Seed};
+    use std::collections::HashSet;
+
+    #[test]
+    fn every_operation_of_a_program_means_something() {
+        for case in 0..2_000 {
+            let program = Scenario::default().draw(&mut Seed::case(1, case));
+            let mut graph = Graph::new();
+            for op in program.ops() {
+                assert!(graph.allows(op), "case {case}: {op}");
+                graph.apply(op);
+            }
+        }
+    }
+
+    #[test]
+    fn every_kind_of_operation_is_drawn() {
+        let mut verbs = HashSet::new();
+        for case in 0..500 {
+            for op in Scenario::default().draw(&mut Seed::case(2, case)).ops() {
+                verbs.insert(op.to_string().split(' ').nth(1).unwrap_or_default().to_owned());
+            }
+        }
+        // Fifteen actions and seven steps of the collector.
+        assert_eq!(verbs.len(), 15 + 7, "{verbs:?}");
+    }
+
+    #[test]
+    fn a_heap_that_claims_little_is_asked_for_little() {
+        let scenario = Scenario::suited(&Claims::new("modest").with(&[Capability::Collect]), 100);
+        for case in 0..300 {
+            for op in scenario.draw(&mut Seed::case(3, case)).ops() {
+                let allowed = match op {
+                    Op::Mutate { by, action } => by.0 == 0 && !matches!(action, Action::Send { .. } | Action::Join),
+                    Op::Collect(step) => *step == Collect::Full,
+                };
+                assert!(allowed, "{op}");
+            }
+        }
+    }
+
+    #[test]
+    fn any_bytes_are_a_program() {
+        assert!(Scenario::default().draw(&mut Bytes(&[])).is_empty());
+        for length in 0..300usize {
+            let bytes: Vec<u8> = (0..length).map(|at| (at * 167 + length * 31) as u8).collect();
+            let program = Scenario::default().draw(&mut Bytes(&bytes));
+            assert!(program.len() <= 60);
+        }
+    }
+}
