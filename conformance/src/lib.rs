@@ -13,6 +13,10 @@
 #![forbid(unsafe_code)]
 
 pub mod drive;
+pub mod faulty;
 pub mod generate;
 pub mod history;
+pub mod law;
+pub mod reading;
 pub mod shrink;
+pub mod verdict;

@@ -12,6 +12,7 @@ use heaplaw_reference::{
     heap::{Capability, Claims, Reply},
     object::{ObjectId, ObjectSet},
     op::{Action, Collect, Op, Place, Program, ROOTS, Root},
+    text::answer,
 };
 use std::collections::VecDeque;
 
@@ -62,6 +63,10 @@ impl Run<'_> {
         }
         let mut events: Vec<Event> = Vec::new();
         match self.subject.perform(&op, &mut events) {
+            Ok(reply) if !fits(&op, &reply) => {
+                let line = answer::print(&reply, &[]);
+                self.history.failure = Some((op, Failure::Garbled(format!("{line:?} is no answer to {op}"))));
+            }
             Ok(reply) => {
                 match reply {
                     Reply::OutOfMemory => self.graph.refuse(&op),
@@ -88,6 +93,22 @@ impl Run<'_> {
             self.perform(Op::Collect(Collect::Full));
         }
         self.perform(Op::Collect(Collect::Stats));
+    }
+}
+
+/// Whether a reply is of a kind that answers this operation.
+fn fits(op: &Op, reply: &Reply) -> bool {
+    match (op, reply) {
+        (_, Reply::Trap(_)) => true,
+        (Op::Mutate { action: Action::Alloc { .. }, .. }, reply) => {
+            matches!(reply, Reply::Born { .. } | Reply::OutOfMemory)
+        }
+        (Op::Mutate { action: Action::Load { .. }, .. }, reply) => matches!(reply, Reply::Object(_) | Reply::Nil),
+        (Op::Mutate { action: Action::Read(_), .. }, reply) => matches!(reply, Reply::Data(_)),
+        (Op::Mutate { .. }, reply) => *reply == Reply::Done,
+        (Op::Collect(Collect::Stats), reply) => matches!(reply, Reply::Stats { .. }),
+        (Op::Collect(Collect::Full), reply) => *reply == Reply::Done,
+        (Op::Collect(_), reply) => matches!(reply, Reply::Done | Reply::Idle),
     }
 }
 

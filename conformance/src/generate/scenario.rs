@@ -4,13 +4,22 @@
 //! worlds find the most: a handful of roots, objects of one to three fields, loads and stores that keep moving the same
 //! few objects around while the collector takes one step at a time. Beside those, some programs ask for sizes around
 //! the edges of size classes and pages, for many objects of one size, or for large ones.
+//!
+//! What is likely depends on what the collector is doing. Between cycles a program builds: it allocates, links, and lets
+//! go of roots, so that objects come to be held by other objects only. While marking it rearranges: it loads what is
+//! held by objects, cuts the edge it came over, and stores it elsewhere. Two gestures make that likely: what was stored
+//! into a field is often let go of by the root next, and a field that was loaded from is often overwritten next. To know the phase, the scenario runs the
+//! reference [`Machine`] along; a heap whose phases differ only gets less likely programs.
 
 use super::choices::Choices;
 use heaplaw_reference::{
+    event::Phase,
     graph::Graph,
-    heap::{Capability, Claims},
+    heap::{Capability, Claims, Heap},
+    machine::Machine,
     object::Shape,
     op::{Action, Collect, GLOBALS, MutatorId, Op, Place, Program, ROOTS, Root, Run},
+    protocol::Protocol,
 };
 
 /// What is drawn.
@@ -50,14 +59,6 @@ const EDGES: [u32; 24] = [
     32760, 32768,
 ];
 
-/// What the collector is probably doing; only the heap knows.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Guess {
-    Off,
-    Marking,
-    Sweeping,
-}
-
 impl Scenario {
     /// Programs of at most `ops` operations that a heap with these claims can perform.
     pub fn suited(claims: &Claims, ops: u32) -> Self {
@@ -84,15 +85,17 @@ impl Scenario {
             scenario: self,
             choices,
             graph: Graph::new(),
+            machine: Machine::new(Protocol::HYBRID),
             roots,
             sizes,
-            guess: Guess::Off,
+            gesture: None,
         };
         let mut ops = Vec::new();
         while ops.len() < self.ops as usize && !drawing.choices.dry() {
             let op = drawing.op();
             if drawing.graph.allows(&op) {
                 drawing.graph.apply(&op);
+                drawing.machine.perform(&op, &mut Vec::new());
                 ops.push(op);
             } else if drawing.graph.stacks().next().is_none() {
                 break;
@@ -107,22 +110,38 @@ struct Drawing<'a> {
     scenario: &'a Scenario,
     choices: &'a mut dyn Choices,
     graph: Graph,
+    machine: Machine,
     /// Roots in use, from `r0`.
     roots: u8,
     sizes: Sizes,
     /// Whether mutators other than 0 take part.
     crowd: bool,
-    guess: Guess,
+    /// The second half of a gesture whose first half was the last operation.
+    gesture: Option<Op>,
 }
 
 impl Drawing<'_> {
     fn op(&mut self) -> Op {
+        if let Some(op) = self.gesture.take()
+            && self.choices.chance(1, 2)
+        {
+            return op;
+        }
         let collects = self.scenario.collect || self.scenario.steps || self.scenario.stats;
         if collects && self.choices.chance(3, 10) {
             return Op::Collect(self.collect());
         }
         let by = self.mutator();
-        Op::Mutate { by, action: self.action(by) }
+        let action = self.action(by);
+        let second = match action {
+            Action::Load { from, .. } if self.machine.phase() == Phase::Mark => {
+                Some(Action::Store { into: from, value: None })
+            }
+            Action::Store { value: Some(root), .. } => Some(Action::Clear(root)),
+            _ => None,
+        };
+        self.gesture = second.map(|action| Op::Mutate { by, action });
+        Op::Mutate { by, action }
     }
 
     /// Some mutator: mostly one that is there.
@@ -135,36 +154,31 @@ impl Drawing<'_> {
 
     fn collect(&mut self) -> Collect {
         let Scenario { collect, steps, stats, .. } = *self.scenario;
-        let (full, stats) = (u32::from(collect) * 4, u32::from(stats) * 2);
+        let (full, stats) = (u32::from(collect) * 3, u32::from(stats) * 2);
         let step = |weight| u32::from(steps) * weight;
+        // An empty heap teaches nothing.
+        let begin = if self.edges() > 1 { 24 } else { 2 };
         // full, stats, start, handshake, mark, finish, sweep
-        let weights = match self.guess {
-            Guess::Off => [full, stats, step(24), step(1), step(1), step(1), step(1)],
-            Guess::Marking => [full / 4, stats, step(1), step(12), step(18), step(9), step(1)],
-            Guess::Sweeping => [full, stats, step(8), step(3), step(3), step(4), step(18)],
+        let weights = match self.machine.phase() {
+            Phase::Off => [full, stats, step(begin), step(1), step(1), step(1), step(1)],
+            Phase::Mark | Phase::Terminate => [full / 3, stats, step(1), step(14), step(20), step(8), step(1)],
+            Phase::Sweep => [full, stats, step(8), step(1), step(1), step(1), step(18)],
         };
         match self.choices.weighted(&weights) {
-            0 => {
-                self.guess = Guess::Off;
-                Collect::Full
-            }
+            0 => Collect::Full,
             1 => Collect::Stats,
-            2 => {
-                self.guess = Guess::Marking;
-                Collect::Start
-            }
-            3 => {
-                let mutator = if self.crowd { self.mutator() } else { MutatorId(0) };
-                Collect::Handshake(mutator)
-            }
-            4 => Collect::Mark(1 + self.choices.below(3)),
-            5 => {
-                // It may have come too early; then "sweeping" is wrong, and finish and mark still have some weight.
-                self.guess = Guess::Sweeping;
-                Collect::Finish
-            }
+            2 => Collect::Start,
+            3 => Collect::Handshake(if self.crowd { self.mutator() } else { MutatorId(0) }),
+            4 => Collect::Mark(1 + self.choices.weighted(&[6, 2, 1]) as u32),
+            5 => Collect::Finish,
             _ => Collect::Sweep(1 + self.choices.below(4)),
         }
+    }
+
+    /// How many edges there are between reachable objects.
+    fn edges(&self) -> usize {
+        let objects = self.graph.reachable();
+        objects.iter().filter_map(|id| self.graph.object(id)).map(|object| object.fields.iter().count()).sum()
     }
 
     fn action(&mut self, by: MutatorId) -> Action {
@@ -185,16 +199,19 @@ impl Drawing<'_> {
         let some = u32::from(!held.is_empty());
         let wide = u32::from(!fields.is_empty());
         let crowd = u32::from(self.crowd);
+        // While marking, rearrange; otherwise build.
+        let marking = self.machine.phase() == Phase::Mark;
+        let (alloc, load, store, clear) = if marking { (6, 26, 28, 10) } else { (22, 8, 26, 9) };
         let weights = [
-            16,               // alloc
-            2 + wide * 22,    // load
-            some + wide * 24, // store
-            some * 3,         // copy
-            some * 8,         // clear
+            alloc,
+            2 + wide * load,
+            some + wide * store,
+            some * 3, // copy
+            some * clear,
             wide * 3,         // move
             wide * 2,         // wipe
             some * 2,         // write
-            some * 4,         // read
+            some * 3,         // read
             crowd * some * 6, // send
             1,                // safepoint
             crowd,            // park
@@ -206,7 +223,7 @@ impl Drawing<'_> {
             1 => Action::Load { into, from: self.place(&fields) },
             2 => {
                 let place = self.place(&fields);
-                let nil = held.is_empty() || self.choices.chance(1, 3);
+                let nil = held.is_empty() || self.choices.chance(if marking { 4 } else { 1 }, 10);
                 Action::Store { into: place, value: (!nil).then(|| self.pick(&held)) }
             }
             3 => Action::Copy { into, from: self.pick(&held) },

@@ -1,0 +1,231 @@
+//! Heaps that are wrong on purpose.
+//!
+//! A law that nothing can break says nothing. Each [`Fault`] makes a heap that breaks one law, and names that law; the
+//! suite is tested by having to reject every one of them for the right reason. Some are unsound rows of the
+//! [protocol table](heaplaw_reference::protocol), wrong all by themselves; the others are the reference machine behind
+//! a layer that garbles what it is told, what it answers, or what it reports.
+
+use heaplaw_reference::{
+    barrier::Barrier,
+    event::{Event, Phase},
+    heap::{Claims, Heap, Reply},
+    machine::Machine,
+    object::{Address, Content},
+    op::{Collect, Op},
+    protocol::Protocol,
+};
+
+/// Something that can be wrong with a heap.
+#[derive(Clone, Copy, Debug)]
+pub struct Fault {
+    /// Its name, as a sentence about the heap.
+    pub name: &'static str,
+    /// The number of the law that it breaks.
+    pub law: u16,
+    make: fn() -> Box<dyn Heap>,
+}
+
+impl Fault {
+    /// A fresh heap with this fault.
+    pub fn heap(&self) -> Box<dyn Heap> {
+        (self.make)()
+    }
+}
+
+/// All of them, by law.
+pub const ALL: &[Fault] = &[
+    Fault { name: "claims eight bytes of its neighbour", law: 1, make: || garbled(claims_of_neighbour) },
+    Fault { name: "gives one byte too few", law: 3, make: || garbled(short) },
+    Fault { name: "places objects four bytes off", law: 4, make: || garbled(misaligned) },
+    Fault { name: "does not zero memory that it uses again", law: 5, make: || garbled(dirty) },
+    Fault { name: "loses a byte of what is written", law: 6, make: || garbled(torn) },
+    Fault { name: "moves objects", law: 7, make: || garbled(moves) },
+    Fault { name: "gives an address twice", law: 8, make: || garbled(same_address) },
+    Fault { name: "loads nil now and then", law: 14, make: || garbled(forgetful_load) },
+    Fault { name: "marks without a barrier", law: 51, make: || row(Protocol::NO_BARRIER) },
+    Fault { name: "never scans stacks again", law: 52, make: || row(Protocol::INSERTION_WITHOUT_RESCAN) },
+    Fault {
+        name: "inserts without a barrier",
+        law: 53,
+        make: || row(Protocol { barrier: Barrier::None, ..Protocol::INSERTION }),
+    },
+    Fault { name: "deletes without a snapshot", law: 54, make: || row(Protocol::DELETION_WITHOUT_SNAPSHOT) },
+    Fault { name: "shades what is black", law: 55, make: || garbled(shades_black) },
+    Fault { name: "allocates white", law: 57, make: || row(Protocol::HYBRID_ALLOCATE_WHITE) },
+    Fault { name: "never frees every other object", law: 59, make: || garbled(leaks) },
+    Fault { name: "never frees every other object, for two cycles", law: 60, make: || garbled(leaks) },
+    Fault { name: "skips termination", law: 80, make: || garbled(skips_termination) },
+    Fault { name: "frees twice", law: 90, make: || garbled(frees_twice) },
+    Fault { name: "takes a full collection lightly", law: 97, make: || garbled(not_full) },
+    Fault { name: "miscounts by one", law: 123, make: || garbled(miscounts) },
+    Fault { name: "frees late", law: 139, make: || garbled(frees_late) },
+];
+
+fn row(protocol: Protocol) -> Box<dyn Heap> {
+    Box::new(Machine::new(protocol))
+}
+
+/// The reference machine behind a layer that garbles.
+struct Garbled {
+    machine: Machine,
+    garble: fn(&mut Garbled, &Op, &mut Vec<Event>) -> Reply,
+    /// Whatever the layer has to remember: how often it was asked, or where the last object lies.
+    memory: u64,
+    /// Events kept back.
+    kept: Vec<Event>,
+}
+
+fn garbled(garble: fn(&mut Garbled, &Op, &mut Vec<Event>) -> Reply) -> Box<dyn Heap> {
+    Box::new(Garbled { machine: Machine::new(Protocol::HYBRID), garble, memory: 0, kept: Vec::new() })
+}
+
+impl Heap for Garbled {
+    fn claims(&self) -> Claims {
+        let mut claims = self.machine.claims();
+        claims.name = "garbled".into();
+        claims
+    }
+
+    fn perform(&mut self, op: &Op, events: &mut Vec<Event>) -> Reply {
+        (self.garble)(self, op, events)
+    }
+}
+
+impl Garbled {
+    /// Whether this is one of every `n`.
+    fn every(&mut self, n: u64) -> bool {
+        self.memory += 1;
+        self.memory.is_multiple_of(n)
+    }
+}
+
+fn claims_of_neighbour(this: &mut Garbled, op: &Op, events: &mut Vec<Event>) -> Reply {
+    match this.machine.perform(op, events) {
+        Reply::Born { at, usable, found, color } => Reply::Born { at, usable: usable + 8, found, color },
+        reply => reply,
+    }
+}
+
+fn short(this: &mut Garbled, op: &Op, events: &mut Vec<Event>) -> Reply {
+    match this.machine.perform(op, events) {
+        Reply::Born { at, usable, found, color } => Reply::Born { at, usable: usable.saturating_sub(9), found, color },
+        reply => reply,
+    }
+}
+
+fn misaligned(this: &mut Garbled, op: &Op, events: &mut Vec<Event>) -> Reply {
+    let off = |at: Address| Address(at.0 + 4);
+    let reply = this.machine.perform(op, events);
+    for event in events {
+        match event {
+            Event::Shade(at) | Event::Scan(at) | Event::Free(at) => *at = off(*at),
+            _ => {}
+        }
+    }
+    match reply {
+        Reply::Born { at, usable, found, color } => Reply::Born { at: off(at), usable, found, color },
+        Reply::Object(at) => Reply::Object(off(at)),
+        reply => reply,
+    }
+}
+
+fn dirty(this: &mut Garbled, op: &Op, events: &mut Vec<Event>) -> Reply {
+    match this.machine.perform(op, events) {
+        Reply::Born { at, usable, color, .. } if at.0 < this.memory => {
+            Reply::Born { at, usable, found: Content::Uniform(1), color }
+        }
+        reply => {
+            if let Reply::Born { at, .. } = reply {
+                this.memory = at.0;
+            }
+            reply
+        }
+    }
+}
+
+fn torn(this: &mut Garbled, op: &Op, events: &mut Vec<Event>) -> Reply {
+    match this.machine.perform(op, events) {
+        Reply::Data(_) if this.every(3) => Reply::Data(Content::Torn { at: 8 }),
+        reply => reply,
+    }
+}
+
+fn moves(this: &mut Garbled, op: &Op, events: &mut Vec<Event>) -> Reply {
+    match this.machine.perform(op, events) {
+        Reply::Object(at) => Reply::Object(Address(at.0 + (1 << 32))),
+        reply => reply,
+    }
+}
+
+fn same_address(this: &mut Garbled, op: &Op, events: &mut Vec<Event>) -> Reply {
+    match this.machine.perform(op, events) {
+        Reply::Born { at, usable, found, color } => {
+            let first = if this.memory == 0 { at } else { Address(this.memory) };
+            this.memory = at.0;
+            Reply::Born { at: first, usable, found, color }
+        }
+        reply => reply,
+    }
+}
+
+fn forgetful_load(this: &mut Garbled, op: &Op, events: &mut Vec<Event>) -> Reply {
+    match this.machine.perform(op, events) {
+        Reply::Object(_) if this.every(3) => Reply::Nil,
+        reply => reply,
+    }
+}
+
+fn shades_black(this: &mut Garbled, op: &Op, events: &mut Vec<Event>) -> Reply {
+    let reply = this.machine.perform(op, events);
+    let scanned: Vec<_> = events.iter().filter(|event| matches!(event, Event::Scan(_))).copied().collect();
+    if let Some(Event::Scan(at)) = scanned.last() {
+        events.push(Event::Shade(*at));
+    }
+    reply
+}
+
+fn leaks(this: &mut Garbled, op: &Op, events: &mut Vec<Event>) -> Reply {
+    let reply = this.machine.perform(op, events);
+    events.retain(|event| !matches!(event, Event::Free(Address(at)) if at / 8 % 2 == 1));
+    reply
+}
+
+fn skips_termination(this: &mut Garbled, op: &Op, events: &mut Vec<Event>) -> Reply {
+    let reply = this.machine.perform(op, events);
+    events.retain(|event| *event != Event::Phase(Phase::Terminate));
+    reply
+}
+
+fn frees_twice(this: &mut Garbled, op: &Op, events: &mut Vec<Event>) -> Reply {
+    let reply = this.machine.perform(op, events);
+    let freed = events.iter().find(|event| matches!(event, Event::Free(_))).copied();
+    events.extend(freed);
+    reply
+}
+
+fn not_full(this: &mut Garbled, op: &Op, events: &mut Vec<Event>) -> Reply {
+    match op {
+        Op::Collect(Collect::Full) => Reply::Done,
+        _ => this.machine.perform(op, events),
+    }
+}
+
+fn miscounts(this: &mut Garbled, op: &Op, events: &mut Vec<Event>) -> Reply {
+    match this.machine.perform(op, events) {
+        Reply::Stats { objects, bytes } if objects > 2 => Reply::Stats { objects: objects - 1, bytes },
+        reply => reply,
+    }
+}
+
+fn frees_late(this: &mut Garbled, op: &Op, events: &mut Vec<Event>) -> Reply {
+    let mut now = Vec::new();
+    let reply = this.machine.perform(op, &mut now);
+    if *op == Op::Collect(Collect::Full) {
+        events.append(&mut this.kept);
+        let free = |event: &Event| matches!(event, Event::Free(_));
+        this.kept = now.iter().filter(|event| free(event)).copied().collect();
+        now.retain(|event| !free(event));
+    }
+    events.append(&mut now);
+    reply
+}

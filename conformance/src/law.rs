@@ -1,0 +1,211 @@
+//! The laws: what every heap owes its mutators, and what a collector owes the theory.
+//!
+//! A [`Law`] is data: a number, a name, a sentence, what it needs to see of a heap, and a pure function from a
+//! [`Reading`] to a [`Judgement`]. Laws never panic and never talk to a heap. Their numbers are those of the project's
+//! list of 140; a number that is missing here has no law yet.
+//!
+//! The modules group them by what they are about: where objects are ([`placement`]), what they hold ([`content`]), that
+//! they stay ([`survival`]), how marking goes ([`color`], [`phase`]), that garbage goes ([`reclamation`]), and that the
+//! books are right ([`account`]).
+
+pub mod account;
+pub mod color;
+pub mod content;
+pub mod phase;
+pub mod placement;
+pub mod reclamation;
+pub mod survival;
+
+use crate::{
+    history::History,
+    reading::Reading,
+    verdict::{Finding, Verdict},
+};
+use heaplaw_reference::{
+    heap::{Capability, Claims, Invariant},
+    object::ObjectId,
+};
+use std::fmt;
+
+/// One law.
+#[derive(Clone, Copy)]
+pub struct Law {
+    /// Its number in the list of laws.
+    pub number: u16,
+    /// Its name.
+    pub name: &'static str,
+    /// What it says, in one sentence.
+    pub statement: &'static str,
+    /// What it has to see.
+    pub needs: Needs,
+    /// Judges a reading whose heap claims what the law needs.
+    pub judge: fn(&Reading<'_>) -> Judgement,
+}
+
+impl Law {
+    /// The law of this number.
+    pub fn numbered(number: u16) -> Option<&'static Law> {
+        all().find(|law| law.number == number)
+    }
+
+    /// The name as an identifier: `law_51_reachable_never_freed`.
+    pub fn identifier(&self) -> String {
+        format!("law_{}_{}", self.number, self.name.replace([' ', '-'], "_"))
+    }
+
+    /// What a heap would have to claim for this law to apply; empty if it applies.
+    pub fn missing(&self, claims: &Claims) -> Vec<&'static str> {
+        let capabilities = self.needs.capabilities.iter().filter(|capability| !claims.has(**capability));
+        let mut missing: Vec<_> = capabilities.map(|capability| capability.name()).collect();
+        let invariants = self.needs.invariants;
+        if !invariants.is_empty() && !claims.invariant.is_some_and(|claimed| invariants.contains(&claimed)) {
+            missing.push(match invariants {
+                [Invariant::Strong] => "the strong invariant",
+                _ => "a weak invariant",
+            });
+        }
+        missing
+    }
+}
+
+impl fmt::Debug for Law {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "law {} {}", self.number, self.name)
+    }
+}
+
+/// What a law has to see of a heap.
+#[derive(Clone, Copy, Debug)]
+pub struct Needs {
+    /// The heap claims all of these.
+    pub capabilities: &'static [Capability],
+    /// The heap claims one of these, if there are any.
+    pub invariants: &'static [Invariant],
+}
+
+impl Needs {
+    /// Nothing: the law applies to every heap.
+    pub const NOTHING: Needs = Needs::of(&[]);
+
+    /// These capabilities.
+    pub const fn of(capabilities: &'static [Capability]) -> Needs {
+        Needs { capabilities, invariants: &[] }
+    }
+
+    /// And one of these invariants.
+    pub const fn upholding(self, invariants: &'static [Invariant]) -> Needs {
+        Needs { invariants, ..self }
+    }
+}
+
+/// What a law says of a reading.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Judgement {
+    /// It held every time it was looked at.
+    Holds {
+        /// How many times that was; 0 says nothing at all about the heap.
+        checks: u64,
+    },
+    /// It did not hold.
+    Broken(Witness),
+    /// The heap does not claim what the law has to see.
+    NotApplicable,
+}
+
+/// The first thing in a history that breaks a law.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Witness {
+    /// The moment after which it shows.
+    pub moment: usize,
+    /// What is wrong, as a clause: "b was freed although root r0 of mutator 0 holds it".
+    pub why: String,
+    /// The objects concerned.
+    pub objects: Vec<ObjectId>,
+}
+
+/// Counts checks and keeps the earliest that failed.
+#[derive(Debug, Default)]
+pub struct Check {
+    checks: u64,
+    broken: Option<Witness>,
+}
+
+impl Check {
+    /// Checks that `holds`; if not, `why` says why and about whom, and `moment` when.
+    pub fn that<const N: usize>(&mut self, holds: bool, moment: usize, why: impl FnOnce() -> (String, [ObjectId; N])) {
+        self.checks += 1;
+        if !holds && self.broken.as_ref().is_none_or(|broken| moment < broken.moment) {
+            let (why, objects) = why();
+            self.broken = Some(Witness { moment, why, objects: objects.into() });
+        }
+    }
+
+    /// The judgement that follows.
+    pub fn done(self) -> Judgement {
+        match self.broken {
+            Some(witness) => Judgement::Broken(witness),
+            None => Judgement::Holds { checks: self.checks },
+        }
+    }
+}
+
+/// All laws, by number.
+pub fn all() -> impl Iterator<Item = &'static Law> {
+    static LAWS: std::sync::LazyLock<Vec<Law>> = std::sync::LazyLock::new(|| {
+        let mut laws = [
+            placement::LAWS,
+            content::LAWS,
+            survival::LAWS,
+            color::LAWS,
+            phase::LAWS,
+            reclamation::LAWS,
+            account::LAWS,
+        ]
+        .concat();
+        laws.sort_by_key(|law| law.number);
+        laws
+    });
+    LAWS.iter()
+}
+
+/// Judges a history by these laws.
+pub fn judge(history: &History, laws: &[&'static Law]) -> Verdict {
+    let reading = Reading::new(history);
+    let finding = |law: &&'static Law| {
+        let applies = law.missing(&history.claims).is_empty();
+        Finding { law, judgement: if applies { (law.judge)(&reading) } else { Judgement::NotApplicable } }
+    };
+    Verdict { findings: laws.iter().map(finding).collect(), failure: history.failure.clone() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn laws_are_told_apart_by_number_and_by_name() {
+        let numbers: Vec<_> = all().map(|law| law.number).collect();
+        assert!(numbers.is_sorted_by(|a, b| a < b), "{numbers:?}");
+        let names: std::collections::HashSet<_> = all().map(|law| law.name).collect();
+        assert_eq!(names.len(), numbers.len());
+    }
+
+    #[test]
+    fn a_law_is_one_sentence() {
+        for law in all() {
+            assert!(law.statement.ends_with('.') && !law.statement.trim_end_matches('.').contains(". "), "{law:?}");
+        }
+    }
+
+    #[test]
+    fn the_earliest_failure_is_kept() {
+        let mut check = Check::default();
+        check.that(true, 0, || (String::new(), []));
+        check.that(false, 7, || ("late".into(), []));
+        check.that(false, 3, || ("early".into(), [ObjectId(1)]));
+        check.that(false, 3, || ("second".into(), []));
+        let witness = Witness { moment: 3, why: "early".into(), objects: vec![ObjectId(1)] };
+        assert_eq!(check.done(), Judgement::Broken(witness));
+        assert_eq!(Check::default().done(), Judgement::Holds { checks: 0 });
+    }
+}

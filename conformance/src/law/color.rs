@@ -1,0 +1,54 @@
+//! How marking goes: laws 53, 54 and 55.
+
+use super::{Check, Judgement, Law, Needs};
+use crate::reading::Reading;
+use heaplaw_reference::{
+    color::Color,
+    heap::{Capability, Invariant},
+};
+
+pub(super) const LAWS: &[Law] = &[
+    Law {
+        number: 53,
+        name: "strong invariant",
+        statement: "While marking, no black object or global refers to a white object.",
+        needs: Needs::of(&[Capability::Phases, Capability::Colors]).upholding(&[Invariant::Strong]),
+        judge: invariant,
+    },
+    Law {
+        number: 54,
+        name: "weak invariant",
+        statement: "While marking, every white object that something black refers to is grey-protected (by the heap, if the modified invariant is claimed).",
+        needs: Needs::of(&[Capability::Phases, Capability::Colors])
+            .upholding(&[Invariant::Weak, Invariant::ModifiedWeak]),
+        judge: invariant,
+    },
+    Law {
+        number: 55,
+        name: "monotone colour",
+        statement: "Within a cycle an object only turns from white to grey to black.",
+        needs: Needs::of(&[Capability::Phases, Capability::Colors]),
+        judge: monotone_color,
+    },
+];
+
+/// The invariant that the heap claims, after every single operation.
+fn invariant(reading: &Reading<'_>) -> Judgement {
+    let mut check = Check::default();
+    for (at, outcome) in &reading.invariant {
+        match outcome {
+            Ok(()) => check.that(true, *at, || (String::new(), [])),
+            Err(offence) => check.that(false, *at, || (offence.to_string(), [offence.to])),
+        }
+    }
+    check.done()
+}
+
+fn monotone_color(reading: &Reading<'_>) -> Judgement {
+    let mut check = Check::default();
+    for step in &reading.recolorings {
+        let back = step.from == Color::Black && step.to == Color::Grey;
+        check.that(!back, step.moment, || (format!("{} was black and turns grey again", step.object), [step.object]));
+    }
+    check.done()
+}

@@ -1,0 +1,129 @@
+//! Where objects are: laws 1, 3, 4, 7 and 8.
+
+use super::{Check, Judgement, Law, Needs};
+use crate::reading::Reading;
+use heaplaw_reference::{graph::Effect, heap::Capability, heap::Reply, object::ObjectId};
+
+pub(super) const LAWS: &[Law] = &[
+    Law {
+        number: 1,
+        name: "no overlap",
+        statement: "The memory of two objects that both exist never overlaps.",
+        needs: Needs::of(&[Capability::Addresses]),
+        judge: no_overlap,
+    },
+    Law {
+        number: 3,
+        name: "big enough",
+        statement: "An object has at least as many usable bytes as were asked for.",
+        needs: Needs::NOTHING,
+        judge: big_enough,
+    },
+    Law {
+        number: 4,
+        name: "alignment",
+        statement: "An object with pointers lies on a multiple of 8, any other on the largest of 8, 4, 2, 1 that divides its size.",
+        needs: Needs::of(&[Capability::Addresses]),
+        judge: alignment,
+    },
+    Law {
+        number: 7,
+        name: "address stability",
+        statement: "An object never moves.",
+        needs: Needs::of(&[Capability::Addresses]),
+        judge: address_stability,
+    },
+    Law {
+        number: 8,
+        name: "identity",
+        statement: "Two objects that both exist never have the same address, and none has the address 0.",
+        needs: Needs::NOTHING,
+        judge: identity,
+    },
+];
+
+/// Calls `each` for every birth, with each older object that exists at that time: that was not freed, or of a heap that
+/// does not report its frees, that a mutator can reach.
+fn at_births(reading: &Reading<'_>, mut each: impl FnMut(ObjectId, ObjectId)) {
+    let frees = reading.history.claims.has(Capability::Frees);
+    for (id, life) in reading.lives() {
+        let reachable = &reading.scenes[life.born].reachable;
+        for (other, older) in reading.lives().take_while(|(other, _)| *other < id) {
+            if older.spans(life.born) && (frees || reachable.contains(other)) {
+                each(id, other);
+            }
+        }
+    }
+}
+
+fn no_overlap(reading: &Reading<'_>) -> Judgement {
+    let mut check = Check::default();
+    at_births(reading, |id, other| {
+        if let (Some(new), Some(old)) = (reading.life(id), reading.life(other)) {
+            let (a, b) = (new.address.0, old.address.0);
+            let apart = a.checked_add(new.usable).is_some_and(|end| end <= b)
+                || b.checked_add(old.usable).is_some_and(|end| end <= a)
+                || new.usable == 0
+                || old.usable == 0;
+            check.that(apart, new.born, || {
+                let why = format!(
+                    "{id} was given {} bytes at {}, where {other} has {} bytes at {}",
+                    new.usable, new.address, old.usable, old.address
+                );
+                (why, [id, other])
+            });
+        }
+    });
+    check.done()
+}
+
+fn identity(reading: &Reading<'_>) -> Judgement {
+    let mut check = Check::default();
+    for (id, life) in reading.lives() {
+        check.that(life.address.0 != 0, life.born, || (format!("{id} was given the address 0"), [id]));
+    }
+    at_births(reading, |id, other| {
+        if let (Some(new), Some(old)) = (reading.life(id), reading.life(other)) {
+            check.that(new.address != old.address, new.born, || {
+                (format!("{id} was given the address {} of {other}", new.address), [id, other])
+            });
+        }
+    });
+    check.done()
+}
+
+fn big_enough(reading: &Reading<'_>) -> Judgement {
+    let mut check = Check::default();
+    for (id, life) in reading.lives() {
+        check.that(life.usable >= life.shape.size(), life.born, || {
+            (format!("{id} asked for {} bytes and was given {}", life.shape.size(), life.usable), [id])
+        });
+    }
+    check.done()
+}
+
+fn alignment(reading: &Reading<'_>) -> Judgement {
+    let mut check = Check::default();
+    for (id, life) in reading.lives() {
+        let owed = life.shape.alignment();
+        check.that(life.address.0 % owed == 0, life.born, || {
+            (
+                format!("{id}, of {} bytes, lies at {}, not on a multiple of {owed}", life.shape.size(), life.address),
+                [id],
+            )
+        });
+    }
+    check.done()
+}
+
+fn address_stability(reading: &Reading<'_>) -> Judgement {
+    let mut check = Check::default();
+    for (at, moment, scene) in reading.scenes() {
+        let (Effect::Loaded(Some(id)), Reply::Object(seen)) = (scene.effect, &moment.reply) else { continue };
+        let Some(life) = reading.life(id) else { continue };
+        // An address where some other object lives is a matter for law 14.
+        let moved = *seen != life.address && reading.owner(*seen, at).is_none();
+        check.that(!moved, at, || (format!("{id} was born at {} and is now at {seen}", life.address), [id]));
+    }
+    check.done()
+}

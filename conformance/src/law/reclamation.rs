@@ -1,0 +1,138 @@
+//! That garbage goes: laws 59, 60, 97 and 139.
+
+use super::{Check, Judgement, Law, Needs};
+use crate::reading::{Life, Reading};
+use heaplaw_reference::{
+    heap::{Capability, Reply},
+    object::{ObjectId, ObjectSet},
+    op::{Collect, Op},
+};
+
+pub(super) const LAWS: &[Law] = &[
+    Law {
+        number: 59,
+        name: "completeness",
+        statement: "What is garbage when marking begins is freed by the end of that cycle's sweep.",
+        needs: Needs::of(&[Capability::Frees, Capability::Phases]),
+        judge: completeness,
+    },
+    Law {
+        number: 60,
+        name: "two cycles",
+        statement: "What becomes garbage during a cycle is freed by the end of the next cycle's sweep.",
+        needs: Needs::of(&[Capability::Frees, Capability::Phases]),
+        judge: two_cycles,
+    },
+    Law {
+        number: 97,
+        name: "full collection",
+        statement: "A full collection frees everything that is garbage when it is called.",
+        needs: Needs::of(&[Capability::Collect, Capability::Frees]),
+        judge: full_collection,
+    },
+    Law {
+        number: 139,
+        name: "idempotence",
+        statement: "A full collection right after another one frees nothing and changes no statistics.",
+        needs: Needs::of(&[Capability::Collect]),
+        judge: idempotence,
+    },
+];
+
+/// The size of the block that small pointer-free objects may share (Go: the tiny allocator).
+const TINY: u64 = 16;
+
+/// Whether an object may be kept by a neighbour: a tiny one, in the same block as another that is reachable.
+fn may_share(reading: &Reading<'_>, id: ObjectId, life: &Life, reachable: &ObjectSet) -> bool {
+    let tiny = |life: &Life| life.shape.pointer_free() && life.shape.size() < TINY;
+    let block = |life: &Life| life.address.0 / TINY;
+    let neighbour = |other: ObjectId| {
+        other != id && reading.life(other).is_some_and(|other| tiny(other) && block(other) == block(life))
+    };
+    tiny(life) && reachable.iter().any(neighbour)
+}
+
+fn completeness(reading: &Reading<'_>) -> Judgement {
+    let mut check = Check::default();
+    for cycle in &reading.cycles {
+        let Some(swept) = cycle.swept else { continue };
+        for id in cycle.garbage.iter() {
+            must_be_gone(reading, &mut check, id, swept, || {
+                format!("{id} was garbage when marking began and still exists when the sweep has ended")
+            });
+        }
+    }
+    check.done()
+}
+
+fn two_cycles(reading: &Reading<'_>) -> Judgement {
+    let mut check = Check::default();
+    for (cycle, next) in reading.cycles.iter().zip(reading.cycles.iter().skip(1)) {
+        let Some(swept) = next.swept else { continue };
+        let dead = next.garbage.iter().filter(|id| reading.life(*id).is_some_and(|life| life.born <= cycle.start));
+        for id in dead {
+            must_be_gone(reading, &mut check, id, swept, || {
+                format!("{id} became garbage during a cycle and still exists after the next")
+            });
+        }
+    }
+    check.done()
+}
+
+fn full_collection(reading: &Reading<'_>) -> Judgement {
+    let mut check = Check::default();
+    for (at, moment, scene) in reading.scenes() {
+        if moment.op != Op::Collect(Collect::Full) || moment.reply != Reply::Done {
+            continue;
+        }
+        for (id, life) in reading.lives() {
+            if life.born < at && !scene.reachable.contains(id) {
+                must_be_gone(reading, &mut check, id, at, || {
+                    format!("{id} is garbage and still exists after a full collection")
+                });
+            }
+        }
+    }
+    check.done()
+}
+
+/// Checks that an object does not exist after a moment, unless a neighbour keeps it.
+fn must_be_gone(reading: &Reading<'_>, check: &mut Check, id: ObjectId, after: usize, why: impl FnOnce() -> String) {
+    let Some(life) = reading.life(id) else { return };
+    let gone = !life.spans(after) || may_share(reading, id, life, &reading.scenes[after].reachable);
+    check.that(gone, after, || (why(), [id]));
+}
+
+fn idempotence(reading: &Reading<'_>) -> Judgement {
+    let mut check = Check::default();
+    // Since the last full collection nothing has happened but looking; the statistics seen since then.
+    let mut clean = false;
+    let mut stats: Option<&Reply> = None;
+    for (at, moment, _) in reading.scenes() {
+        match (&moment.op, &moment.reply) {
+            (Op::Collect(Collect::Full), Reply::Done) => {
+                if clean {
+                    let freed = reading.frees.iter().find(|(when, _)| *when == at);
+                    check.that(freed.is_none(), at, || {
+                        let id = freed.map_or(ObjectId(0), |(_, id)| *id);
+                        (format!("{id} is freed only by the second of two full collections"), [id])
+                    });
+                } else {
+                    stats = None;
+                }
+                clean = true;
+            }
+            (Op::Collect(Collect::Stats), reply @ Reply::Stats { .. }) if clean => {
+                if let Some(earlier) = stats {
+                    check.that(earlier == reply, at, || {
+                        (format!("the statistics were {earlier:?} after a full collection and are {reply:?} now"), [])
+                    });
+                }
+                stats = Some(reply);
+            }
+            (Op::Collect(Collect::Stats), _) => {}
+            _ => clean = false,
+        }
+    }
+    check.done()
+}

@@ -1,0 +1,86 @@
+//! That objects stay: laws 51, 52 and 57.
+
+use super::{Check, Judgement, Law, Needs};
+use crate::reading::Reading;
+use heaplaw_reference::{
+    heap::{Capability, Invariant, Reply},
+    op::Op,
+};
+
+pub(super) const LAWS: &[Law] = &[
+    Law {
+        number: 51,
+        name: "reachable never freed",
+        statement: "An object that has been reachable ever since it was born is never freed.",
+        needs: Needs::NOTHING,
+        judge: reachable_never_freed,
+    },
+    Law {
+        number: 52,
+        name: "sound termination",
+        statement: "When marking ends, nothing that is reachable is white.",
+        needs: Needs::of(&[Capability::Phases, Capability::Colors]),
+        judge: sound_termination,
+    },
+    Law {
+        number: 57,
+        name: "allocate black",
+        statement: "An object that is born while marking survives the cycle.",
+        needs: Needs::of(&[Capability::Phases, Capability::Frees])
+            .upholding(&[Invariant::Weak, Invariant::ModifiedWeak]),
+        judge: allocate_black,
+    },
+];
+
+/// With reported frees the law is checked at each of them and for all that exists; without, whenever a mutator uses an
+/// object. A trap is a heap's own word that an object is gone.
+fn reachable_never_freed(reading: &Reading<'_>) -> Judgement {
+    let mut check = Check::default();
+    for (at, id) in &reading.frees {
+        let lost = reading.scenes[*at].reachable.contains(*id);
+        check.that(!lost, *at, || (format!("{id} is freed although a mutator can reach it"), [*id]));
+    }
+    for (at, moment, _) in reading.scenes() {
+        if let Op::Mutate { .. } = moment.op {
+            let trap = match &moment.reply {
+                Reply::Trap(why) => Some(why),
+                _ => None,
+            };
+            check.that(trap.is_none(), at, || {
+                (format!("the heap itself says that something is gone: {}", trap.map_or("", String::as_str)), [])
+            });
+        }
+    }
+    check.done()
+}
+
+fn sound_termination(reading: &Reading<'_>) -> Judgement {
+    let mut check = Check::default();
+    for cycle in &reading.cycles {
+        let Some(marked) = cycle.marked else { continue };
+        match cycle.lost.first() {
+            None => check.that(true, marked, || (String::new(), [])),
+            Some(id) => check.that(false, marked, || (format!("marking ends with {id} white and reachable"), [*id])),
+        }
+    }
+    check.done()
+}
+
+fn allocate_black(reading: &Reading<'_>) -> Judgement {
+    let mut check = Check::default();
+    for (id, life) in reading.lives() {
+        let Some(cycle) = life.marking.and_then(|cycle| reading.cycles.get(cycle)) else { continue };
+        // Freed in this cycle's sweep, or even before.
+        let Some(freed) = life.freed else {
+            check.that(true, life.born, || (String::new(), []));
+            continue;
+        };
+        let survived = cycle.swept.is_some_and(|swept| freed > swept);
+        // A full collection finishes one cycle and runs another in one operation.
+        let another = reading.cycles.iter().any(|later| later.start > life.born && later.start <= freed);
+        check.that(survived || another, freed, || {
+            (format!("{id} was born while marking and is freed by the sweep of that same cycle"), [id])
+        });
+    }
+    check.done()
+}

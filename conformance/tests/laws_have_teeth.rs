@@ -1,0 +1,68 @@
+//! Every law is broken by some heap, and no law is broken by a sound one.
+
+use heaplaw_conformance::{
+    drive::{InProcess, step},
+    faulty::{self, Fault},
+    generate::{choices::Seed, scenario::Scenario},
+    history::History,
+    law::{self, Judgement, Law},
+};
+use heaplaw_reference::{heap::Heap, machine::Machine, protocol::Protocol};
+
+fn history<H: Heap>(make: impl FnMut() -> H, campaign: u64, case: u64) -> History {
+    let program = Scenario::default().draw(&mut Seed::case(campaign, case));
+    let mut subject = InProcess::new(make);
+    step::run(&mut subject, &program, step::Ending::Settle).expect("the heap starts")
+}
+
+/// How many programs it takes until the fault's own law is broken.
+fn programs_until_broken(fault: &Fault, campaign: u64) -> Option<u64> {
+    let law = [Law::numbered(fault.law).expect("a law of this number")];
+    (0..3_000).find(|case| law::judge(&history(|| fault.heap(), campaign, *case), &law).broken().is_some())
+}
+
+#[test]
+fn every_law_is_broken_by_a_faulty_heap() {
+    for law in law::all() {
+        let faults: Vec<_> = faulty::ALL.iter().filter(|fault| fault.law == law.number).collect();
+        assert!(!faults.is_empty(), "nothing breaks {law:?}");
+        for fault in faults {
+            for campaign in 0..20 {
+                let programs = programs_until_broken(fault, campaign);
+                assert!(programs.is_some(), "a heap that {} keeps {law:?} in campaign {campaign}", fault.name);
+            }
+        }
+    }
+}
+
+#[test]
+fn sound_designs_break_no_law_and_every_law_is_checked_on_some() {
+    let laws: Vec<_> = law::all().collect();
+    let mut checks = vec![0; laws.len()];
+    for protocol in Protocol::ALL.into_iter().filter(|protocol| protocol.sound) {
+        for case in 0..1_000 {
+            let history = history(|| Machine::new(protocol), 7, case);
+            let verdict = law::judge(&history, &laws);
+            if let Some((law, witness)) = verdict.broken() {
+                panic!("{} breaks {law:?} in case {case}: {}\n{}", protocol.name, witness.why, history.program());
+            }
+            assert_eq!(verdict.failure, None);
+            for (sum, finding) in checks.iter_mut().zip(&verdict.findings) {
+                if let Judgement::Holds { checks } = finding.judgement {
+                    *sum += checks;
+                }
+            }
+        }
+    }
+    let unchecked: Vec<_> = laws.iter().zip(checks).filter(|(_, checks)| *checks == 0).collect();
+    assert!(unchecked.is_empty(), "never checked: {unchecked:?}");
+}
+
+#[test]
+fn unsound_designs_are_rejected() {
+    let laws: Vec<_> = law::all().collect();
+    for protocol in Protocol::ALL.into_iter().filter(|protocol| !protocol.sound) {
+        let rejected = |case: &u64| law::judge(&history(|| Machine::new(protocol), 9, *case), &laws).broken().is_some();
+        assert!((0..1_000).any(|case| rejected(&case)), "{} is not rejected", protocol.name);
+    }
+}
