@@ -1,2 +1,10 @@
-//! x
-fn main() {}
+//! The command `heaplaw`: the kit's command line over the heaps that it comes with.
+
+use heaplaw_conformance::cli::{self, Bundled};
+use heaplaw_optimized::adapter;
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let optimized = || adapter::bundled().expect("the kernel gives address space for a small heap");
+    cli::main(vec![Bundled::new("optimized", "the fast heap, in single steps", optimized)])
+}

@@ -26,6 +26,11 @@ pub struct Fault {
 }
 
 impl Fault {
+    /// The name under which the command knows the heap: `faulty:allocates-white`.
+    pub fn slug(&self) -> String {
+        format!("faulty:{}", self.name.replace(", ", "-").replace(' ', "-"))
+    }
+
     /// A fresh heap with this fault.
     pub fn heap(&self) -> Box<dyn Heap> {
         (self.make)()
@@ -43,7 +48,7 @@ pub const ALL: &[Fault] = &[
     Fault { name: "gives an address twice", law: 8, make: || garbled(same_address) },
     Fault { name: "loads nil now and then", law: 14, make: || garbled(forgetful_load) },
     Fault { name: "marks without a barrier", law: 51, make: || row(Protocol::NO_BARRIER) },
-    Fault { name: "never scans stacks again", law: 52, make: || row(Protocol::INSERTION_WITHOUT_RESCAN) },
+    Fault { name: "ends marking without a barrier", law: 52, make: || row(Protocol::NO_BARRIER) },
     Fault {
         name: "inserts without a barrier",
         law: 53,

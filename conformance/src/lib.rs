@@ -12,11 +12,23 @@
 
 #![forbid(unsafe_code)]
 
+pub mod campaign;
+#[cfg(feature = "cli")]
+pub mod cli;
+pub mod conforms;
 pub mod drive;
 pub mod faulty;
 pub mod generate;
 pub mod history;
 pub mod law;
 pub mod reading;
+pub mod report;
+pub mod saved;
 pub mod shrink;
 pub mod verdict;
+
+/// The whole command line for one's own heap: `fn main() -> ExitCode { heaplaw_conformance::judge(MyHeap::new) }`.
+#[cfg(feature = "cli")]
+pub fn judge<H: heaplaw_reference::heap::Heap + 'static>(make: impl Fn() -> H + 'static) -> std::process::ExitCode {
+    cli::main(vec![cli::Bundled::new("heap", "the heap of this program", make)])
+}

@@ -111,28 +111,32 @@ pub struct Reading<'h> {
     pub frees: Vec<(usize, ObjectId)>,
 }
 
+/// The world after some moment of a history.
+#[derive(Clone, Debug)]
+pub struct World {
+    /// Every object, root and global.
+    pub graph: Graph,
+    /// Every colour, as far as it is reported.
+    pub colors: Coloring,
+    /// The collector's phase, as far as it is reported.
+    pub phase: Phase,
+}
+
+impl World {
+    /// The world after the first `moments` moments of a history.
+    pub fn after(history: &History, moments: usize) -> World {
+        let mut reader = Reader::new(history);
+        for (at, moment) in history.moments.iter().enumerate().take(moments) {
+            reader.read(at, moment);
+        }
+        World { graph: reader.graph, colors: reader.colors, phase: reader.phase }
+    }
+}
+
 impl<'h> Reading<'h> {
     /// Reads a history.
     pub fn new(history: &'h History) -> Self {
-        let mut reader = Reader {
-            claims: &history.claims,
-            graph: Graph::new(),
-            reachable: Rc::new(ObjectSet::new()),
-            colors: Coloring::new(),
-            phase: Phase::Off,
-            owners: HashMap::new(),
-            reading: Reading {
-                history,
-                scenes: Vec::with_capacity(history.moments.len()),
-                lives: Vec::new(),
-                cycles: Vec::new(),
-                recolorings: Vec::new(),
-                phases: Vec::new(),
-                invariant: Vec::new(),
-                strays: Vec::new(),
-                frees: Vec::new(),
-            },
-        };
+        let mut reader = Reader::new(history);
         for (at, moment) in history.moments.iter().enumerate() {
             reader.read(at, moment);
         }
@@ -173,7 +177,29 @@ struct Reader<'h> {
     reading: Reading<'h>,
 }
 
-impl Reader<'_> {
+impl<'h> Reader<'h> {
+    fn new(history: &'h History) -> Self {
+        Reader {
+            claims: &history.claims,
+            graph: Graph::new(),
+            reachable: Rc::new(ObjectSet::new()),
+            colors: Coloring::new(),
+            phase: Phase::Off,
+            owners: HashMap::new(),
+            reading: Reading {
+                history,
+                scenes: Vec::with_capacity(history.moments.len()),
+                lives: Vec::new(),
+                cycles: Vec::new(),
+                recolorings: Vec::new(),
+                phases: Vec::new(),
+                invariant: Vec::new(),
+                strays: Vec::new(),
+                frees: Vec::new(),
+            },
+        }
+    }
+
     fn read(&mut self, at: usize, moment: &Moment) {
         let before = Rc::clone(&self.reachable);
         let effect = self.perform(moment);

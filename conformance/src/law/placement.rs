@@ -2,7 +2,12 @@
 
 use super::{Check, Judgement, Law, Needs};
 use crate::reading::Reading;
-use heaplaw_reference::{graph::Effect, heap::Capability, heap::Reply, object::ObjectId};
+use heaplaw_reference::{
+    event::Event,
+    graph::Effect,
+    heap::{Capability, Reply},
+    object::ObjectId,
+};
 
 pub(super) const LAWS: &[Law] = &[
     Law {
@@ -29,7 +34,7 @@ pub(super) const LAWS: &[Law] = &[
     Law {
         number: 7,
         name: "address stability",
-        statement: "An object never moves.",
+        statement: "An object never moves: loads find it, and marking works on it, where it was born.",
         needs: Needs::of(&[Capability::Addresses]),
         judge: address_stability,
     },
@@ -124,6 +129,11 @@ fn address_stability(reading: &Reading<'_>) -> Judgement {
         // An address where some other object lives is a matter for law 14.
         let moved = *seen != life.address && reading.owner(*seen, at).is_none();
         check.that(!moved, at, || (format!("{id} was born at {} and is now at {seen}", life.address), [id]));
+    }
+    for (at, stray) in &reading.strays {
+        if let Event::Shade(address) | Event::Scan(address) = stray {
+            check.that(false, *at, || (format!("{address} is marked, where no object was born or all were freed"), []));
+        }
     }
     check.done()
 }

@@ -1,0 +1,270 @@
+//! A campaign: many programs, one subject, one outcome.
+//!
+//! Case `k` of a campaign is a function of the campaign's seed and `k` alone, so any case can be run again by itself. A
+//! campaign ends with its first counterexample: what a heap that has lost an object does afterwards says little.
+
+use crate::{
+    drive::{Failure, Subject, step},
+    generate::{choices::Seed, scenario::Scenario},
+    history::History,
+    law::{self, Judgement, Law, Witness},
+    shrink::{self, Budget},
+    verdict::Verdict,
+};
+use heaplaw_reference::{heap::Claims, op::Program};
+use std::time::{Duration, Instant};
+
+/// What is to be done.
+#[derive(Clone, Debug)]
+pub struct Campaign {
+    /// What all decisions follow from.
+    pub seed: u64,
+    /// How many programs to run.
+    pub cases: u64,
+    /// How many operations a program has at most.
+    pub ops: u32,
+    /// When to stop, even if cases are left.
+    pub time: Option<Duration>,
+    /// The laws to judge by.
+    pub laws: Vec<&'static Law>,
+}
+
+impl Default for Campaign {
+    /// 20,000 programs of 60 operations by all laws.
+    fn default() -> Self {
+        Campaign { seed: 0, cases: 20_000, ops: 60, time: None, laws: law::all().collect() }
+    }
+}
+
+/// What was seen of one law.
+#[derive(Clone, Debug)]
+pub struct Tally {
+    /// The law.
+    pub law: &'static Law,
+    /// How many programs it applied to.
+    pub programs: u64,
+    /// How often it was looked at.
+    pub checks: u64,
+}
+
+/// What is wrong.
+#[derive(Clone, Debug)]
+pub enum Breach {
+    /// A law is broken.
+    Law(&'static Law, Witness),
+    /// The subject failed to answer.
+    Failure(Failure),
+}
+
+impl Breach {
+    /// Whether another breach is of the same kind: the same law, or the same way to fail.
+    pub fn is_like(&self, other: &Breach) -> bool {
+        match (self, other) {
+            (Breach::Law(law, _), Breach::Law(other, _)) => law.number == other.number,
+            (Breach::Failure(failure), Breach::Failure(other)) => {
+                std::mem::discriminant(failure) == std::mem::discriminant(other)
+            }
+            _ => false,
+        }
+    }
+}
+
+/// A program under which something is wrong.
+#[derive(Clone, Debug)]
+pub struct Counterexample {
+    /// What is wrong.
+    pub breach: Breach,
+    /// What happened.
+    pub history: History,
+    /// The case of the campaign, if it was drawn.
+    pub case: Option<u64>,
+}
+
+impl Counterexample {
+    /// The operations up to the one that shows the breach: all that is needed to see it again.
+    pub fn program(&self) -> Program {
+        let ops = self.history.program().into_ops();
+        let needed = match &self.breach {
+            Breach::Law(_, witness) => witness.moment + 1,
+            Breach::Failure(_) => ops.len(),
+        };
+        ops.into_iter().take(needed).collect()
+    }
+}
+
+/// How a campaign ended.
+#[derive(Clone, Debug)]
+pub enum End {
+    /// All cases were run.
+    Finished,
+    /// The time was up.
+    OutOfTime,
+    /// Whoever watched said stop.
+    Interrupted,
+    /// Something is wrong.
+    Found(Box<Counterexample>),
+    /// The subject did not even start.
+    Unstartable(Failure),
+}
+
+/// What came of a campaign.
+#[derive(Clone, Debug)]
+pub struct Outcome {
+    /// What the subject says of itself, once it was started.
+    pub claims: Option<Claims>,
+    /// How many programs were run.
+    pub programs: u64,
+    /// How many operations were performed.
+    pub performed: u64,
+    /// What was seen of each law.
+    pub tallies: Vec<Tally>,
+    /// How it ended.
+    pub end: End,
+    /// How long it took.
+    pub elapsed: Duration,
+}
+
+/// Someone who watches a campaign.
+pub trait Watch {
+    /// A program is about to be run. Answering `false` ends the campaign.
+    fn about_to_run(&mut self, program: &Program, programs_so_far: u64) -> bool;
+}
+
+/// Nobody watches.
+impl Watch for () {
+    fn about_to_run(&mut self, _: &Program, _: u64) -> bool {
+        true
+    }
+}
+
+/// A verdict, and what is wrong first.
+#[derive(Clone, Debug)]
+pub struct Judged {
+    /// The verdict.
+    pub verdict: Verdict,
+    /// What is wrong, if anything.
+    pub breach: Option<Breach>,
+}
+
+/// Runs `program` and judges it; gives what is wrong, if anything.
+///
+/// # Errors
+/// If the subject cannot be started.
+pub fn judge(
+    subject: &mut dyn Subject,
+    program: &Program,
+    ending: step::Ending,
+    laws: &[&'static Law],
+) -> Result<(History, Judged), Failure> {
+    let history = step::run(subject, program, ending)?;
+    let verdict = law::judge(&history, laws);
+    let breach = match (verdict.broken(), &verdict.failure) {
+        (Some((law, witness)), _) => Some(Breach::Law(law, witness.clone())),
+        (None, Some((_, failure))) => Some(Breach::Failure(failure.clone())),
+        (None, None) => None,
+    };
+    Ok((history, Judged { verdict, breach }))
+}
+
+impl Campaign {
+    /// Runs the campaign, `first` some programs that are not drawn (saved failures), then the cases.
+    pub fn run(&self, subject: &mut dyn Subject, first: &[Program], watch: &mut dyn Watch) -> Outcome {
+        let start = Instant::now();
+        let tallies = self.laws.iter().map(|law| Tally { law, programs: 0, checks: 0 }).collect();
+        let mut outcome =
+            Outcome { claims: None, programs: 0, performed: 0, tallies, end: End::Finished, elapsed: Duration::ZERO };
+        outcome.end = self.run_all(subject, first, watch, &mut outcome, start);
+        outcome.elapsed = start.elapsed();
+        outcome
+    }
+
+    fn run_all(
+        &self,
+        subject: &mut dyn Subject,
+        first: &[Program],
+        watch: &mut dyn Watch,
+        outcome: &mut Outcome,
+        start: Instant,
+    ) -> End {
+        // The claims decide what is drawn.
+        let claims = match subject.reset() {
+            Ok(claims) => claims,
+            Err(failure) => return End::Unstartable(failure),
+        };
+        let scenario = Scenario::suited(&claims, self.ops);
+        outcome.claims = Some(claims);
+        let saved = first.iter().map(|program| (None, program.clone()));
+        let drawn = (0..self.cases).map(|case| (Some(case), scenario.draw(&mut Seed::case(self.seed, case))));
+        for (case, program) in saved.chain(drawn) {
+            if self.time.is_some_and(|time| start.elapsed() >= time) {
+                return End::OutOfTime;
+            }
+            if !watch.about_to_run(&program, outcome.programs) {
+                return End::Interrupted;
+            }
+            match judge(subject, &program, step::Ending::Settle, &self.laws) {
+                Err(failure) => return End::Unstartable(failure),
+                Ok((history, judged)) => {
+                    outcome.add(&history, &judged);
+                    if let Some(breach) = judged.breach {
+                        return End::Found(Box::new(Counterexample { breach, history, case }));
+                    }
+                }
+            }
+        }
+        End::Finished
+    }
+}
+
+impl Outcome {
+    fn add(&mut self, history: &History, judged: &Judged) {
+        self.programs += 1;
+        self.performed += history.moments.len() as u64;
+        for (tally, finding) in self.tallies.iter_mut().zip(&judged.verdict.findings) {
+            if let Judgement::Holds { checks } = finding.judgement {
+                tally.programs += 1;
+                tally.checks += checks;
+            }
+        }
+    }
+}
+
+/// What came of shrinking a counterexample.
+#[derive(Clone, Debug)]
+pub struct Shrunk {
+    /// The smaller counterexample; the same one if it did not show again.
+    pub counterexample: Counterexample,
+    /// How many operations there were before.
+    pub from: usize,
+    /// How many programs were tried.
+    pub tries: u64,
+    /// Whether the breach showed when its operations were run again by themselves.
+    pub reproduces: bool,
+}
+
+/// Shrinks a counterexample: fewer operations, smaller objects, the same breach.
+pub fn shrink(subject: &mut dyn Subject, found: Counterexample, budget: Budget, watch: &mut dyn Watch) -> Shrunk {
+    let laws: Vec<&'static Law> = match &found.breach {
+        Breach::Law(law, _) => vec![law],
+        Breach::Failure(_) => Vec::new(),
+    };
+    let mut again = |program: &Program| -> Option<Counterexample> {
+        let (history, judged) = judge(subject, program, step::Ending::Abrupt, &laws).ok()?;
+        let breach = judged.breach.filter(|breach| breach.is_like(&found.breach))?;
+        Some(Counterexample { breach, history, case: found.case })
+    };
+    let program = found.program();
+    let from = program.len();
+    let Some(shown) = again(&program) else {
+        return Shrunk { counterexample: found, from, tries: 1, reproduces: false };
+    };
+    let mut stopped = false;
+    let mut tries = 1;
+    let shrunk = shrink::shrink(&program, budget, |candidate| {
+        stopped = stopped || !watch.about_to_run(candidate, tries);
+        tries += 1;
+        !stopped && again(candidate).is_some()
+    });
+    let counterexample = again(&shrunk.program).unwrap_or(shown);
+    Shrunk { counterexample, from, tries: tries + 1, reproduces: true }
+}

@@ -1,0 +1,295 @@
+//! The command line, as a library.
+//!
+//! The command `heaplaw` is [`main`] over the heaps it comes with; a heap author gets the same command for his own heap
+//! with `heaplaw_conformance::cli::main(vec![Bundled::new("mine", "my heap", || MyHeap::new())])`.
+//!
+//! | exit code | meaning                                           |
+//! |-----------|---------------------------------------------------|
+//! | 0         | the heap conforms                                 |
+//! | 1         | a counterexample was found                        |
+//! | 2         | wrong usage, or a malformed file                  |
+//! | 4         | nothing ran                                       |
+//! | 5         | the subject crashed or broke the protocol         |
+//! | 6         | the subject hung                                  |
+//! | 70        | an internal error                                 |
+//! | 130       | interrupted                                       |
+
+mod check;
+mod monitor;
+mod replay;
+
+use crate::{
+    drive::{Failure, InProcess, Subject, process::Process},
+    faulty,
+    law::{self, Law},
+    report::text,
+    saved::FileError,
+};
+use clap::{Args, Parser, Subcommand};
+use heaplaw_reference::{heap::Heap, machine::Machine, protocol::Protocol};
+use std::{path::PathBuf, process::ExitCode, time::Duration};
+
+/// A heap that the command comes with.
+pub struct Bundled {
+    name: String,
+    about: String,
+    make: Box<dyn Fn() -> Box<dyn Heap>>,
+}
+
+impl Bundled {
+    /// A heap known as `name`; `make` gives a fresh one.
+    pub fn new<H: Heap + 'static>(
+        name: impl Into<String>,
+        about: impl Into<String>,
+        make: impl Fn() -> H + 'static,
+    ) -> Self {
+        Bundled { name: name.into(), about: about.into(), make: Box::new(move || Box::new(make())) }
+    }
+}
+
+#[derive(Parser)]
+#[command(
+    name = "heaplaw",
+    version,
+    about = "Judges whether a garbage-collected heap conforms to its executable specification"
+)]
+struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run generated programs on a heap and judge them by the laws (this is also what no command does)
+    Check(check::Options),
+    /// Run a file of operations and judge it
+    Replay(replay::Options),
+    /// Shrink a file of operations that shows a failure; the result goes to standard output
+    Shrink(replay::Options),
+    /// List the laws, or tell about some
+    Laws {
+        /// Law numbers such as 51 54
+        numbers: Vec<String>,
+    },
+    /// List the heaps that can be named with --heap
+    Heaps,
+}
+
+/// Which heap is judged.
+#[derive(Args)]
+struct Who {
+    /// A heap that comes with this command (see `heaplaw heaps`); the first of them if nothing is said
+    #[arg(long, value_name = "NAME")]
+    heap: Option<String>,
+    /// How long a heap may take over one program, or another program over one answer
+    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = humantime::parse_duration)]
+    timeout: Duration,
+    /// A program to judge instead, which speaks the text form on its standard input and output
+    #[arg(last = true, value_name = "COMMAND")]
+    command: Vec<String>,
+}
+
+/// How the command can go wrong, apart from what it finds.
+#[derive(Debug, thiserror::Error)]
+enum Trouble {
+    #[error("{0}")]
+    Usage(String),
+    #[error(transparent)]
+    File(#[from] FileError),
+    #[error("cannot write {}: {source}", path.display())]
+    Write { path: PathBuf, source: std::io::Error },
+}
+
+/// How a run ended, as an exit code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Exit {
+    Conforms = 0,
+    Counterexample = 1,
+    Usage = 2,
+    NothingRan = 4,
+    Crashed = 5,
+    Hung = 6,
+    Internal = 70,
+    Interrupted = 130,
+}
+
+impl Exit {
+    fn of(failure: &Failure) -> Exit {
+        match failure {
+            Failure::Hung(_) => Exit::Hung,
+            Failure::Unstartable(_) | Failure::Crashed(_) | Failure::Garbled(_) => Exit::Crashed,
+        }
+    }
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        ExitCode::from(exit as u8)
+    }
+}
+
+/// Runs the command over these heaps and the reference's own; the first is the default.
+///
+/// The arguments are those of the process. What a heap prints in panicking is left out, since a panic is reported as a
+/// crash together with the program that led to it.
+pub fn main(mut heaps: Vec<Bundled>) -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            let code = if error.use_stderr() { Exit::Usage } else { Exit::Conforms };
+            // Nothing is left to do if even this cannot be printed.
+            let _ = error.print();
+            return code.into();
+        }
+    };
+    heaps.extend(reference_heaps());
+    let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| run(cli, &heaps)));
+    match outcome {
+        Ok(Ok(exit)) => exit.into(),
+        Ok(Err(trouble)) => {
+            anstream::eprintln!("heaplaw: {trouble}");
+            let exit = if matches!(trouble, Trouble::Write { .. }) { Exit::Internal } else { Exit::Usage };
+            exit.into()
+        }
+        Err(_) => {
+            anstream::eprintln!("heaplaw: internal error; please report it together with the command line");
+            Exit::Internal.into()
+        }
+    }
+}
+
+fn run(cli: Cli, heaps: &[Bundled]) -> Result<Exit, Trouble> {
+    match cli.command {
+        None => check::run(&check::Options::default_line(), heaps),
+        Some(Command::Check(options)) => check::run(&options, heaps),
+        Some(Command::Replay(options)) => replay::replay(&options, heaps),
+        Some(Command::Shrink(options)) => replay::shrink(&options, heaps),
+        Some(Command::Laws { numbers }) => laws(&numbers),
+        Some(Command::Heaps) => {
+            for heap in heaps {
+                anstream::println!("{:<44} {}", heap.name, heap.about);
+            }
+            Ok(Exit::Conforms)
+        }
+    }
+}
+
+/// The reference machine under every protocol, and the heaps that are wrong on purpose.
+fn reference_heaps() -> Vec<Bundled> {
+    let rows = Protocol::ALL.into_iter().map(|protocol| {
+        let sound =
+            if protocol.sound { "the reference machine" } else { "the reference machine with an unsound protocol" };
+        Bundled::new(format!("reference:{}", protocol.name), sound, move || Machine::new(protocol))
+    });
+    let faults = faulty::ALL.iter().map(|fault| {
+        let about = format!("wrong on purpose: {} (law {})", fault.name, fault.law);
+        Bundled::new(fault.slug(), about, move || fault.heap())
+    });
+    rows.chain(faults).collect()
+}
+
+fn laws(numbers: &[String]) -> Result<Exit, Trouble> {
+    if numbers.is_empty() {
+        for law in law::all() {
+            anstream::println!("{:>3}  {:<24} {}", law.number, law.name, law.statement);
+        }
+    }
+    for law in selected(&numbers.join(","))? {
+        if !numbers.is_empty() {
+            anstream::print!("{}", text::law(law));
+        }
+    }
+    Ok(Exit::Conforms)
+}
+
+/// The laws that a list such as `51,54-60` names; all of them if it is empty.
+fn selected(list: &str) -> Result<Vec<&'static Law>, Trouble> {
+    let number = |word: &str| {
+        word.trim().parse::<u16>().map_err(|_| Trouble::Usage(format!("{word:?} is not the number of a law")))
+    };
+    let mut chosen = Vec::new();
+    for part in list.split(',').filter(|part| !part.trim().is_empty()) {
+        let (from, to) = match part.split_once('-') {
+            Some((from, to)) => (number(from)?, number(to)?),
+            None => (number(part)?, number(part)?),
+        };
+        let before = chosen.len();
+        chosen.extend(law::all().filter(|law| (from..=to).contains(&law.number)));
+        if chosen.len() == before {
+            return Err(Trouble::Usage(format!("there is no law {part}; `heaplaw laws` lists them")));
+        }
+    }
+    Ok(if chosen.is_empty() { law::all().collect() } else { chosen })
+}
+
+impl Who {
+    /// The subject that is meant.
+    fn subject<'h>(&self, heaps: &'h [Bundled]) -> Result<Box<dyn Subject + 'h>, Trouble> {
+        match (&self.heap, self.command.is_empty()) {
+            (Some(_), false) => Err(Trouble::Usage("name a heap or a command, not both".to_owned())),
+            (None, false) => Ok(Box::new(Process::new(self.command.clone(), self.timeout))),
+            (name, true) => {
+                let heap = match name {
+                    None => heaps.first(),
+                    Some(name) => heaps.iter().find(|heap| heap.name == *name),
+                };
+                let Some(heap) = heap else {
+                    let name = name.as_deref().unwrap_or_default();
+                    return Err(Trouble::Usage(format!("there is no heap {name:?}; `heaplaw heaps` lists them")));
+                };
+                Ok(Box::new(InProcess::new(&*heap.make)))
+            }
+        }
+    }
+
+    /// Whether the heap runs in this process, where nothing but a watchdog can end a hang.
+    fn in_process(&self) -> bool {
+        self.command.is_empty()
+    }
+
+    /// How to name this subject on a command line.
+    fn argument(&self, heaps: &[Bundled]) -> String {
+        if self.command.is_empty() {
+            let first = heaps.first().map(|heap| heap.name.clone()).unwrap_or_default();
+            return format!("--heap {}", self.heap.clone().unwrap_or(first));
+        }
+        let words: Vec<_> = self.command.iter().map(|word| quoted(word)).collect();
+        format!("-- {}", words.join(" "))
+    }
+}
+
+/// A word as a shell takes it.
+fn quoted(word: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./=:,+@%".contains(c);
+    if !word.is_empty() && word.chars().all(plain) {
+        word.to_owned()
+    } else {
+        format!("'{}'", word.replace('\'', r"'\''"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn laws_are_chosen_by_numbers_and_ranges() {
+        let numbers = |list: &str| selected(list).unwrap().iter().map(|law| law.number).collect::<Vec<_>>();
+        assert_eq!(numbers("51, 53-55"), [51, 53, 54, 55]);
+        assert_eq!(numbers("").len(), law::all().count());
+        assert!(selected("51,2000").is_err() && selected("x").is_err());
+    }
+
+    #[test]
+    fn a_command_can_be_pasted_back() {
+        assert_eq!(quoted("heap.py"), "heap.py");
+        assert_eq!(quoted("it's"), r"'it'\''s'");
+        assert_eq!(quoted(""), "''");
+    }
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        use clap::CommandFactory;
+        Cli::command().debug_assert();
+    }
+}

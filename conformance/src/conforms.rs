@@ -1,0 +1,166 @@
+//! Judging a heap from `cargo test`: one test for each law.
+
+use crate::{
+    campaign::{self, Breach, Campaign, End},
+    drive::{InProcess, Subject},
+    law::{Judgement, Law},
+    report::text,
+    saved,
+    shrink::Budget,
+};
+use heaplaw_reference::{heap::Heap, op::Program};
+use std::path::Path;
+
+/// Makes one `#[test]` for each law, named after it: `law_51_reachable_never_freed`.
+///
+/// The expression gives a fresh heap; it is evaluated once for every program. A law that needs more than the heap claims
+/// passes, and says so. A test that fails prints the shrunk counterexample and saves it in the directory `failures`;
+/// saved failures run first from then on.
+///
+/// `HEAPLAW_CASES` sets how many programs each law is judged by (2,000), `HEAPLAW_SEED` what they follow from (0).
+///
+/// ```
+/// # use heaplaw_reference::{machine::Machine, protocol::Protocol};
+/// heaplaw_conformance::conforms! { Machine::new(Protocol::HYBRID) }
+/// ```
+#[macro_export]
+macro_rules! conforms {
+    ($heap:expr) => {
+        $crate::conforms! { @tests $heap;
+            1 law_1_no_overlap
+            3 law_3_big_enough
+            4 law_4_alignment
+            5 law_5_zeroed
+            6 law_6_content_stability
+            7 law_7_address_stability
+            8 law_8_identity
+            14 law_14_cross_equivalence
+            51 law_51_reachable_never_freed
+            52 law_52_sound_termination
+            53 law_53_strong_invariant
+            54 law_54_weak_invariant
+            55 law_55_monotone_colour
+            57 law_57_allocate_black
+            59 law_59_completeness
+            60 law_60_two_cycles
+            80 law_80_phase_automaton
+            90 law_90_sweep_exactness
+            97 law_97_full_collection
+            123 law_123_balance
+            139 law_139_idempotence
+        }
+    };
+    (@tests $heap:expr; $($number:literal $name:ident)*) => {
+        $(
+            #[test]
+            fn $name() {
+                $crate::conforms::to($number, || $heap);
+            }
+        )*
+        /// The numbers of the laws that have a test here.
+        #[allow(dead_code, reason = "only the kit's own tests compare it with the list of laws")]
+        const LAWS: &[(u16, &str)] = &[$(($number, stringify!($name))),*];
+    };
+}
+
+/// Judges a heap by one law, as the tests made by [`conforms!`](crate::conforms!) do.
+///
+/// # Panics
+/// If the law is broken, with the counterexample; if the heap crashes; if the law was never looked at although the heap
+/// claims what it needs; or if there is no law of this number.
+pub fn to<H: Heap>(number: u16, make: impl FnMut() -> H) {
+    let law = Law::numbered(number).unwrap_or_else(|| panic!("there is no law {number}"));
+    let number_from = |variable: &str, default: u64| match std::env::var(variable) {
+        Ok(text) => text.parse().unwrap_or_else(|_| panic!("{variable} is not a number: {text:?}")),
+        Err(_) => default,
+    };
+    let campaign = Campaign {
+        seed: number_from("HEAPLAW_SEED", 0),
+        cases: number_from("HEAPLAW_CASES", 2_000),
+        laws: vec![law],
+        ..Campaign::default()
+    };
+    if let Err(report) = judge(&campaign, &mut InProcess::new(make), Path::new("failures")) {
+        panic!("{}", text::plain(&report));
+    }
+}
+
+/// Runs a campaign by one law; gives the report of what is wrong.
+fn judge(campaign: &Campaign, subject: &mut dyn Subject, out: &Path) -> Result<(), String> {
+    let saved = saved::all(out).map_err(|error| error.to_string())?;
+    let first: Vec<Program> = saved.into_iter().map(|(_, program)| program).collect();
+    let outcome = campaign.run(subject, &first, &mut ());
+    match outcome.end {
+        End::Found(found) => {
+            let path = out.join(saved::name(&found.breach, &found.program()));
+            let heap = found.history.claims.name.to_string();
+            let shown = match found.breach {
+                Breach::Law(..) => campaign::shrink(subject, *found, Budget::default(), &mut ()).counterexample,
+                Breach::Failure(_) => *found,
+            };
+            let replay = format!("cargo test, or heaplaw replay {}", path.display());
+            let wrote = match saved::save(&path, &heap, &replay, &shown) {
+                Ok(()) => format!("  wrote  {} (runs first from now on)\n", path.display()),
+                Err(error) => format!("  cannot write {}: {error}\n", path.display()),
+            };
+            Err(format!("\n{}{wrote}", text::counterexample(&shown)))
+        }
+        End::Unstartable(failure) => Err(failure.to_string()),
+        End::Finished | End::OutOfTime | End::Interrupted => {
+            let Some(tally) = outcome.tallies.first() else { return Ok(()) };
+            let missing = outcome.claims.map(|claims| tally.law.missing(&claims)).unwrap_or_default();
+            if !missing.is_empty() {
+                println!("not applicable: the heap would have to claim {}", missing.join(", "));
+                Ok(())
+            } else if tally.checks == 0 {
+                let nothing = Judgement::Holds { checks: 0 };
+                Err(format!("{:?} was never looked at ({nothing:?}) in {} programs", tally.law, outcome.programs))
+            } else {
+                Ok(())
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{faulty, law};
+    use heaplaw_reference::{machine::Machine, protocol::Protocol};
+
+    mod machine {
+        use super::*;
+        crate::conforms! { Machine::new(Protocol::HYBRID) }
+
+        #[test]
+        fn every_law_has_its_test() {
+            let laws: Vec<_> = law::all().map(|law| (law.number, law.identifier())).collect();
+            let tests: Vec<_> = LAWS.iter().map(|(number, name)| (*number, (*name).to_owned())).collect();
+            assert_eq!(tests, laws);
+        }
+    }
+
+    #[test]
+    fn a_faulty_heap_fails_its_test_with_a_file_that_replays() {
+        let out = std::env::temp_dir().join(format!("heaplaw-conforms-{}", std::process::id()));
+        let fault = faulty::ALL.iter().find(|fault| fault.law == 54).expect("a fault of law 54");
+        let law = Law::numbered(54).expect("law 54");
+        let campaign = Campaign { laws: vec![law], ..Campaign::default() };
+        let mut subject = InProcess::new(|| fault.heap());
+        let report = judge(&campaign, &mut subject, &out).expect_err("a report");
+        assert!(report.contains("law 54  weak invariant"), "{report}");
+        let saved = saved::all(&out).expect("the directory");
+        let first: Vec<_> = saved.into_iter().map(|(_, program)| program).collect();
+        let none = Campaign { cases: 0, ..campaign };
+        assert!(matches!(none.run(&mut subject, &first, &mut ()).end, End::Found(_)));
+        std::fs::remove_dir_all(&out).expect("the directory goes");
+    }
+
+    #[test]
+    fn a_law_that_is_never_looked_at_fails() {
+        let law = Law::numbered(54).expect("law 54");
+        let campaign = Campaign { cases: 0, laws: vec![law], ..Campaign::default() };
+        let report = judge(&campaign, &mut InProcess::new(|| Machine::new(Protocol::HYBRID)), Path::new("none-such"));
+        assert!(report.is_err_and(|report| report.contains("never looked at")));
+    }
+}

@@ -1,0 +1,154 @@
+//! Saved failures: one `.heap` file each, which replays by itself and runs first the next time.
+//!
+//! A file is written as soon as a failure is found, before it is shrunk, and then replaced as a whole. So whatever
+//! happens in between, the failure is not lost.
+
+use crate::{
+    campaign::{Breach, Counterexample},
+    drive::Failure,
+};
+use heaplaw_reference::{op::Program, text::ParseError};
+use std::{
+    fs,
+    hash::{DefaultHasher, Hash, Hasher},
+    io,
+    path::{Path, PathBuf},
+};
+
+/// Why a file of operations could not be used.
+#[derive(Debug, thiserror::Error)]
+pub enum FileError {
+    /// It could not be read.
+    #[error("{}: {source}", path.display())]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// What the operating system says.
+        source: io::Error,
+    },
+    /// It is not a program.
+    #[error("{}:{}:{}: {}\n{}", path.display(), error.line, error.column, error.message, pointed(line, error.column))]
+    Malformed {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        error: ParseError,
+        /// The line where it is wrong.
+        line: String,
+    },
+}
+
+/// A line and a caret under the column that is meant. A long line is cut down to what is around the column.
+fn pointed(line: &str, column: usize) -> String {
+    const WIDTH: usize = 72;
+    let skip = (column - 1).saturating_sub(WIDTH / 2);
+    let shown: String = line.chars().skip(skip).take(WIDTH).map(|c| if c.is_control() { ' ' } else { c }).collect();
+    format!("  {shown}\n  {}^", " ".repeat(column - 1 - skip))
+}
+
+/// Reads a file of operations.
+///
+/// # Errors
+/// If it cannot be read, or is not a program; then with the line and the column.
+pub fn load(path: &Path) -> Result<Program, FileError> {
+    let unreadable = |source| FileError::Unreadable { path: path.to_owned(), source };
+    let bytes = fs::read(path).map_err(unreadable)?;
+    let text = match String::from_utf8(bytes) {
+        Ok(text) => text,
+        Err(error) => {
+            let good = error.utf8_error().valid_up_to();
+            let bytes = error.into_bytes();
+            let before = String::from_utf8_lossy(&bytes[..good]);
+            let line = before.lines().last().filter(|_| !before.ends_with('\n')).unwrap_or("");
+            let position = ParseError {
+                line: before.matches('\n').count() + 1,
+                column: line.chars().count() + 1,
+                message: "this is not UTF-8 text".to_owned(),
+            };
+            return Err(FileError::Malformed { path: path.to_owned(), line: line.to_owned(), error: position });
+        }
+    };
+    text.parse().map_err(|error: ParseError| {
+        let line = text.lines().nth(error.line - 1).unwrap_or("").to_owned();
+        FileError::Malformed { path: path.to_owned(), error, line }
+    })
+}
+
+/// The saved failures of a directory, by name; none if there is no such directory.
+///
+/// # Errors
+/// If the directory or one of its files cannot be read.
+pub fn all(dir: &Path) -> Result<Vec<(PathBuf, Program)>, FileError> {
+    let unreadable = |source| FileError::Unreadable { path: dir.to_owned(), source };
+    let entries = match fs::read_dir(dir) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        entries => entries.map_err(unreadable)?,
+    };
+    let mut paths = Vec::new();
+    for entry in entries {
+        let path = entry.map_err(unreadable)?.path();
+        if path.extension().is_some_and(|extension| extension == "heap") {
+            paths.push(path);
+        }
+    }
+    paths.sort();
+    paths.into_iter().map(|path| load(&path).map(|program| (path, program))).collect()
+}
+
+/// The name of the file for a failure: the law, or the way to fail, and a few digits of the operations' hash.
+pub fn name(breach: &Breach, program: &Program) -> String {
+    let mut hasher = DefaultHasher::new();
+    program.to_string().hash(&mut hasher);
+    let kind = match breach {
+        Breach::Law(law, _) => law.number.to_string(),
+        Breach::Failure(Failure::Hung(_)) => "hang".to_owned(),
+        Breach::Failure(Failure::Garbled(_)) => "protocol".to_owned(),
+        Breach::Failure(Failure::Crashed(_) | Failure::Unstartable(_)) => "crash".to_owned(),
+    };
+    format!("{kind}-{:04x}.heap", hasher.finish() & 0xffff)
+}
+
+/// Writes a failure to a file, as a whole or not at all.
+///
+/// # Errors
+/// If the directory or the file cannot be written.
+pub fn save(path: &Path, heap: &str, replay: &str, found: &Counterexample) -> io::Result<()> {
+    let what = match &found.breach {
+        Breach::Law(law, witness) => format!("law {} {}: {}", law.number, law.name, witness.why),
+        Breach::Failure(failure) => failure.to_string(),
+    };
+    let origin = found.case.map_or(String::new(), |case| format!(", case {case}"));
+    let mut text = String::new();
+    for line in format!("{heap}{origin}\n{what}\nreplay: {replay}").lines() {
+        text.push_str(&format!("# {line}\n"));
+    }
+    text.push_str(&found.program().to_string());
+    write_whole(path, &text)
+}
+
+/// Writes a text to a file by way of a neighbour that then takes its name.
+///
+/// # Errors
+/// If the directory or the file cannot be written.
+pub fn write_whole(path: &Path, text: &str) -> io::Result<()> {
+    if let Some(dir) = path.parent() {
+        fs::create_dir_all(dir)?;
+    }
+    let draft = path.with_extension("heap.new");
+    fs::write(&draft, text)?;
+    fs::rename(&draft, path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_caret_stands_under_the_column() {
+        assert_eq!(pointed("0 alloc q", 9), "  0 alloc q\n          ^");
+        let long = format!("{}x", "y".repeat(500));
+        let shown = pointed(&long, 501);
+        let (line, caret) = shown.split_once('\n').unwrap();
+        assert!(line.ends_with('x') && line.len() == caret.len(), "{shown}");
+    }
+}

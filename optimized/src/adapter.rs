@@ -1,0 +1,249 @@
+//! The heap as a subject of the conformance kit. The only file that names `heaplaw_reference`.
+//!
+//! A [`Subject`] gives a [`Heap`] sixteen roots for each mutator and four globals, and translates: operations into
+//! calls, calls' answers into replies, its own events into the kit's. It decides nothing and knows one thing that the
+//! heap does not: how many data bytes were asked for, which in a real program the compiler knows.
+//!
+//! ```
+//! use heaplaw_optimized::adapter;
+//! use heaplaw_reference::{event::Event, heap::Heap, op::Program};
+//! let story: Program = "\
+//!     0 alloc r0 1\n\
+//!     0 alloc r1 0 16\n\
+//!     0 store r0.0 r1\n\
+//!     0 clear r1\n\
+//!     0 clear r0\n\
+//!     gc full\n".parse()?;
+//! let (mut heap, mut events) = (adapter::bundled()?, Vec::new());
+//! for op in story.ops() {
+//!     heap.perform(op, &mut events);
+//! }
+//! assert_eq!(events.iter().filter(|event| matches!(event, Event::Free(_))).count(), 2);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+use crate::{Address, Config, Error, Event, Heap, Listener, Mutator, MutatorId, Phase, Place, Root};
+use heaplaw_reference::{
+    event,
+    heap::{BornAs, Capability, Claims, InTurn, Invariant, Reply, SharedHeap},
+    object::{self, Content, Stamp},
+    op::{self, Action, Collect, GLOBALS, MUTATORS, ROOTS},
+};
+use std::collections::HashMap;
+
+/// A new small heap for one program: 64 MiB at most, mutators taking turns. Cheap to make and to drop.
+///
+/// # Errors
+/// [`Error::Os`] if the kernel does not grant the reservation.
+pub fn bundled() -> Result<InTurn<Subject>, Error> {
+    Ok(InTurn::new(Subject::new(Config { reservation: 64 << 20, ..Config::default() })?))
+}
+
+/// Takes down what happens in the kit's words, and what only the kit's mutators know.
+#[derive(Default)]
+struct Journal {
+    events: Vec<event::Event>,
+    /// What this heap calls the kit's mutators.
+    mutators: [Option<MutatorId>; MUTATORS as usize],
+    /// The data bytes that each object was asked to have.
+    bytes: HashMap<Address, u32>,
+}
+
+impl Listener for Journal {
+    fn on(&mut self, event: Event) {
+        self.events.push(match event {
+            Event::Phase(phase) => event::Event::Phase(match phase {
+                Phase::Off => event::Phase::Off,
+                Phase::Mark => event::Phase::Mark,
+                Phase::Terminate => event::Phase::Terminate,
+                Phase::Sweep => event::Phase::Sweep,
+            }),
+            Event::Shade(at) => event::Event::Shade(shown(at)),
+            Event::Scan(at) => event::Event::Scan(shown(at)),
+            Event::ScanStack(mutator) => {
+                let Some(number) = self.mutators.iter().position(|known| *known == Some(mutator)) else { return };
+                event::Event::ScanStack(op::MutatorId(number as u8))
+            }
+            Event::ScanGlobals => event::Event::ScanGlobals,
+            Event::Free(at) => {
+                self.bytes.remove(&at);
+                event::Event::Free(shown(at))
+            }
+        });
+    }
+}
+
+fn shown(at: Address) -> object::Address {
+    object::Address(at.get() as u64)
+}
+
+fn refused(error: Error) -> Reply {
+    match error {
+        Error::OutOfMemory { .. } | Error::Os { .. } => Reply::OutOfMemory,
+        error => Reply::Trap(error.to_string()),
+    }
+}
+
+/// A heap that the kit can judge.
+pub struct Subject {
+    heap: Heap<Journal>,
+}
+
+impl Subject {
+    /// A new heap; the number of globals is the kit's.
+    ///
+    /// # Errors
+    /// [`Error::Os`] if the kernel does not grant the reservation.
+    pub fn new(config: Config) -> Result<Subject, Error> {
+        let config = Config { globals: usize::from(GLOBALS), ..config };
+        Ok(Subject { heap: Heap::with_listener(config, Journal::default())? })
+    }
+
+    /// Checks everything that the heap believes about itself; see [`Heap::verify`].
+    ///
+    /// # Errors
+    /// The first belief that does not hold.
+    pub fn verify(&self) -> Result<(), crate::Corruption> {
+        self.heap.verify()
+    }
+
+    fn report(&self, events: &mut Vec<event::Event>) {
+        report(&self.heap, events);
+    }
+}
+
+/// Moves what was taken down to the end of `events`.
+fn report(heap: &Heap<Journal>, events: &mut Vec<event::Event>) {
+    events.append(&mut heap.state().listener.events);
+}
+
+impl SharedHeap for Subject {
+    type Mutator = Participant;
+
+    fn claims(&self) -> Claims {
+        Claims::new("optimized").with(&Capability::ALL).upholding(Invariant::ModifiedWeak)
+    }
+
+    fn join(&self, id: op::MutatorId) -> Participant {
+        let mut mutator = self.heap.join();
+        self.heap.state().listener.mutators[usize::from(id.0)] = Some(mutator.id());
+        let roots = std::array::from_fn(|_| mutator.root());
+        Participant { mutator, roots, data: Vec::new() }
+    }
+
+    fn send(
+        &self,
+        (from, value): (&mut Participant, op::Root),
+        (to, into): (&mut Participant, op::Root),
+        events: &mut Vec<event::Event>,
+    ) -> Reply {
+        let (value, into) = (&from.roots[usize::from(value.0)], &to.roots[usize::from(into.0)]);
+        let sent = from.mutator.send(value, &mut to.mutator, into);
+        self.report(events);
+        sent.map_or_else(refused, |()| Reply::Done)
+    }
+
+    fn collect(&self, step: &Collect, events: &mut Vec<event::Event>) -> Reply {
+        let taken = match *step {
+            Collect::Full => {
+                self.heap.collect();
+                true
+            }
+            Collect::Start => self.heap.start(),
+            Collect::Mark(steps) => self.heap.mark(steps as usize) > 0,
+            Collect::Handshake(mutator) => {
+                let known = self.heap.state().listener.mutators[usize::from(mutator.0)];
+                known.is_some_and(|mutator| self.heap.handshake(mutator))
+            }
+            Collect::Finish => self.heap.finish(),
+            Collect::Sweep(steps) => self.heap.sweep(steps as usize) > 0,
+            Collect::Stats => {
+                let stats = self.heap.stats();
+                return Reply::Stats { objects: stats.objects as u64, bytes: stats.bytes as u64 };
+            }
+            _ => return Reply::Unsupported,
+        };
+        self.report(events);
+        if taken { Reply::Done } else { Reply::Idle }
+    }
+}
+
+/// A mutator with the kit's sixteen roots.
+pub struct Participant {
+    mutator: Mutator<Journal>,
+    roots: [Root; ROOTS as usize],
+    /// What is read or written, kept to save allocations.
+    data: Vec<u8>,
+}
+
+impl heaplaw_reference::heap::Mutator for Participant {
+    fn perform(&mut self, action: &Action, stamp: Stamp, events: &mut Vec<event::Event>) -> Reply {
+        let reply = self.act(action, stamp).unwrap_or_else(refused);
+        report(self.mutator.heap(), events);
+        reply
+    }
+}
+
+impl Participant {
+    fn act(&mut self, action: &Action, stamp: Stamp) -> Result<Reply, Error> {
+        let Participant { mutator, roots, data } = self;
+        let root = |root: op::Root| &roots[usize::from(root.0)];
+        let place = |place: op::Place| match place {
+            op::Place::Field { of, index } => Place::Field(root(of), index as usize),
+            op::Place::Global(number) => Place::Global(usize::from(number)),
+        };
+        match *action {
+            Action::Alloc { into, shape } => {
+                let object = mutator.alloc(root(into), shape.pointers as usize, shape.bytes as usize)?;
+                let found = mutator.image(root(into), Content::of)?;
+                mutator.heap().state().listener.bytes.insert(object.address, shape.bytes);
+                data.resize(shape.bytes as usize, 0);
+                stamp.fill(data);
+                mutator.write(root(into), 0, data)?;
+                let born = if object.marked { BornAs::Black } else { BornAs::White };
+                let color = (mutator.heap().phase() == Phase::Mark).then_some(born);
+                return Ok(Reply::Born { at: shown(object.address), usable: object.usable as u64, found, color });
+            }
+            Action::Load { into, from } => {
+                let value = mutator.load(root(into), place(from))?;
+                return Ok(value.map_or(Reply::Nil, |at| Reply::Object(shown(at))));
+            }
+            Action::Store { into, value } => mutator.store(place(into), value.map(root))?,
+            Action::Move { into, from, start } => {
+                let target = (root(into.of), into.at as usize);
+                mutator.copy_fields(target, (root(from), start as usize), into.count as usize)?;
+            }
+            Action::Wipe(run) => mutator.clear_fields(root(run.of), run.at as usize, run.count as usize)?,
+            Action::Copy { into, from } => mutator.copy(root(into), root(from))?,
+            Action::Clear(at) => mutator.clear(root(at))?,
+            Action::Write(at) => {
+                data.resize(mutator.bytes(root(at))? as usize, 0);
+                stamp.fill(data);
+                mutator.write(root(at), 0, data)?;
+            }
+            Action::Read(at) => {
+                data.resize(mutator.bytes(root(at))? as usize, 0);
+                mutator.read(root(at), 0, data)?;
+                return Ok(Reply::Data(Content::of(data)));
+            }
+            Action::Safepoint | Action::Park | Action::Unpark => {}
+            _ => return Ok(Reply::Unsupported),
+        }
+        Ok(Reply::Done)
+    }
+}
+
+impl Mutator<Journal> {
+    /// Looks at all bytes of an object, fields included.
+    fn image<R>(&self, root: &Root, look: impl FnOnce(&[u8]) -> R) -> Result<R, Error> {
+        let state = self.heap().state();
+        let slot = self.object(&state, root)?;
+        Ok(look(state.space.image(slot)))
+    }
+
+    /// How many data bytes an object was asked to have.
+    fn bytes(&self, root: &Root) -> Result<u32, Error> {
+        let object = self.inspect(root)?.ok_or(Error::Nil)?;
+        self.heap().state().listener.bytes.get(&object.address).copied().ok_or(Error::Dangling)
+    }
+}
