@@ -17,6 +17,7 @@
 mod check;
 mod monitor;
 mod replay;
+mod teeth;
 
 use crate::{
     drive::{Failure, InProcess, Subject, process::Process},
@@ -71,6 +72,8 @@ enum Command {
         /// Law numbers such as 51 54
         numbers: Vec<String>,
     },
+    /// Put wrong heaps to the laws and see whether each is caught
+    Teeth(teeth::Options),
     /// List the heaps that can be named with --heap
     Heaps,
 }
@@ -96,6 +99,8 @@ enum Trouble {
     Usage(String),
     #[error(transparent)]
     File(#[from] FileError),
+    #[error(transparent)]
+    Mutants(#[from] crate::mutants::Error),
     #[error("cannot write {}: {source}", path.display())]
     Write { path: PathBuf, source: std::io::Error },
 }
@@ -165,6 +170,7 @@ fn run(cli: Cli, heaps: &[Bundled]) -> Result<Exit, Trouble> {
         Some(Command::Replay(options)) => replay::replay(&options, heaps),
         Some(Command::Shrink(options)) => replay::shrink(&options, heaps),
         Some(Command::Laws { numbers }) => laws(&numbers),
+        Some(Command::Teeth(options)) => teeth::run(&options),
         Some(Command::Heaps) => {
             for heap in heaps {
                 anstream::println!("{:<44} {}", heap.name, heap.about);

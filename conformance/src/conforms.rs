@@ -44,6 +44,7 @@ macro_rules! conforms {
             59 law_59_completeness
             60 law_60_two_cycles
             80 law_80_phase_automaton
+            82 law_82_no_premature_termination
             90 law_90_sweep_exactness
             97 law_97_full_collection
             123 law_123_balance

@@ -60,6 +60,7 @@ pub const ALL: &[Fault] = &[
     Fault { name: "never frees every other object", law: 59, make: || garbled(leaks) },
     Fault { name: "never frees every other object, for two cycles", law: 60, make: || garbled(leaks) },
     Fault { name: "skips termination", law: 80, make: || garbled(skips_termination) },
+    Fault { name: "leaves an object grey", law: 82, make: || garbled(leaves_grey) },
     Fault { name: "frees twice", law: 90, make: || garbled(frees_twice) },
     Fault { name: "takes a full collection lightly", law: 97, make: || garbled(not_full) },
     Fault { name: "miscounts by one", law: 123, make: || garbled(miscounts) },
@@ -198,6 +199,14 @@ fn leaks(this: &mut Garbled, op: &Op, events: &mut Vec<Event>) -> Reply {
 fn skips_termination(this: &mut Garbled, op: &Op, events: &mut Vec<Event>) -> Reply {
     let reply = this.machine.perform(op, events);
     events.retain(|event| *event != Event::Phase(Phase::Terminate));
+    reply
+}
+
+fn leaves_grey(this: &mut Garbled, op: &Op, events: &mut Vec<Event>) -> Reply {
+    let reply = this.machine.perform(op, events);
+    if let Some(last) = events.iter().rposition(|event| matches!(event, Event::Scan(_))) {
+        events.remove(last);
+    }
     reply
 }
 

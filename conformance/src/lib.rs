@@ -21,10 +21,13 @@ pub mod faulty;
 pub mod generate;
 pub mod history;
 pub mod law;
+#[cfg(feature = "cli")]
+pub mod mutants;
 pub mod reading;
 pub mod report;
 pub mod saved;
 pub mod shrink;
+pub mod teeth;
 pub mod verdict;
 
 /// The whole command line for one's own heap: `fn main() -> ExitCode { heaplaw_conformance::judge(MyHeap::new) }`.

@@ -15,7 +15,7 @@ use heaplaw_reference::{
     graph::{Effect, Graph},
     heap::{BornAs, Capability, Claims, Invariant, Reply},
     object::{Address, Content, ObjectId, ObjectSet, Shape},
-    op::{Action, Collect, Op},
+    op::{Action, Collect, MutatorId, Op},
 };
 use std::{collections::HashMap, rc::Rc};
 
@@ -73,6 +73,19 @@ pub struct Cycle {
     pub white: ObjectSet,
     /// What was white and reachable when marking ended (if colours are reported): lost.
     pub lost: Vec<ObjectId>,
+    /// What was still grey when marking ended (if colours are reported).
+    pub waiting: Vec<Waiting>,
+}
+
+/// Something that is grey: it waits to be looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Waiting {
+    /// An object.
+    Object(ObjectId),
+    /// A mutator's stack.
+    Stack(MutatorId),
+    /// The globals.
+    Globals,
 }
 
 /// A change of colour that was reported.
@@ -312,7 +325,15 @@ impl<'h> Reader<'h> {
     fn begin(&mut self, at: usize, before: &ObjectSet) {
         self.colors.bleach();
         let garbage = self.garbage(before);
-        let cycle = Cycle { start: at, marked: None, swept: None, garbage, white: ObjectSet::new(), lost: Vec::new() };
+        let cycle = Cycle {
+            start: at,
+            marked: None,
+            swept: None,
+            garbage,
+            white: ObjectSet::new(),
+            lost: Vec::new(),
+            waiting: Vec::new(),
+        };
         self.reading.cycles.push(cycle);
     }
 
@@ -326,11 +347,22 @@ impl<'h> Reader<'h> {
         let all = (0..self.reading.lives.len() as u32).map(ObjectId);
         let white: ObjectSet = all.filter(|id| self.colors.object(*id) == Some(Color::White)).collect();
         let lost = white.iter().filter(|id| throughout(*id, self)).collect();
+        let waiting = self.waiting();
         if let Some(cycle) = self.reading.cycles.last_mut()
             && cycle.marked.is_none()
         {
-            (cycle.marked, cycle.white, cycle.lost) = (Some(at), white, lost);
+            *cycle = Cycle { marked: Some(at), white, lost, waiting, ..cycle.clone() };
         }
+    }
+
+    fn waiting(&self) -> Vec<Waiting> {
+        let grey = |color| color == Color::Grey;
+        let all = (0..self.reading.lives.len() as u32).map(ObjectId);
+        let objects = all.filter(|id| self.colors.object(*id).is_some_and(grey)).map(Waiting::Object);
+        let stacks = self.graph.stacks().map(|(mutator, _)| mutator);
+        let stacks = stacks.filter(|mutator| grey(self.colors.stack(*mutator))).map(Waiting::Stack);
+        let globals = grey(self.colors.globals()).then_some(Waiting::Globals);
+        objects.chain(stacks).chain(globals).collect()
     }
 
     fn recolor(&mut self, at: usize, event: Event, address: Address, to: Color) {
@@ -356,7 +388,15 @@ impl<'h> Reader<'h> {
                 .map(|(id, _)| id)
                 .collect();
             let (marked, swept) = (Some(at), Some(at));
-            let cycle = Cycle { start: at, marked, swept, garbage, white: ObjectSet::new(), lost: Vec::new() };
+            let cycle = Cycle {
+                start: at,
+                marked,
+                swept,
+                garbage,
+                white: ObjectSet::new(),
+                lost: Vec::new(),
+                waiting: Vec::new(),
+            };
             self.reading.cycles.push(cycle);
         }
     }

@@ -134,14 +134,25 @@ impl Drawing<'_> {
         let by = self.mutator();
         let action = self.action(by);
         let second = match action {
-            Action::Load { from, .. } if self.machine.phase() == Phase::Mark => {
-                Some(Action::Store { into: from, value: None })
-            }
+            Action::Load { into, from } if self.machine.phase() == Phase::Mark => Some(self.cut(into, from)),
             Action::Store { value: Some(root), .. } => Some(Action::Clear(root)),
             _ => None,
         };
         self.gesture = second.map(|action| Op::Mutate { by, action });
         Op::Mutate { by, action }
+    }
+
+    /// Overwrites a place that was just loaded from into a root.
+    fn cut(&mut self, loaded: Root, place: Place) -> Action {
+        let cut = Action::Store { into: place, value: None };
+        match (place, self.choices.weighted(&[4, 1, 1])) {
+            // Unless the object that is cut from was just overwritten in its root.
+            (Place::Field { of, index }, 1) if of != loaded => Action::Wipe(Run { of, at: index, count: 1 }),
+            (Place::Field { of, index }, 2) if of != loaded => {
+                Action::Move { into: Run { of, at: index, count: 1 }, from: loaded, start: 0 }
+            }
+            _ => cut,
+        }
     }
 
     /// Some mutator: mostly one that is there.
@@ -201,15 +212,15 @@ impl Drawing<'_> {
         let crowd = u32::from(self.crowd);
         // While marking, rearrange; otherwise build.
         let marking = self.machine.phase() == Phase::Mark;
-        let (alloc, load, store, clear) = if marking { (6, 26, 28, 10) } else { (22, 8, 26, 9) };
+        let (alloc, load, store, clear, bulk) = if marking { (6, 26, 28, 10, 5) } else { (22, 8, 26, 9, 2) };
         let weights = [
             alloc,
             2 + wide * load,
             some + wide * store,
             some * 3, // copy
             some * clear,
-            wide * 3,         // move
-            wide * 2,         // wipe
+            wide * bulk,      // move
+            wide * bulk,      // wipe
             some * 2,         // write
             some * 3,         // read
             crowd * some * 6, // send

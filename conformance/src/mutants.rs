@@ -1,0 +1,216 @@
+//! Seeded bugs: textual edits of a heap's source, each of which has to be caught.
+//!
+//! A file `mutants.toml` beside a crate's `Cargo.toml` lists them. Each edit names a file and a text that occurs in it
+//! exactly once, so that an edit which no longer applies is noticed at once and not only when nothing is caught.
+
+use serde::Deserialize;
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+/// One seeded bug.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Mutant {
+    /// Its name.
+    pub name: String,
+    /// What it is like in the world.
+    pub why: String,
+    /// The file, from the crate's root.
+    pub file: PathBuf,
+    /// A text that occurs exactly once in the file.
+    pub find: String,
+    /// What it becomes.
+    pub replace: String,
+    /// The laws one of which must catch it.
+    pub caught_by: Vec<u16>,
+}
+
+/// A list of seeded bugs.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Catalogue {
+    /// The bugs.
+    pub mutant: Vec<Mutant>,
+}
+
+/// Why seeded bugs could not be tried.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A file or directory could not be used.
+    #[error("{}: {source}", path.display())]
+    File {
+        /// Which.
+        path: PathBuf,
+        /// What the operating system says.
+        source: io::Error,
+    },
+    /// The list could not be read.
+    #[error("{}: {error}", path.display())]
+    List {
+        /// The list.
+        path: PathBuf,
+        /// What is wrong with it.
+        error: Box<toml::de::Error>,
+    },
+    /// An edit does not apply.
+    #[error("mutant {name}: its text occurs {times} times in {}, not once", file.display())]
+    Edit {
+        /// The mutant.
+        name: String,
+        /// The file it wants to edit.
+        file: PathBuf,
+        /// How often its text occurs.
+        times: usize,
+    },
+    /// A command failed.
+    #[error("{what} failed:\n{output}")]
+    Command {
+        /// The command.
+        what: String,
+        /// What it printed.
+        output: String,
+    },
+}
+
+fn at(path: &Path) -> impl FnOnce(io::Error) -> Error {
+    let path = path.to_owned();
+    move |source| Error::File { path, source }
+}
+
+impl Catalogue {
+    /// Reads the list of a crate.
+    ///
+    /// # Errors
+    /// If the list cannot be read.
+    pub fn of(krate: &Path) -> Result<Catalogue, Error> {
+        let path = krate.join("mutants.toml");
+        let text = fs::read_to_string(&path).map_err(at(&path))?;
+        toml::from_str(&text).map_err(|error| Error::List { path, error: Box::new(error) })
+    }
+}
+
+impl Mutant {
+    /// The file with the bug in it.
+    ///
+    /// # Errors
+    /// If the text to be replaced does not occur exactly once.
+    pub fn edit(&self, text: &str) -> Result<String, Error> {
+        match text.matches(&self.find).count() {
+            1 => Ok(text.replacen(&self.find, &self.replace, 1)),
+            times => Err(Error::Edit { name: self.name.clone(), file: self.file.clone(), times }),
+        }
+    }
+}
+
+/// A copy of the repository, outside it, in which bugs are seeded one at a time.
+pub struct Scratch {
+    root: PathBuf,
+    target: PathBuf,
+}
+
+/// What one run of the seeded heap gave.
+#[derive(Clone, Debug)]
+pub struct Run {
+    /// The exit code.
+    pub exit: Option<i32>,
+    /// The law that was named as broken.
+    pub law: Option<u16>,
+    /// How many programs were run.
+    pub programs: u64,
+}
+
+impl Scratch {
+    /// Copies the repository's files (those that git knows or would take) to the system's temporary directory.
+    ///
+    /// # Errors
+    /// If git cannot list the files, or they cannot be copied.
+    pub fn of(repository: &Path) -> Result<Scratch, Error> {
+        // One directory for all runs: what cargo has built in it before need not be built again.
+        let base = std::env::temp_dir().join("heaplaw-mutants");
+        let (root, target) = (base.join("source"), base.join("target"));
+        if root.exists() {
+            fs::remove_dir_all(&root).map_err(at(&root))?;
+        }
+        let mut list = Command::new("git");
+        list.current_dir(repository).args(["ls-files", "-z", "--cached", "--others", "--exclude-standard"]);
+        let listed = output(&mut list)?;
+        for file in listed.split('\0').filter(|file| !file.is_empty()) {
+            let (from, to) = (repository.join(file), root.join(file));
+            if let Some(dir) = to.parent() {
+                fs::create_dir_all(dir).map_err(at(dir))?;
+            }
+            if from.is_file() {
+                fs::copy(&from, &to).map_err(at(&from))?;
+            }
+        }
+        Ok(Scratch { root, target })
+    }
+
+    /// Seeds a bug of the crate in `krate`, builds the command, and runs it with each of the seeds.
+    ///
+    /// # Errors
+    /// If the edit does not apply or what comes of it does not compile.
+    pub fn try_out(&self, krate: &str, mutant: &Mutant, heap: &str, seeds: u64) -> Result<Vec<Run>, Error> {
+        let path = self.root.join(krate).join(&mutant.file);
+        let original = fs::read_to_string(&path).map_err(at(&path))?;
+        fs::write(&path, mutant.edit(&original)?).map_err(at(&path))?;
+        let runs = self.build().and_then(|()| (0..seeds).map(|seed| self.run(heap, seed)).collect());
+        fs::write(&path, original).map_err(at(&path))?;
+        runs
+    }
+
+    fn build(&self) -> Result<(), Error> {
+        let mut build = Command::new("cargo");
+        // A bug may leave an import or a variable unused; that is not what is looked for.
+        build.current_dir(&self.root).env("CARGO_TARGET_DIR", &self.target).env("RUSTFLAGS", "-Awarnings");
+        build.args(["build", "--release", "--quiet", "--bin", "heaplaw"]);
+        output(&mut build).map(|_| ())
+    }
+
+    fn run(&self, heap: &str, seed: u64) -> Result<Run, Error> {
+        let program = self.target.join("release").join("heaplaw");
+        let out = self.root.join("failures").join(seed.to_string());
+        let mut check = Command::new(&program);
+        check.current_dir(&self.root).env("NO_COLOR", "1");
+        check.args(["check", "--heap", heap, "--seed", &seed.to_string(), "--out"]).arg(&out);
+        let result = check.output().map_err(at(&program))?;
+        // Not to run first for the next bug.
+        if out.exists() {
+            fs::remove_dir_all(&out).map_err(at(&out))?;
+        }
+        let text = String::from_utf8_lossy(&result.stdout);
+        let law = text.lines().find_map(|line| line.strip_prefix("law ")?.split(' ').next()?.parse().ok());
+        let count = |line: &str| line.split(" program").next()?.replace(',', "").parse().ok();
+        Ok(Run { exit: result.status.code(), law, programs: text.lines().rev().find_map(count).unwrap_or(0) })
+    }
+}
+
+/// What a command prints, if it succeeds.
+fn output(command: &mut Command) -> Result<String, Error> {
+    let program = PathBuf::from(command.get_program());
+    let result = command.output().map_err(at(&program))?;
+    if result.status.success() {
+        Ok(String::from_utf8_lossy(&result.stdout).into_owned())
+    } else {
+        let output = String::from_utf8_lossy(&result.stderr).into_owned();
+        Err(Error::Command { what: format!("{command:?}"), output })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_edit_applies_exactly_once_or_not_at_all() {
+        let text = "[[mutant]]\nname = 'n'\nwhy = 'w'\nfile = 'f'\nfind = 'b'\nreplace = 'x'\ncaught-by = [51]\n";
+        let catalogue: Catalogue = toml::from_str(text).expect("a catalogue");
+        let mutant = &catalogue.mutant[0];
+        assert_eq!(mutant.edit("abc").expect("once"), "axc");
+        assert!(matches!(mutant.edit("abcb"), Err(Error::Edit { times: 2, .. })));
+        assert!(matches!(mutant.edit("ac"), Err(Error::Edit { times: 0, .. })));
+    }
+}

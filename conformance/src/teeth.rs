@@ -1,0 +1,135 @@
+//! Teeth: whether a wrong heap is caught, by which law, and how fast.
+//!
+//! A green run means something only if a wrong heap would have been red. Every [`Fault`](crate::faulty::Fault) and every
+//! unsound row of the protocol table is put to campaigns of several seeds, and has to be caught in each: a fault by its
+//! own law even when no other law is there to help.
+
+use crate::{
+    campaign::{self, Breach, Campaign, End},
+    drive::{InProcess, Subject},
+    faulty,
+    law::{self, Law},
+    shrink::Budget,
+};
+use heaplaw_reference::{machine::Machine, protocol::Protocol};
+use std::{
+    collections::BTreeSet,
+    time::{Duration, Instant},
+};
+
+/// Programs after which a wrong heap counts as not caught.
+const LIMIT: u64 = 50_000;
+
+/// What it took to catch a wrong heap once.
+#[derive(Clone, Debug)]
+pub struct Catch {
+    /// The law that spoke first, or `None` if the heap failed to answer.
+    pub law: Option<u16>,
+    /// Programs run.
+    pub programs: u64,
+    /// Time until it was found.
+    pub found: Duration,
+    /// Time to shrink it.
+    pub shrunk: Duration,
+    /// Operations left.
+    pub ops: usize,
+}
+
+/// What it took to catch a wrong heap with several seeds.
+#[derive(Clone, Debug)]
+pub struct Bite {
+    /// The heap's name.
+    pub heap: String,
+    /// The law that it must break, if one is named.
+    pub owed: Option<&'static Law>,
+    /// One catch for each seed that found something by all laws.
+    pub catches: Vec<Catch>,
+    /// How many seeds there were.
+    pub seeds: u64,
+    /// How many seeds broke the named law when it was the only one.
+    pub by_own_law: u64,
+}
+
+impl Bite {
+    /// Whether every seed caught it, and by the law that it owes.
+    pub fn holds(&self) -> bool {
+        self.catches.len() as u64 == self.seeds && (self.owed.is_none() || self.by_own_law == self.seeds)
+    }
+
+    /// The laws that spoke first.
+    pub fn laws(&self) -> BTreeSet<u16> {
+        self.catches.iter().filter_map(|catch| catch.law).collect()
+    }
+
+    /// The median and the largest of something over all catches.
+    pub fn median_and_most<T: Ord + Copy>(&self, of: impl Fn(&Catch) -> T) -> Option<(T, T)> {
+        let mut all: Vec<T> = self.catches.iter().map(of).collect();
+        all.sort();
+        Some((*all.get(all.len() / 2)?, *all.last()?))
+    }
+}
+
+/// Puts every unsound protocol and every fault to campaigns of so many seeds; `each` is told about every one.
+pub fn bite(seeds: u64, mut each: impl FnMut(&Bite)) {
+    for protocol in Protocol::ALL.into_iter().filter(|protocol| !protocol.sound) {
+        let name = format!("reference:{}", protocol.name);
+        each(&put(name, None, seeds, || Box::new(InProcess::new(move || Machine::new(protocol)))));
+    }
+    for fault in faulty::ALL {
+        let law = Law::numbered(fault.law);
+        each(&put(fault.slug(), law, seeds, || Box::new(InProcess::new(|| fault.heap()))));
+    }
+}
+
+/// Laws that no fault names: nothing shows that they can be broken.
+pub fn toothless() -> Vec<&'static Law> {
+    law::all().filter(|law| faulty::ALL.iter().all(|fault| fault.law != law.number)).collect()
+}
+
+fn put(heap: String, owed: Option<&'static Law>, seeds: u64, subject: impl Fn() -> Box<dyn Subject>) -> Bite {
+    let mut bite = Bite { heap, owed, catches: Vec::new(), seeds, by_own_law: 0 };
+    for seed in 0..seeds {
+        let campaign = Campaign { seed, cases: LIMIT, ..Campaign::default() };
+        let mut wrong = subject();
+        let outcome = campaign.run(&mut wrong, &[], &mut ());
+        if let End::Found(found) = outcome.end {
+            let start = Instant::now();
+            let shrunk = campaign::shrink(&mut wrong, *found, Budget::default(), &mut ());
+            let law = match &shrunk.counterexample.breach {
+                Breach::Law(law, _) => Some(law.number),
+                Breach::Failure(_) => None,
+            };
+            let ops = shrunk.counterexample.program().len();
+            let (programs, found) = (outcome.programs, outcome.elapsed);
+            bite.catches.push(Catch { law, programs, found, shrunk: start.elapsed(), ops });
+        }
+        if let Some(law) = owed {
+            let alone = Campaign { laws: vec![law], ..campaign };
+            bite.by_own_law += u64::from(matches!(alone.run(&mut subject(), &[], &mut ()).end, End::Found(_)));
+        }
+    }
+    bite
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_wrong_heap_is_caught_by_its_own_law() {
+        let mut bites = 0;
+        bite(3, |bite| {
+            assert!(bite.holds(), "{bite:?}");
+            bites += 1;
+        });
+        assert_eq!(bites, faulty::ALL.len() + 4);
+        assert_eq!(toothless().len(), 0, "{:?}", toothless());
+    }
+
+    #[test]
+    fn a_right_heap_does_not_count_as_caught() {
+        let subject = || -> Box<dyn Subject> { Box::new(InProcess::new(|| Machine::new(Protocol::STOP_THE_WORLD))) };
+        let campaign = |law| put("right".to_owned(), law, 1, subject);
+        assert!(!campaign(None).holds());
+    }
+}
