@@ -71,16 +71,52 @@ impl Choices for Bytes<'_> {
     }
 
     fn below(&mut self, bound: u32) -> u32 {
-        let width = match bound {
-            0..=1 => return 0,
-            2..=0x100 => 1,
-            0x101..=0x1_0000 => 2,
-            _ => 4,
-        };
-        let (now, later) = self.0.split_at(self.0.len().min(width));
+        let (now, later) = self.0.split_at(self.0.len().min(width(bound)));
         self.0 = later;
         let number = now.iter().fold(0u64, |number, byte| number << 8 | u64::from(*byte));
         (number % u64::from(bound)) as u32
+    }
+}
+
+/// How many bytes a decision below `bound` takes.
+fn width(bound: u32) -> usize {
+    match bound {
+        0..=1 => 0,
+        2..=0x100 => 1,
+        0x101..=0x1_0000 => 2,
+        _ => 4,
+    }
+}
+
+/// Decisions of another source, written down as the bytes that [`Bytes`] would read them from. That is how the
+/// generator's programs become seeds of a fuzzer.
+#[derive(Clone, Debug)]
+pub struct Recorder<C> {
+    source: C,
+    bytes: Vec<u8>,
+}
+
+impl<C: Choices> Recorder<C> {
+    /// Listens to `source`.
+    pub fn new(source: C) -> Self {
+        Recorder { source, bytes: Vec::new() }
+    }
+
+    /// The bytes that mean the decisions so far.
+    pub fn into_bytes(self) -> Vec<u8> {
+        self.bytes
+    }
+}
+
+impl<C: Choices> Choices for Recorder<C> {
+    fn below(&mut self, bound: u32) -> u32 {
+        let decision = self.source.below(bound);
+        self.bytes.extend(&decision.to_be_bytes()[4 - width(bound)..]);
+        decision
+    }
+
+    fn dry(&self) -> bool {
+        self.source.dry()
     }
 }
 
@@ -164,6 +200,17 @@ mod tests {
         assert!(counts[1] == 0 && (9_500..10_500).contains(&counts[0]), "{counts:?}");
         let often = (0..10_000).filter(|_| seed.chance(1, 10)).count();
         assert!((900..1_100).contains(&often), "{often}");
+    }
+
+    #[test]
+    fn recorded_decisions_read_back() {
+        let bounds = [1, 2, 7, 256, 257, 70_000, u32::MAX];
+        let mut recorder = Recorder::new(Seed::case(4, 4));
+        let decisions = bounds.map(|bound| recorder.below(bound));
+        let bytes = recorder.into_bytes();
+        let mut again = Bytes(&bytes);
+        assert_eq!(bounds.map(|bound| again.below(bound)), decisions);
+        assert!(again.dry());
     }
 
     #[test]
