@@ -35,3 +35,8 @@ pub mod verdict;
 pub fn judge<H: heaplaw_reference::heap::Heap + 'static>(make: impl Fn() -> H + 'static) -> std::process::ExitCode {
     cli::main(vec![cli::Bundled::new("heap", "the heap of this program", make)])
 }
+
+/// Compiles the README's examples.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+pub struct Readme;
