@@ -3,9 +3,9 @@
 Each class is one fault and overrides as little of the right heap as that takes. `NoBarrier` is called `no-barrier`, and
 its first line says what is wrong. The faults at the end are not about heaps at all: they break the protocol.
 """
-import os, re, sys, time
+import collections, os, re, sys, time
 
-from heap import NIL, Heap, stamped
+from heap import BASE, CYCLE, LIMIT, NIL, Heap, content, stamped
 
 FAULTS = {}
 
@@ -26,202 +26,226 @@ def chosen(arguments):
 
 # ---- The barrier, and what goes past it.
 
+class Barrier(Heap):
+    """The right heap still, with a barrier that can be overridden."""
+    def store(self, slots, first, values):
+        for index, new in enumerate(values, int(first)):
+            self.barrier(slots[index], new)
+            slots[index] = new
+
+    def barrier(self, old, new):
+        self.shade(old)
+        self.shade(new)
+
 @fault
-class NoBarrier(Heap):
+class NoBarrier(Barrier):
     """Stores shade nothing."""
     def barrier(self, old, new): pass
 
 @fault
-class NoInsertion(Heap):
+class NoInsertion(Barrier):
     """Stores shade only what is overwritten: deletion without its snapshot."""
     def barrier(self, old, new): self.shade(old)
 
 @fault
-class NoDeletion(Heap):
+class NoDeletion(Barrier):
     """Stores shade only what is stored: insertion without its rescan."""
     def barrier(self, old, new): self.shade(new)
 
 @fault
-class NilIsSpecial(Heap):
+class NilIsSpecial(Barrier):
     """Storing nil has no barrier, as if it did not cut an edge."""
     def barrier(self, old, new): new == NIL or super().barrier(old, new)
 
 @fault
-class BulkIsBare(Heap):
+class BulkIsBare(Barrier):
     """Move and wipe write fields without the barrier."""
-    def op_move(self, *operands): self.bare(super().op_move, *operands)
-    def op_wipe(self, *operands): self.bare(super().op_wipe, *operands)
+    def perform(self, *words):
+        self.bulk = words[1:] and words[1] in ("move", "wipe")
+        return super().perform(*words)
 
-    def bare(self, write, *operands):
-        self.barrier = lambda old, new: None
-        try: write(*operands)
-        finally: del self.barrier
+    def barrier(self, old, new): self.bulk or super().barrier(old, new)
 
 @fault
 class GlobalsAreBare(Heap):
     """Globals are written without the barrier."""
-    def store(self, by, place, new):
-        if place[0] == "g": self.set(by, place, new)
-        else: super().store(by, place, new)
+    def store(self, slots, first, values):
+        if slots is self.globals: slots[int(first)] = values[0]
+        else: super().store(slots, first, values)
 
 @fault
 class SendIsBare(Heap):
     """A reference that is handed from stack to stack is not shaded."""
-    def hand_over(self, value): pass
+    def perform(self, *words):
+        match words:
+            case [by, "send", root, to, into]: self.stacks[to][into] = self.stacks[by][root]
+            case _: return super().perform(*words)
 
 # ---- Marking.
 
 @fault
 class AllocateWhite(Heap):
     """Objects are born white while marking."""
-    def newborn(self): return "white" if self.phase == "mark" else "black"
+    def alloc(self, roots, into, fields, data):
+        reply = super().alloc(roots, into, fields, data)
+        if reply.endswith("black"): self.white.add(roots[into])
+        return reply.replace("black", "white")
 
 @fault
 class LostRoot(Heap):
     """The stack scan skips r0."""
-    def gc_handshake(self, by):
-        stack = self.stacks.get(by, [NIL])
-        hidden, stack[0] = stack[0], NIL
-        try: return super().gc_handshake(by)
-        finally: stack[0] = hidden
+    def perform(self, *words):
+        match words:
+            case ["gc", "handshake", by] if by in self.unscanned: self.unscanned[by] = {**self.unscanned[by], "r0": NIL}
+        return super().perform(*words)
 
 @fault
 class LostGlobals(Heap):
     """The globals are said to be scanned, but nobody looks at them."""
-    def mark_step(self):
+    def perform(self, *words):
+        if words[:2] != ("gc", "mark"): return super().perform(*words)
         hidden, self.globals = self.globals, []
-        try: return super().mark_step()
+        try: return super().perform(*words)
         finally: self.globals = hidden
 
 @fault
 class SkipsField(Heap):
     """The scan of an object forgets its last field."""
-    def scan(self, at):
-        fields = self.objects[at].fields
-        self.objects[at].fields = fields[:-1]
-        super().scan(at)
-        self.objects[at].fields = fields
+    def perform(self, *words):
+        if words[:2] != ("gc", "mark"): return super().perform(*words)
+        hidden = [(object, object.fields) for object in self.objects.values()]
+        for object, fields in hidden: object.fields = fields[:-1]
+        try: return super().perform(*words)
+        finally:
+            for object, fields in hidden: object.fields = fields
 
 @fault
-class ShadeBackwards(Heap):
+class ShadeBackwards(Barrier):
     """The barrier turns black objects grey again."""
     def barrier(self, old, new):
-        for at in {old, new} & self.objects.keys():
-            if self.objects[at].color == "black": self.objects[at].color = "white"
+        if self.phase == "mark": self.white |= {old, new} & self.objects.keys() - self.grey
         super().barrier(old, new)
 
 @fault
 class PrematureFinish(Heap):
     """Finish succeeds while objects are still grey: their referents are freed."""
-    def gc_finish(self):
-        self.grey.clear()
-        return super().gc_finish()
+    def perform(self, *words):
+        if words == ("gc", "finish"): self.grey = [at for at in self.grey if at == "globals"]
+        return super().perform(*words)
 
 @fault
 class ForgetsStack(Heap):
     """Finish succeeds while a stack has not been scanned."""
-    def gc_finish(self):
-        self.unscanned &= {"globals"}
-        return super().gc_finish()
+    def perform(self, *words):
+        if words == ("gc", "finish"): self.unscanned.clear()
+        return super().perform(*words)
 
 @fault
 class PhaseSkip(Heap):
     """The cycle goes from mark to sweep without terminate."""
-    def enter(self, phase): phase == "terminate" or super().enter(phase)
+    def answer(self, line): return super().answer(line).replace("; phase terminate", "")
 
 # ---- Sweeping and freeing.
 
 @fault
 class FreesYoung(Heap):
     """The sweep takes everything that was born since the cycle started for garbage."""
-    def gc_start(self):
-        if self.phase != "mark": self.old = set(self.objects)
-        return super().gc_start()
-
-    def gc_finish(self):
-        reply = super().gc_finish()
-        for at in self.unswept if self.phase == "sweep" else []:
-            if at not in self.old: self.objects[at].color = "white"
+    def perform(self, *words):
+        if words == ("gc", "start") and self.phase != "mark": self.old = set(self.objects)
+        reply = super().perform(*words)
+        if words == ("gc", "finish") and self.phase == "sweep": self.white.update(set(self.unswept) - self.old)
         return reply
 
 @fault
 class SweepsNewborns(Heap):
     """What is born while sweeping is swept by that same sweep."""
-    def newborn(self):
-        return "white" if self.phase == "sweep" else super().newborn()
-
-    def op_alloc(self, by, into, fields, data=0):
-        reply = super().op_alloc(by, into, fields, data)
-        if self.phase == "sweep" and reply != "full": self.unswept.insert(0, self.get(by, into))
+    def alloc(self, roots, into, fields, data):
+        reply = super().alloc(roots, into, fields, data)
+        if self.phase == "sweep" and reply != "full":
+            self.white.add(roots[into])
+            self.unswept.insert(0, roots[into])
         return reply
 
 @fault
 class BreaksOffSweep(Heap):
     """A new cycle starts without finishing the sweep of the last one."""
-    def gc_start(self):
-        if self.phase == "sweep": self.phase, self.unswept = "off", []
-        return super().gc_start()
+    def perform(self, *words):
+        if words == ("gc", "start") and self.phase == "sweep": self.phase, self.unswept = "off", []
+        return super().perform(*words)
 
 @fault
 class NeverFrees(Heap):
     """Nothing is ever freed."""
-    def release(self, at): pass
+    def perform(self, *words):
+        reply = super().perform(*words)
+        if words == ("gc", "finish") and self.phase == "sweep": self.white.clear()
+        return reply
 
 @fault
 class FullLeavesGarbage(Heap):
     """A full collection only finishes the cycle under way: what became garbage since its start stays."""
-    def gc_full(self):
-        self.gc_start()
-        for by in sorted(self.stacks): self.gc_handshake(by)
-        while self.mark_step(): pass
-        self.gc_finish()
-        while self.sweep_step(): pass
+    def perform(self, *words):
+        if words != ("gc", "full"): return super().perform(*words)
+        for step in CYCLE: super().perform("gc", *step.split())
 
 @fault
 class LeaksCycles(Heap):
     """Objects that refer to themselves are never freed."""
-    def release(self, at): at in self.objects[at].fields or super().release(at)
+    def perform(self, *words):
+        reply = super().perform(*words)
+        if words == ("gc", "finish") and self.phase == "sweep":
+            self.white -= {at for at, object in self.objects.items() if at in object.fields}
+        return reply
 
 @fault
 class DoubleFree(Heap):
     """What is freed is freed twice, and handed out twice."""
-    def release(self, at):
-        self.free[self.objects[at].size].append(at)
-        super().release(at)
-        self.tell("free", at)
+    class Places(list):
+        def append(self, at): self.extend([at, at])
+
+    def __init__(self):
+        super().__init__()
+        self.free = collections.defaultdict(self.Places)
+
+    def answer(self, line): return re.sub(r"; free \d+", r"\g<0>\g<0>", super().answer(line))
 
 @fault
 class SilentFree(Heap):
     """Objects are freed without a word."""
-    def release(self, at):
-        super().release(at)
-        self.events.pop()
+    def answer(self, line): return re.sub(r"; free \d+", "", super().answer(line))
 
 # ---- Memory.
 
 @fault
 class DirtyMemory(Heap):
     """Memory that is used again is not zeroed."""
-    def take(self, size):
-        self.used = bool(self.free[size])
-        return super().take(size)
-
-    def memory(self, at, length): return bytearray(stamped(self.stamp - 1, length) if self.used else length)
+    def alloc(self, roots, into, fields, data):
+        top, reply = self.top, super().alloc(roots, into, fields, data)
+        if reply == "full" or self.top > top: return reply  # if the top has moved, the memory is new
+        words = reply.split()
+        words[3] = str(content(stamped(self.stamp - 1, 8 * fields + data)))
+        return " ".join(words)
 
 @fault
 class Overlap(Heap):
     """An object begins in the last eight bytes of the one before it."""
-    def take(self, size):
-        if size > 8 and not self.free[size] and self.top > 4096: self.top -= 8
-        return super().take(size)
+    def alloc(self, roots, into, fields, data):
+        top = self.top
+        if 8 * fields + data > 8 and top > BASE: self.top -= 8
+        reply = super().alloc(roots, into, fields, data)
+        self.top = max(self.top, top)  # a place was used again
+        return reply
 
 @fault
 class SharesPlace(Heap):
     """Two objects in a row get the same address now and then."""
-    def take(self, size):
-        if self.stamp % 4 == 0 and self.top - size in self.objects and self.objects[self.top - size].size == size:
-            return self.top - size
-        return super().take(size)
+    def alloc(self, roots, into, fields, data):
+        last = max(self.objects, default=NIL)
+        size = self.objects[last].size if last else 0
+        if self.stamp % 4 == 3 and size // 2 < 8 * fields + data <= size:
+            self.free[size].append(last)
+            self.white.discard(last)
+        return super().alloc(roots, into, fields, data)
 
 @fault
 class Misaligned(Heap):
@@ -233,53 +257,72 @@ class Misaligned(Heap):
 @fault
 class Short(Heap):
     """The size is rounded down to a multiple of 16, not up."""
-    def size_class(self, asked): return asked // 16 * 16
+    def alloc(self, roots, into, fields, data):
+        reply = super().alloc(roots, into, fields, data)
+        if reply == "full": return reply
+        size = self.objects[roots[into]].size = (8 * fields + data) // 16 * 16
+        words = reply.split()
+        words[2] = str(size)
+        return " ".join(words)
 
 @fault
 class CorruptsData(Heap):
     """The scan keeps its mark in the object's data."""
-    def scan(self, at):
-        super().scan(at)
-        if self.objects[at].data: self.objects[at].data[-1] ^= 0x80
+    def answer(self, line):
+        reply = super().answer(line)
+        for at in re.findall(r"; scan (\d+)", reply):
+            data = self.objects[int(at)].data if int(at) in self.objects else b""
+            if data: self.objects[int(at)].data = data[:-1] + bytes([data[-1] ^ 0x80])
+        return reply
 
 @fault
 class LosesWrites(Heap):
     """Data of more than 16 bytes is not written again."""
-    def op_write(self, by, root):
-        if len(self.object(by, root).data) <= 16: return super().op_write(by, root)
-        self.stamp += 1
+    def perform(self, *words):
+        match words:
+            case [by, "write", root] if len(self.objects[self.stacks[by][root]].data) > 16: self.stamp += 1
+            case _: return super().perform(*words)
 
 @fault
 class LosesStores(Heap):
     """A store of what is already held by r0 goes astray while sweeping."""
-    def store(self, by, place, new):
-        if self.phase != "sweep" or new != self.get(by, "r0"): super().store(by, place, new)
+    def perform(self, *words):
+        if words[0] in self.stacks: self.held = self.stacks[words[0]]["r0"]
+        return super().perform(*words)
+
+    def store(self, slots, first, values):
+        for index, new in enumerate(values, int(first)):
+            if self.phase != "sweep" or new != self.held: super().store(slots, index, [new])
 
 @fault
 class Moves(Heap):
     """A full collection moves the first object elsewhere, and corrects every reference to it."""
-    def gc_full(self):
-        super().gc_full()
-        if not self.objects: return
-        old = min(self.objects)
-        if (new := self.take(self.objects[old].size)) is None: return
+    def perform(self, *words):
+        reply = super().perform(*words)
+        if words == ("gc", "full") and self.objects: self.move(min(self.objects), self.top)
+        return reply
+
+    def move(self, old, new):
+        if new + self.objects[old].size > LIMIT: return
         self.objects[new] = self.objects.pop(old)
-        for slots in [self.globals, *self.stacks.values(), *(object.fields for object in self.objects.values())]:
+        self.top += self.objects[new].size
+        for slots in [self.globals, *(object.fields for object in self.objects.values())]:
             slots[:] = [new if at == old else at for at in slots]
+        for roots in self.stacks.values(): roots.update({root: new for root, at in roots.items() if at == old})
 
 @fault
 class Miscounts(Heap):
     """The statistics count one object too many."""
-    def gc_stats(self):
-        _, objects, size = super().gc_stats().split()
-        return f"stats {int(objects) + 1} {size}"
+    def perform(self, *words):
+        if words != ("gc", "stats"): return super().perform(*words)
+        return f"stats {len(self.objects) + 1} {sum(object.size for object in self.objects.values())}"
 
 @fault
 class MiscountsBytes(Heap):
     """The statistics count the bytes that were asked for, not those that are taken."""
-    def gc_stats(self):
-        asked = sum(8 * len(object.fields) + len(object.data) for object in self.objects.values())
-        return f"stats {len(self.objects)} {asked}"
+    def perform(self, *words):
+        if words != ("gc", "stats"): return super().perform(*words)
+        return f"stats {len(self.objects)} {sum(8 * len(it.fields) + len(it.data) for it in self.objects.values())}"
 
 # ---- The protocol. They fail at the first operation, so that the heap can be greeted and reset.
 

@@ -11,24 +11,38 @@
 //! | 4         | nothing ran                                       |
 //! | 5         | the subject crashed or broke the protocol         |
 //! | 6         | the subject hung                                  |
+//! | 7         | a law holds that is listed as a known failure     |
 //! | 70        | an internal error                                 |
 //! | 130       | interrupted                                       |
 
 mod check;
+mod explore;
 mod monitor;
+mod new;
 mod replay;
 mod teeth;
 
 use crate::{
-    drive::{Failure, InProcess, Subject, process::Process},
+    drive::{self, Failure, InProcess, Subject, process::Process},
     faulty,
     law::{self, Law},
     report::text,
     saved::FileError,
 };
 use clap::{Args, Parser, Subcommand};
-use heaplaw_reference::{heap::Heap, machine::Machine, protocol::Protocol};
-use std::{path::PathBuf, process::ExitCode, time::Duration};
+use heaplaw_reference::{
+    event::Event,
+    heap::{Capability, Claims, Heap, Reply},
+    machine::Machine,
+    op::Op,
+    protocol::Protocol,
+};
+use std::{
+    ffi::OsString,
+    path::{Path, PathBuf},
+    process::ExitCode,
+    time::Duration,
+};
 
 /// A heap that the command comes with.
 pub struct Bundled {
@@ -72,11 +86,18 @@ enum Command {
         /// Law numbers such as 51 54
         numbers: Vec<String>,
     },
+    /// Follow every interleaving of a small world, for one collector design or all
+    Explore(explore::Options),
     /// Put wrong heaps to the laws and see whether each is caught
     Teeth(teeth::Options),
+    /// Write an adapter to start from, for a heap in some language
+    New(new::Options),
     /// List the heaps that can be named with --heap
     Heaps,
 }
+
+/// How long a heap may take, unless told otherwise.
+const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Which heap is judged.
 #[derive(Args)]
@@ -84,7 +105,7 @@ struct Who {
     /// A heap that comes with this command (see `heaplaw heaps`); the first of them if nothing is said
     #[arg(long, value_name = "NAME")]
     heap: Option<String>,
-    /// How long a heap may take over one program, or another program over one answer
+    /// How long the subject may take over one operation
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = humantime::parse_duration)]
     timeout: Duration,
     /// A program to judge instead, which speaks the text form on its standard input and output
@@ -114,6 +135,7 @@ enum Exit {
     NothingRan = 4,
     Crashed = 5,
     Hung = 6,
+    Stale = 7,
     Internal = 70,
     Interrupted = 130,
 }
@@ -135,10 +157,18 @@ impl From<Exit> for ExitCode {
 
 /// Runs the command over these heaps and the reference's own; the first is the default.
 ///
-/// The arguments are those of the process. What a heap prints in panicking is left out, since a panic is reported as a
-/// crash together with the program that led to it.
-pub fn main(mut heaps: Vec<Bundled>) -> ExitCode {
-    let cli = match Cli::try_parse() {
+/// The arguments are those of the process. A panic of a heap is not printed, since it is reported as a crash together
+/// with the program that led to it.
+pub fn main(heaps: Vec<Bundled>) -> ExitCode {
+    main_with(heaps, std::env::args_os())
+}
+
+/// As [`main`], with these arguments; the first is the name of the program.
+pub fn main_with(
+    mut heaps: Vec<Bundled>,
+    arguments: impl IntoIterator<Item = impl Into<OsString> + Clone>,
+) -> ExitCode {
+    let cli = match Cli::try_parse_from(arguments) {
         Ok(cli) => cli,
         Err(error) => {
             let code = if error.use_stderr() { Exit::Usage } else { Exit::Conforms };
@@ -148,6 +178,7 @@ pub fn main(mut heaps: Vec<Bundled>) -> ExitCode {
         }
     };
     heaps.extend(reference_heaps());
+    drive::print_no_panics_of_subjects();
     let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| run(cli, &heaps)));
     match outcome {
         Ok(Ok(exit)) => exit.into(),
@@ -157,7 +188,7 @@ pub fn main(mut heaps: Vec<Bundled>) -> ExitCode {
             exit.into()
         }
         Err(_) => {
-            anstream::eprintln!("heaplaw: internal error; please report it together with the command line");
+            anstream::eprintln!("heaplaw: internal error; please report it, with the lines above and the command line");
             Exit::Internal.into()
         }
     }
@@ -170,7 +201,9 @@ fn run(cli: Cli, heaps: &[Bundled]) -> Result<Exit, Trouble> {
         Some(Command::Replay(options)) => replay::replay(&options, heaps),
         Some(Command::Shrink(options)) => replay::shrink(&options, heaps),
         Some(Command::Laws { numbers }) => laws(&numbers),
+        Some(Command::Explore(options)) => explore::run(&options),
         Some(Command::Teeth(options)) => teeth::run(&options),
+        Some(Command::New(options)) => new::run(&options),
         Some(Command::Heaps) => {
             for heap in heaps {
                 anstream::println!("{:<44} {}", heap.name, heap.about);
@@ -187,11 +220,46 @@ fn reference_heaps() -> Vec<Bundled> {
             if protocol.sound { "the reference machine" } else { "the reference machine with an unsound protocol" };
         Bundled::new(format!("reference:{}", protocol.name), sound, move || Machine::new(protocol))
     });
+    let tight = Bundled::new("reference:hybrid-tight", "the reference machine with 512 bytes of memory", || {
+        Machine::with_memory(Protocol::HYBRID, 512)
+    });
+    let rows = rows.chain([tight]);
     let faults = faulty::ALL.iter().map(|fault| {
         let about = format!("wrong on purpose: {} (law {})", fault.name, fault.law);
         Bundled::new(fault.slug(), about, move || fault.heap())
     });
-    rows.chain(faults).collect()
+    let failures = [
+        Bundled::new("faulty:never-comes-back", "wrong on purpose: hangs in a full collection", || {
+            Fails(Failing::Hangs)
+        }),
+        Bundled::new("faulty:panics", "wrong on purpose: panics in a full collection", || Fails(Failing::Panics)),
+    ];
+    rows.chain(faults).chain(failures).collect()
+}
+
+/// A heap that fails to answer when it is asked for a full collection, and refuses everything else.
+struct Fails(Failing);
+
+#[derive(Clone, Copy)]
+enum Failing {
+    Hangs,
+    Panics,
+}
+
+impl Heap for Fails {
+    fn claims(&self) -> Claims {
+        Claims::new("fails").with(&[Capability::Collect])
+    }
+
+    fn perform(&mut self, op: &Op, _: &mut Vec<Event>) -> Reply {
+        match (op, self.0) {
+            (Op::Collect(_), Failing::Hangs) => loop {
+                std::thread::park();
+            },
+            (Op::Collect(_), Failing::Panics) => panic!("this heap panics on purpose"),
+            (Op::Mutate { .. }, _) => Reply::OutOfMemory,
+        }
+    }
 }
 
 fn laws(numbers: &[String]) -> Result<Exit, Trouble> {
@@ -253,14 +321,41 @@ impl Who {
         self.command.is_empty()
     }
 
-    /// How to name this subject on a command line.
-    fn argument(&self, heaps: &[Bundled]) -> String {
-        if self.command.is_empty() {
-            let first = heaps.first().map(|heap| heap.name.clone()).unwrap_or_default();
-            return format!("--heap {}", self.heap.clone().unwrap_or(first));
+    /// A watchdog for a heap in this process, which saves what hangs in `out` (unless it comes from a file).
+    fn watchdog(&self, out: Option<&Path>, laws: &str, heaps: &[Bundled]) -> Option<monitor::Watchdog> {
+        // The monitor's thread cannot borrow the heaps; a file's place in the line is kept open instead.
+        let gap = Path::new("FILE");
+        let line = self.replay(gap, laws, heaps);
+        let replay = move |file: &Path| line.replacen("FILE", &quoted(&file.to_string_lossy()), 1);
+        self.in_process().then(|| monitor::Watchdog {
+            timeout: self.timeout,
+            out: out.map(Path::to_owned),
+            replay: Box::new(replay),
+        })
+    }
+
+    /// The command line that replays a file on this subject, judged by these laws.
+    fn replay(&self, file: &Path, laws: &str, heaps: &[Bundled]) -> String {
+        let mut line = format!("heaplaw replay {}", quoted(&file.to_string_lossy()));
+        if !laws.is_empty() {
+            line.push_str(&format!(" --laws {}", quoted(laws)));
         }
-        let words: Vec<_> = self.command.iter().map(|word| quoted(word)).collect();
-        format!("-- {}", words.join(" "))
+        if self.timeout != TIMEOUT {
+            line.push_str(&format!(" --timeout {}", quoted(&humantime::format_duration(self.timeout).to_string())));
+        }
+        match self.command.is_empty() {
+            true => {
+                let first = heaps.first().map(|heap| heap.name.clone()).unwrap_or_default();
+                line.push_str(&format!(" --heap {}", quoted(self.heap.as_ref().unwrap_or(&first))));
+            }
+            false => line.push_str(&format!(" -- {}", self.command_line())),
+        }
+        line
+    }
+
+    /// The command as a shell takes it.
+    fn command_line(&self) -> String {
+        self.command.iter().map(|word| quoted(word)).collect::<Vec<_>>().join(" ")
     }
 }
 

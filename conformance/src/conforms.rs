@@ -1,7 +1,7 @@
 //! Judging a heap from `cargo test`: one test for each law.
 
 use crate::{
-    campaign::{self, Breach, Campaign, End},
+    campaign::{self, Campaign, End},
     drive::{InProcess, Subject},
     law::{Judgement, Law},
     report::text,
@@ -45,6 +45,7 @@ macro_rules! conforms {
             60 law_60_two_cycles
             80 law_80_phase_automaton
             82 law_82_no_premature_termination
+            83 law_83_termination
             90 law_90_sweep_exactness
             97 law_97_full_collection
             123 law_123_balance
@@ -93,14 +94,10 @@ fn judge(campaign: &Campaign, subject: &mut dyn Subject, out: &Path) -> Result<(
     let outcome = campaign.run(subject, &first, &mut ());
     match outcome.end {
         End::Found(found) => {
-            let path = out.join(saved::name(&found.breach, &found.program()));
             let heap = found.history.claims.name.to_string();
-            let shown = match found.breach {
-                Breach::Law(..) => campaign::shrink(subject, *found, Budget::default(), &mut ()).counterexample,
-                Breach::Failure(_) => *found,
-            };
-            let replay = format!("cargo test, or heaplaw replay {}", path.display());
-            let wrote = match saved::save(&path, &heap, &replay, &shown) {
+            let shown = campaign::shrink(subject, *found, Budget::default(), &mut ()).counterexample;
+            let path = out.join(saved::name(&shown.breach, &shown.program()));
+            let wrote = match saved::save(&path, &heap, "cargo test", &shown) {
                 Ok(()) => format!("  wrote  {} (runs first from now on)\n", path.display()),
                 Err(error) => format!("  cannot write {}: {error}\n", path.display()),
             };

@@ -14,6 +14,7 @@ use heaplaw_reference::{
 };
 use std::{
     any::Any,
+    cell::Cell,
     panic::{AssertUnwindSafe, catch_unwind},
     time::Duration,
 };
@@ -26,6 +27,14 @@ pub trait Subject {
     /// If the subject cannot be started, or fails while it starts.
     fn reset(&mut self) -> Result<Claims, Failure>;
 
+    /// Offers a plan: what will be performed from here to the next [reset](Subject::reset), in order and nothing else.
+    /// A subject that is far away can have it sent ahead instead of waiting for each operation; then it answers `true`,
+    /// and whoever departs from the plan has to reset it. The plan is only made if it is asked for.
+    fn ahead(&mut self, plan: &dyn Fn() -> Vec<Op>) -> bool {
+        let _ = plan;
+        false
+    }
+
     /// Performs one operation; the answer is returned, and what happened in its course is appended to `events`.
     ///
     /// # Errors
@@ -36,6 +45,10 @@ pub trait Subject {
 impl<S: Subject + ?Sized> Subject for Box<S> {
     fn reset(&mut self) -> Result<Claims, Failure> {
         (**self).reset()
+    }
+
+    fn ahead(&mut self, plan: &dyn Fn() -> Vec<Op>) -> bool {
+        (**self).ahead(plan)
     }
 
     fn perform(&mut self, op: &Op, events: &mut Vec<Event>) -> Result<Reply, Failure> {
@@ -90,16 +103,36 @@ impl<H: Heap, F: FnMut() -> H> Subject for InProcess<F, H> {
         };
         let reply = guarded(|| heap.perform(op, events));
         if reply.is_err() {
-            // Dropping it might panic again; its memory is given up.
-            std::mem::forget(self.heap.take());
+            let heap = self.heap.take();
+            // A heap that panics may do so again when it is dropped; the first panic is the one that is told.
+            let _ = guarded(|| drop(heap));
         }
         reply
     }
 }
 
+thread_local! {
+    /// Whether this thread runs code of the subject.
+    static GUARDED: Cell<bool> = const { Cell::new(false) };
+}
+
 /// Runs code of the subject; a panic becomes a [`Failure`].
 fn guarded<T>(code: impl FnOnce() -> T) -> Result<T, Failure> {
-    catch_unwind(AssertUnwindSafe(code)).map_err(|panic| Failure::Crashed(format!("panic: {}", message(&*panic))))
+    let outer = GUARDED.replace(true);
+    let result = catch_unwind(AssertUnwindSafe(code));
+    GUARDED.set(outer);
+    result.map_err(|panic| Failure::Crashed(format!("panic: {}", message(&*panic))))
+}
+
+/// From now on, panics of subjects are not printed: they are reported as crashes, with the program that led there. Other
+/// panics are printed as before.
+pub fn print_no_panics_of_subjects() {
+    let print = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        if !GUARDED.get() {
+            print(panic);
+        }
+    }));
 }
 
 fn message(panic: &(dyn Any + Send)) -> &str {

@@ -47,20 +47,21 @@ pub const ALL: &[Fault] = &[
     Fault { name: "moves objects", law: 7, make: || garbled(moves) },
     Fault { name: "gives an address twice", law: 8, make: || garbled(same_address) },
     Fault { name: "loads nil now and then", law: 14, make: || garbled(forgetful_load) },
-    Fault { name: "marks without a barrier", law: 51, make: || row(Protocol::NO_BARRIER) },
+    Fault { name: "frees what is held", law: 51, make: || garbled(frees_what_is_held) },
     Fault { name: "ends marking without a barrier", law: 52, make: || row(Protocol::NO_BARRIER) },
     Fault {
         name: "inserts without a barrier",
         law: 53,
-        make: || row(Protocol { barrier: Barrier::None, ..Protocol::INSERTION }),
+        make: || row(Protocol { barrier: Barrier::NONE, ..Protocol::INSERTION }),
     },
     Fault { name: "deletes without a snapshot", law: 54, make: || row(Protocol::DELETION_WITHOUT_SNAPSHOT) },
     Fault { name: "shades what is black", law: 55, make: || garbled(shades_black) },
     Fault { name: "allocates white", law: 57, make: || row(Protocol::HYBRID_ALLOCATE_WHITE) },
     Fault { name: "never frees every other object", law: 59, make: || garbled(leaks) },
-    Fault { name: "never frees every other object, for two cycles", law: 60, make: || garbled(leaks) },
+    Fault { name: "frees two cycles late", law: 60, make: || garbled(frees_two_cycles_late) },
     Fault { name: "skips termination", law: 80, make: || garbled(skips_termination) },
     Fault { name: "leaves an object grey", law: 82, make: || garbled(leaves_grey) },
+    Fault { name: "never ends marking", law: 83, make: || garbled(never_finishes) },
     Fault { name: "frees twice", law: 90, make: || garbled(frees_twice) },
     Fault { name: "takes a full collection lightly", law: 97, make: || garbled(not_full) },
     Fault { name: "miscounts by one", law: 123, make: || garbled(miscounts) },
@@ -196,6 +197,34 @@ fn leaks(this: &mut Garbled, op: &Op, events: &mut Vec<Event>) -> Reply {
     reply
 }
 
+fn frees_what_is_held(this: &mut Garbled, op: &Op, events: &mut Vec<Event>) -> Reply {
+    let reply = this.machine.perform(op, events);
+    if let Reply::Object(at) = reply
+        && this.every(3)
+    {
+        events.push(Event::Free(at));
+    }
+    reply
+}
+
+/// Keeps frees back until two more cycles have begun.
+fn frees_two_cycles_late(this: &mut Garbled, op: &Op, events: &mut Vec<Event>) -> Reply {
+    let mut now = Vec::new();
+    let reply = this.machine.perform(op, &mut now);
+    for event in now {
+        match event {
+            Event::Free(_) => this.kept.push(event),
+            _ => events.push(event),
+        }
+        this.memory += u64::from(event == Event::Phase(Phase::Mark));
+        if event == Event::Phase(Phase::Sweep) && this.memory >= 3 {
+            this.memory = 0;
+            events.append(&mut this.kept);
+        }
+    }
+    reply
+}
+
 fn skips_termination(this: &mut Garbled, op: &Op, events: &mut Vec<Event>) -> Reply {
     let reply = this.machine.perform(op, events);
     events.retain(|event| *event != Event::Phase(Phase::Terminate));
@@ -208,6 +237,13 @@ fn leaves_grey(this: &mut Garbled, op: &Op, events: &mut Vec<Event>) -> Reply {
         events.remove(last);
     }
     reply
+}
+
+fn never_finishes(this: &mut Garbled, op: &Op, events: &mut Vec<Event>) -> Reply {
+    match op {
+        Op::Collect(Collect::Finish) => Reply::Idle,
+        _ => this.machine.perform(op, events),
+    }
 }
 
 fn frees_twice(this: &mut Garbled, op: &Op, events: &mut Vec<Event>) -> Reply {

@@ -133,11 +133,24 @@ pub struct Check {
 impl Check {
     /// Checks that `holds`; if not, `why` says why and about whom, and `moment` when.
     pub fn that<const N: usize>(&mut self, holds: bool, moment: usize, why: impl FnOnce() -> (String, [ObjectId; N])) {
+        if holds {
+            return self.held();
+        }
         self.checks += 1;
-        if !holds && self.broken.as_ref().is_none_or(|broken| moment < broken.moment) {
+        if self.broken.as_ref().is_none_or(|broken| moment < broken.moment) {
             let (why, objects) = why();
             self.broken = Some(Witness { moment, why, objects: objects.into() });
         }
+    }
+
+    /// Counts a check that held.
+    pub fn held(&mut self) {
+        self.checks += 1;
+    }
+
+    /// Counts a check that failed.
+    pub fn failed<const N: usize>(&mut self, moment: usize, why: String, objects: [ObjectId; N]) {
+        self.that(false, moment, || (why, objects));
     }
 
     /// The judgement that follows.

@@ -17,9 +17,12 @@ pub mod campaign;
 pub mod cli;
 pub mod conforms;
 pub mod drive;
+pub mod explore;
 pub mod faulty;
 pub mod generate;
 pub mod history;
+#[cfg(feature = "cli")]
+pub mod known;
 pub mod law;
 #[cfg(feature = "cli")]
 pub mod mutants;

@@ -15,9 +15,9 @@ use heaplaw_reference::{
     graph::{Effect, Graph},
     heap::{BornAs, Capability, Claims, Invariant, Reply},
     object::{Address, Content, ObjectId, ObjectSet, Shape},
-    op::{Action, Collect, MutatorId, Op},
+    op::{Action, MutatorId, Op},
 };
-use std::{collections::HashMap, rc::Rc};
+use std::collections::HashMap;
 
 /// The state of the world after one moment of the history.
 #[derive(Clone, Debug)]
@@ -28,8 +28,6 @@ pub struct Scene {
     pub expected: Option<Content>,
     /// The collector's phase, as far as it is reported.
     pub phase: Phase,
-    /// What mutators could still reach afterwards.
-    pub reachable: Rc<ObjectSet>,
 }
 
 /// The life of an object, as the heap tells it.
@@ -47,11 +45,18 @@ pub struct Life {
     pub found: Content,
     /// The cycle that was marking when it was born.
     pub marking: Option<usize>,
+    /// The first moment after which no mutator could reach it. What is garbage stays garbage.
+    pub unreachable: Option<usize>,
     /// The moment it was freed.
     pub freed: Option<usize>,
 }
 
 impl Life {
+    /// Whether a mutator can reach the object after the given moment.
+    pub fn reachable(&self, moment: usize) -> bool {
+        self.born <= moment && self.unreachable.is_none_or(|unreachable| unreachable > moment)
+    }
+
     /// Whether the object exists after the given moment.
     pub fn spans(&self, moment: usize) -> bool {
         self.born <= moment && self.freed.is_none_or(|freed| freed > moment)
@@ -166,6 +171,11 @@ impl<'h> Reading<'h> {
         (0..).map(ObjectId).zip(&self.lives).filter_map(|(id, life)| Some((id, life.as_ref()?)))
     }
 
+    /// Whether a mutator can reach an object after a moment.
+    pub fn reachable(&self, id: ObjectId, moment: usize) -> bool {
+        self.life(id).is_some_and(|life| life.reachable(moment))
+    }
+
     /// Moments with their scenes.
     pub fn scenes(&self) -> impl Iterator<Item = (usize, &Moment, &Scene)> {
         let scenes = self.history.moments.iter().zip(&self.scenes);
@@ -183,7 +193,10 @@ impl<'h> Reading<'h> {
 struct Reader<'h> {
     claims: &'h Claims,
     graph: Graph,
-    reachable: Rc<ObjectSet>,
+    /// What mutators could reach before the operation that is read, and what they can reach after it. A heap may work
+    /// for its mutators before or after it sets a root, so inside of an operation an object may count as either.
+    before: ObjectSet,
+    reachable: ObjectSet,
     colors: Coloring,
     phase: Phase,
     owners: HashMap<Address, ObjectId>,
@@ -195,7 +208,8 @@ impl<'h> Reader<'h> {
         Reader {
             claims: &history.claims,
             graph: Graph::new(),
-            reachable: Rc::new(ObjectSet::new()),
+            before: ObjectSet::new(),
+            reachable: ObjectSet::new(),
             colors: Coloring::new(),
             phase: Phase::Off,
             owners: HashMap::new(),
@@ -214,44 +228,41 @@ impl<'h> Reader<'h> {
     }
 
     fn read(&mut self, at: usize, moment: &Moment) {
-        let before = Rc::clone(&self.reachable);
-        let effect = self.perform(moment);
+        let effect = self.perform(at, moment);
         let expected = match effect {
             Effect::Read(id) => self.graph.object(id).map(|object| object.content()),
             _ => None,
         };
-        // A heap may work on behalf of its mutators while it allocates, before or after it sets the root; what was
-        // unreachable on either side of the operation may count as such.
-        let throughout = |id: ObjectId, this: &Self| before.contains(id) && this.reachable.contains(id);
-        let newborn = match moment.reply {
-            Reply::Born { at, .. } => Some(at),
-            _ => None,
-        };
-        let mut about_newborn = Vec::new();
-        for event in &moment.events {
-            match event {
-                Event::Shade(address) | Event::Scan(address)
-                    if newborn == Some(*address) && !self.owners.contains_key(address) =>
-                {
-                    about_newborn.push(*event);
+        match (effect, &moment.reply) {
+            (Effect::Born(id), Reply::Born { at: address, usable, found, color }) => {
+                let place = self.place_of_birth(moment, *address, *color);
+                for event in &moment.events[..place] {
+                    self.hear(at, *event);
                 }
-                _ => self.hear(at, *event, &throughout, &before),
+                self.birth(at, id, *address, *usable, *found);
+                for event in &moment.events[place..] {
+                    self.hear(at, *event);
+                }
+                if !moment.events[place..].contains(&Event::Phase(Phase::Mark)) {
+                    self.color_of_birth(id, *color);
+                }
+            }
+            (effect, _) => {
+                if matches!(effect, Effect::Born(_)) {
+                    // Not an answer to an allocation; the birth number is used up.
+                    self.reading.lives.push(None);
+                }
+                for event in &moment.events {
+                    self.hear(at, *event);
+                }
             }
         }
-        if let (Effect::Born(id), Reply::Born { at: address, usable, found, color }) = (effect, &moment.reply) {
-            self.birth(at, id, *address, *usable, *found, *color);
-        }
-        for event in about_newborn {
-            self.hear(at, event, &throughout, &before);
-        }
-        self.fullness(at, moment);
         self.check_invariant(at);
-        let reachable = Rc::clone(&self.reachable);
-        self.reading.scenes.push(Scene { effect, expected, phase: self.phase, reachable });
+        self.reading.scenes.push(Scene { effect, expected, phase: self.phase });
     }
 
     /// What the operation does to the graph.
-    fn perform(&mut self, moment: &Moment) -> Effect {
+    fn perform(&mut self, at: usize, moment: &Moment) -> Effect {
         if moment.reply == Reply::OutOfMemory {
             self.graph.refuse(&moment.op);
             self.reading.lives.push(None);
@@ -259,42 +270,89 @@ impl<'h> Reader<'h> {
         }
         let effect = self.graph.apply(&moment.op);
         if let Op::Mutate { by, action } = &moment.op {
-            let quiet = matches!(
-                action,
-                Action::Read(_) | Action::Write(_) | Action::Safepoint | Action::Park | Action::Unpark
-            );
-            if !quiet {
-                self.reachable = Rc::new(self.graph.reachable());
-            }
             if *action == Action::Join {
                 // An empty stack has nothing to be scanned.
                 self.colors.set_stack(*by, Color::Black);
             }
+            let looks_only = matches!(
+                action,
+                Action::Read(_) | Action::Write(_) | Action::Safepoint | Action::Park | Action::Unpark
+            );
+            let now = if looks_only { None } else { Some(self.graph.reachable()) };
+            self.before = std::mem::take(&mut self.reachable);
+            self.reachable = now.unwrap_or_else(|| self.before.clone());
+            for id in self.before.iter().filter(|id| !self.reachable.contains(*id)) {
+                if let Some(Some(life)) = self.reading.lives.get_mut(id.index()) {
+                    life.unreachable = Some(at);
+                }
+            }
+        } else {
+            self.before.clone_from(&self.reachable);
         }
         effect
     }
 
-    fn birth(&mut self, at: usize, id: ObjectId, address: Address, usable: u64, found: Content, color: Option<BornAs>) {
-        let shape = self.graph.object(id).map(|object| object.shape).unwrap_or_default();
-        let marking = (self.phase == Phase::Mark).then(|| self.reading.cycles.len().saturating_sub(1));
-        self.reading.lives.push(Some(Life { born: at, shape, address, usable, found, marking, freed: None }));
-        self.owners.insert(address, id);
-        let color = match color {
-            Some(BornAs::White) => Color::White,
-            Some(BornAs::Grey) => Color::Grey,
-            Some(BornAs::Black) | None => Color::Black,
+    /// The place of a birth among the events of its operation. A heap may collect before it allocates, and free the very
+    /// memory that it then hands out; or after, and then mark the newborn. What is said about the address tells which.
+    fn place_of_birth(&self, moment: &Moment, address: Address, color: Option<BornAs>) -> usize {
+        let events = &moment.events;
+        let start = match (self.owners.contains_key(&address), self.claims.has(Capability::Frees)) {
+            (false, _) | (true, false) => 0,
+            // Events are about the former owner until it is freed; if it never is, two objects share the address.
+            (true, true) => match events.iter().position(|event| *event == Event::Free(address)) {
+                Some(freed) => freed + 1,
+                None => return events.len(),
+            },
         };
-        self.colors.set_object(id, Some(color));
+        let is_start = |event: &Event| *event == Event::Phase(Phase::Mark);
+        let about = |event: &Event| match event {
+            Event::Shade(at) | Event::Scan(at) | Event::Free(at) => *at == address,
+            _ => false,
+        };
+        match events[start..].iter().position(about) {
+            // If the operation began a cycle before it says something about the newborn, that was after the birth.
+            Some(first) => {
+                let first = start + first;
+                events[start..first].iter().rposition(is_start).map_or(first, |cycle| start + cycle)
+            }
+            // Nothing is said. What is born black is born while marking; what is not may have been born before.
+            None if color == Some(BornAs::Black) => events.len(),
+            None => events[start..].iter().position(is_start).map_or(events.len(), |cycle| start + cycle),
+        }
     }
 
-    fn hear(&mut self, at: usize, event: Event, throughout: &dyn Fn(ObjectId, &Self) -> bool, before: &ObjectSet) {
+    fn birth(&mut self, at: usize, id: ObjectId, address: Address, usable: u64, found: Content) {
+        let shape = self.graph.object(id).map(|object| object.shape).unwrap_or_default();
+        let marking = (self.phase == Phase::Mark).then(|| self.reading.cycles.len().saturating_sub(1));
+        let life = Life { born: at, shape, address, usable, found, marking, unreachable: None, freed: None };
+        self.reading.lives.push(Some(life));
+        if let Some(former) = self.owners.insert(address, id) {
+            // Of a heap that does not report its frees.
+            self.colors.set_object(former, None);
+        }
+        self.colors.set_object(id, Some(Color::White));
+    }
+
+    /// The colour in which an operation leaves its newborn: that of its birth, or a darker one if it was marked since.
+    fn color_of_birth(&mut self, id: ObjectId, color: Option<BornAs>) {
+        let Some(now) = self.colors.object(id) else { return };
+        let born = match color {
+            Some(BornAs::White) => Color::White,
+            Some(BornAs::Grey) => Color::Grey,
+            // Outside of marking nobody says, and it does not matter: the next cycle begins with everything white.
+            Some(BornAs::Black) | None => Color::Black,
+        };
+        self.colors.set_object(id, Some(now.max(born)));
+    }
+
+    fn hear(&mut self, at: usize, event: Event) {
         match event {
             Event::Phase(phase) => {
                 self.reading.phases.push((at, self.phase, phase));
                 self.phase = phase;
                 match phase {
-                    Phase::Mark => self.begin(at, before),
-                    Phase::Sweep => self.end_of_marking(at, throughout),
+                    Phase::Mark => self.begin(at),
+                    Phase::Sweep => self.end_of_marking(at),
                     Phase::Off => {
                         if let Some(cycle) = self.reading.cycles.last_mut() {
                             cycle.swept.get_or_insert(at);
@@ -322,9 +380,9 @@ impl<'h> Reader<'h> {
         }
     }
 
-    fn begin(&mut self, at: usize, before: &ObjectSet) {
+    fn begin(&mut self, at: usize) {
         self.colors.bleach();
-        let garbage = self.garbage(before);
+        let garbage = self.garbage();
         let cycle = Cycle {
             start: at,
             marked: None,
@@ -338,15 +396,15 @@ impl<'h> Reader<'h> {
     }
 
     /// What is allocated, and unreachable on both sides of this operation.
-    fn garbage(&self, before: &ObjectSet) -> ObjectSet {
+    fn garbage(&self) -> ObjectSet {
         let alive = self.reading.lives().filter(|(_, life)| life.freed.is_none()).map(|(id, _)| id);
-        alive.filter(|id| !before.contains(*id) && !self.reachable.contains(*id)).collect()
+        alive.filter(|id| !self.before.contains(*id) && !self.reachable.contains(*id)).collect()
     }
 
-    fn end_of_marking(&mut self, at: usize, throughout: &dyn Fn(ObjectId, &Self) -> bool) {
+    fn end_of_marking(&mut self, at: usize) {
         let all = (0..self.reading.lives.len() as u32).map(ObjectId);
         let white: ObjectSet = all.filter(|id| self.colors.object(*id) == Some(Color::White)).collect();
-        let lost = white.iter().filter(|id| throughout(*id, self)).collect();
+        let lost = white.iter().filter(|id| self.before.contains(*id) && self.reachable.contains(*id)).collect();
         let waiting = self.waiting();
         if let Some(cycle) = self.reading.cycles.last_mut()
             && cycle.marked.is_none()
@@ -373,31 +431,6 @@ impl<'h> Reader<'h> {
                 self.colors.set_object(object, Some(from.max(to)));
             }
             None => self.reading.strays.push((at, event)),
-        }
-    }
-
-    /// A heap that does not report phases is seen to have gone through a cycle when a full collection is done.
-    fn fullness(&mut self, at: usize, moment: &Moment) {
-        let full = moment.op == Op::Collect(Collect::Full) && moment.reply == Reply::Done;
-        if full && !self.claims.has(Capability::Phases) {
-            let reachable = Rc::clone(&self.reachable);
-            let garbage = self
-                .reading
-                .lives()
-                .filter(|(id, life)| life.freed.is_none_or(|freed| freed == at) && !reachable.contains(*id))
-                .map(|(id, _)| id)
-                .collect();
-            let (marked, swept) = (Some(at), Some(at));
-            let cycle = Cycle {
-                start: at,
-                marked,
-                swept,
-                garbage,
-                white: ObjectSet::new(),
-                lost: Vec::new(),
-                waiting: Vec::new(),
-            };
-            self.reading.cycles.push(cycle);
         }
     }
 

@@ -9,9 +9,7 @@ use crate::{
 };
 use heaplaw_reference::{op::Program, text::ParseError};
 use std::{
-    fs,
-    hash::{DefaultHasher, Hash, Hasher},
-    io,
+    fs, io,
     path::{Path, PathBuf},
 };
 
@@ -97,15 +95,18 @@ pub fn all(dir: &Path) -> Result<Vec<(PathBuf, Program)>, FileError> {
 
 /// The name of the file for a failure: the law, or the way to fail, and a few digits of the operations' hash.
 pub fn name(breach: &Breach, program: &Program) -> String {
-    let mut hasher = DefaultHasher::new();
-    program.to_string().hash(&mut hasher);
     let kind = match breach {
         Breach::Law(law, _) => law.number.to_string(),
         Breach::Failure(Failure::Hung(_)) => "hang".to_owned(),
         Breach::Failure(Failure::Garbled(_)) => "protocol".to_owned(),
         Breach::Failure(Failure::Crashed(_) | Failure::Unstartable(_)) => "crash".to_owned(),
     };
-    format!("{kind}-{:04x}.heap", hasher.finish() & 0xffff)
+    format!("{kind}-{:06x}.heap", hash(&program.to_string()) & 0xff_ffff)
+}
+
+/// FNV-1a: a name has to stay the same from one version of Rust to the next.
+fn hash(text: &str) -> u64 {
+    text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3))
 }
 
 /// Writes a failure to a file, as a whole or not at all.
@@ -142,6 +143,11 @@ pub fn write_whole(path: &Path, text: &str) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn names_stay_the_same() {
+        assert_eq!(hash("a"), 0xaf63_dc4c_8601_ec8c, "as published");
+    }
 
     #[test]
     fn the_caret_stands_under_the_column() {

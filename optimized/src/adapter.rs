@@ -36,7 +36,15 @@ use std::collections::HashMap;
 /// # Errors
 /// [`Error::Os`] if the kernel does not grant the reservation.
 pub fn bundled() -> Result<InTurn<Subject>, Error> {
-    Ok(InTurn::new(Subject::new(Config { reservation: 64 << 20, ..Config::default() })?))
+    small(64 << 20)
+}
+
+/// As [`bundled`], with so many bytes of memory.
+///
+/// # Errors
+/// [`Error::Os`] if the kernel does not grant the reservation.
+pub fn small(memory: usize) -> Result<InTurn<Subject>, Error> {
+    Ok(InTurn::new(Subject::new(Config { reservation: memory, ..Config::default() })?))
 }
 
 /// Takes down what happens in the kit's words, and what only the kit's mutators know.
@@ -124,11 +132,17 @@ impl SharedHeap for Subject {
         Claims::new("optimized").with(&Capability::ALL).upholding(Invariant::ModifiedWeak)
     }
 
-    fn join(&self, id: op::MutatorId) -> Participant {
+    fn join(&self, id: op::MutatorId, events: &mut Vec<event::Event>) -> Participant {
         let mut mutator = self.heap.join();
         self.heap.state().listener.mutators[usize::from(id.0)] = Some(mutator.id());
         let roots = std::array::from_fn(|_| mutator.root());
+        self.report(events);
         Participant { mutator, roots, data: Vec::new() }
+    }
+
+    fn leave(&self, mutator: Participant, events: &mut Vec<event::Event>) {
+        drop(mutator);
+        self.report(events);
     }
 
     fn send(

@@ -29,54 +29,92 @@
 //!
 //! This chapter grounds laws 70 to 73. Source: Go's `mbarrier.go` and proposal 17503.
 //!
+//! Rules 4 to 6 are data here, so that their breach can be tried: each half of a [`Barrier`] has a condition
+//! ([`When`]), and shades and write have an [`Order`].
+//!
 //! ```
-//! use heaplaw_reference::barrier::Barrier;
-//! let owed = Barrier::Hybrid.owes();
-//! assert!(owed.old && owed.new);
-//! assert!(!Barrier::Insertion.owes().old);
+//! use heaplaw_reference::barrier::{Barrier, When};
+//! let (stack_is_grey, some_stack_is_grey, new_is_nil) = (false, false, true);
+//! let shades = |when: When| when.applies(stack_is_grey, some_stack_is_grey, Default::default(), new_is_nil);
+//! assert!(shades(Barrier::HYBRID.deletion), "nil is not special");
+//! assert!(!shades(Barrier::INSERTION.deletion));
 //! ```
 
-use core::fmt;
+use crate::color::Color;
 
-/// A write barrier.
+/// When a half of a barrier shades its value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Barrier {
-    /// Nothing: sound only if no mutator runs while marking.
-    None,
-    /// Shade the new value.
-    Insertion,
-    /// Shade the overwritten value.
-    Deletion,
-    /// Shade both.
-    Hybrid,
+pub enum When {
+    /// There is no such half.
+    Never,
+    /// Always.
+    Always,
+    /// While the stack of the mutator that stores is grey: the hybrid barrier as designed. (Go's runs unconditionally.)
+    MyStackIsGrey,
+    /// While some stack is grey.
+    SomeStackIsGrey,
+    /// Unless the value that is stored is nil. Breaks rule 5.
+    NewIsNotNil,
+    /// If the object that is stored into is black when that is asked. Breaks rule 6 for the insertion half.
+    ObjectIsBlack,
+    /// Unless that object is black. For the deletion half this is sound, under sequential consistency.
+    ObjectIsNotBlack,
+    /// If that object is grey. Loses what a white object protects.
+    ObjectIsGrey,
+    /// Unless that object is white. Loses the same.
+    ObjectIsNotWhite,
 }
 
-/// Which values of a store are to be shaded.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Owed {
-    /// The value that is overwritten: the deletion half.
-    pub old: bool,
-    /// The value that is stored: the insertion half.
-    pub new: bool,
-}
-
-impl Barrier {
-    /// What a store owes while marking.
-    pub fn owes(self) -> Owed {
-        Owed {
-            old: matches!(self, Barrier::Deletion | Barrier::Hybrid),
-            new: matches!(self, Barrier::Insertion | Barrier::Hybrid),
+impl When {
+    /// Whether a store shades, given the colour of the mutator's own stack, of all stacks, of the object that is stored
+    /// into, and the value.
+    pub fn applies(self, my_stack_is_grey: bool, some_stack_is_grey: bool, object: Color, new_is_nil: bool) -> bool {
+        match self {
+            When::Never => false,
+            When::Always => true,
+            When::MyStackIsGrey => my_stack_is_grey,
+            When::SomeStackIsGrey => some_stack_is_grey,
+            When::NewIsNotNil => !new_is_nil,
+            When::ObjectIsBlack => object == Color::Black,
+            When::ObjectIsNotBlack => object != Color::Black,
+            When::ObjectIsGrey => object == Color::Grey,
+            When::ObjectIsNotWhite => object != Color::White,
         }
     }
 }
 
-impl fmt::Display for Barrier {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(match self {
-            Barrier::None => "none",
-            Barrier::Insertion => "insertion",
-            Barrier::Deletion => "deletion",
-            Barrier::Hybrid => "hybrid",
-        })
-    }
+/// In which order a store reads, shades and writes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Order {
+    /// Read the old value, shade, write.
+    ShadeFirst,
+    /// Read the old value, write, shade. Sound, if marking does not end while a shade is owed.
+    ShadeLast,
+    /// Write, then read the "old" value. Breaks rule 4.
+    WriteFirst,
+}
+
+/// A write barrier.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Barrier {
+    /// When the overwritten value is shaded.
+    pub deletion: When,
+    /// When the stored value is shaded.
+    pub insertion: When,
+    /// In which order.
+    pub order: Order,
+}
+
+impl Barrier {
+    /// Nothing: sound only if no mutator runs while marking.
+    pub const NONE: Barrier = Barrier { deletion: When::Never, insertion: When::Never, order: Order::ShadeFirst };
+
+    /// Shade the stored value: Dijkstra's.
+    pub const INSERTION: Barrier = Barrier { insertion: When::Always, ..Barrier::NONE };
+
+    /// Shade the overwritten value: Yuasa's.
+    pub const DELETION: Barrier = Barrier { deletion: When::Always, ..Barrier::NONE };
+
+    /// Shade both: Go's.
+    pub const HYBRID: Barrier = Barrier { deletion: When::Always, insertion: When::Always, order: Order::ShadeFirst };
 }

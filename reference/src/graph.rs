@@ -34,7 +34,7 @@
 //! ```
 
 use crate::{
-    object::{Content, Fields, ObjectId, ObjectSet, Shape, Stamp},
+    object::{Content, Fields, ObjectId, ObjectSet, Shape, Stamp, moved},
     op::{Action, GLOBALS, MUTATORS, MutatorId, Op, Place, ROOTS, Root},
 };
 use alloc::vec::Vec;
@@ -203,14 +203,16 @@ impl Graph {
                 self.set_place(by, into, value);
             }
             Action::Move { into, from, start } => {
-                let field = |index| self.place(by, Place::Field { of: from, index });
-                let values: Vec<_> = (start..start + into.count).map(field).collect();
-                for (index, value) in (into.at..).zip(values) {
-                    self.set_place(by, Place::Field { of: into.of, index }, value);
+                let object = |root| self.root(by, root).and_then(|id| self.object(id));
+                let (Some(source), Some(target)) = (object(from), object(into.of)) else { return Effect::Quiet };
+                for (index, value) in moved(&source.fields, start, &target.fields, into.at, into.count) {
+                    self.set_place(by, Place::Field { of: into.of, index: into.at + index }, value);
                 }
             }
             Action::Wipe(into) => {
-                for index in into.at..into.at + into.count {
+                let Some(object) = self.root(by, into.of).and_then(|id| self.object(id)) else { return Effect::Quiet };
+                let stored: Vec<_> = object.fields.range(into.at, into.count).map(|(index, _)| index).collect();
+                for index in stored {
                     self.set_place(by, Place::Field { of: into.of, index }, None);
                 }
             }

@@ -221,7 +221,8 @@ pub enum Reply {
         usable: u64,
         /// What the whole object read before it was stamped.
         found: Content,
-        /// Its colour, while marking and if the heap reports colours.
+        /// Its colour at birth, while marking and if the heap reports colours. If the operation goes on to mark it, the
+        /// events tell; a heap may also report the whole way, `Shade` and `Scan`, and say nothing here.
         color: Option<BornAs>,
     },
     /// A load found this object.
@@ -248,17 +249,21 @@ pub enum Reply {
 /// A heap that performs one operation at a time.
 ///
 /// ```
-/// use heaplaw_reference::{event::Event, heap::*, op::Op};
+/// use heaplaw_reference::{event::Event, heap::*, op::{Action, Op}};
 ///
-/// /// The heap that never has room. It conforms: refusing is allowed.
+/// /// The heap that never has room. Nothing can be said against it: refusing is allowed.
 /// struct Full;
 ///
 /// impl Heap for Full {
 ///     fn claims(&self) -> Claims {
 ///         Claims::new("full")
 ///     }
-///     fn perform(&mut self, _: &Op, _: &mut Vec<Event>) -> Reply {
-///         Reply::OutOfMemory
+///     fn perform(&mut self, op: &Op, _: &mut Vec<Event>) -> Reply {
+///         match op {
+///             Op::Mutate { action: Action::Alloc { .. }, .. } => Reply::OutOfMemory,
+///             Op::Mutate { action: Action::Load { .. }, .. } => Reply::Nil,
+///             _ => Reply::Done,
+///         }
 ///     }
 /// }
 /// # Full.perform(&"gc full".parse()?, &mut Vec::new());
@@ -291,14 +296,20 @@ pub trait Mutator {
 
 /// A heap that threads share, each with a mutator of its own.
 pub trait SharedHeap {
-    /// A mutator's handle. Dropping it makes the mutator leave.
+    /// A mutator's handle.
     type Mutator: Mutator;
 
     /// What this heap can do and lets the suite see.
     fn claims(&self) -> Claims;
 
     /// A new mutator with empty roots. `id` is what events and [`Collect::Handshake`] call it.
-    fn join(&self, id: MutatorId) -> Self::Mutator;
+    fn join(&self, id: MutatorId, events: &mut Vec<Event>) -> Self::Mutator;
+
+    /// A mutator leaves, and its roots are gone.
+    fn leave(&self, mutator: Self::Mutator, events: &mut Vec<Event>) {
+        let _ = events;
+        drop(mutator);
+    }
 
     /// Hands the reference in `from`'s root to `to`'s root, as [`Action::Send`] says. Both are at a safepoint.
     fn send(
@@ -324,7 +335,8 @@ impl<S: SharedHeap> InTurn<S> {
     /// Takes the heap over, with mutator 0 joined.
     pub fn new(heap: S) -> Self {
         let mut mutators = [const { None }; MUTATORS as usize];
-        mutators[0] = Some(heap.join(MutatorId(0)));
+        // Nothing is going on yet that could be reported.
+        mutators[0] = Some(heap.join(MutatorId(0), &mut Vec::new()));
         InTurn { mutators, heap, stamps: 0 }
     }
 
@@ -336,8 +348,8 @@ impl<S: SharedHeap> InTurn<S> {
     fn act(&mut self, by: MutatorId, action: &Action, events: &mut Vec<Event>) -> Option<Reply> {
         let by = usize::from(by.0);
         match *action {
-            Action::Join => self.mutators[by] = Some(self.heap.join(MutatorId(by as u8))),
-            Action::Exit => self.mutators[by] = None,
+            Action::Join => self.mutators[by] = Some(self.heap.join(MutatorId(by as u8), events)),
+            Action::Exit => self.heap.leave(self.mutators[by].take()?, events),
             Action::Send { value, to, into } => {
                 let to = usize::from(to.0);
                 let [from, to] = self.mutators.get_disjoint_mut([by, to]).ok()?;

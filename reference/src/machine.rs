@@ -23,10 +23,11 @@
 //! This chapter grounds laws 51 to 60, 75, 80, 90 and 97. Source: appendix A of the project's fact sheet; Go's `mgc.go`.
 
 use crate::{
+    barrier::{Barrier, Order},
     color::Color,
     event::{Event, Phase},
     heap::{BornAs, Capability, Claims, Heap, Reply},
-    object::{Address, Content, Fields, Shape, Stamp, WORD},
+    object::{Address, Content, Fields, Shape, Stamp, WORD, moved},
     op::{Action, Collect, GLOBALS, MUTATORS, MutatorId, Op, Place, ROOTS, Root, Run},
     protocol::{Protocol, StackScan},
 };
@@ -162,11 +163,16 @@ impl Machine {
     }
 
     fn field(&mut self, object: Address, index: u32) -> Result<Option<Address>, Trap> {
-        let cell = self.cell(object)?;
-        if index < cell.shape.pointers {
-            Ok(cell.fields.get(index))
-        } else {
-            Err(format!("{object} has no field {index}"))
+        self.within(object, index, 1)?;
+        Ok(self.cell(object)?.fields.get(index))
+    }
+
+    /// Whether an object has these fields.
+    fn within(&mut self, object: Address, at: u32, count: u32) -> Result<(), Trap> {
+        let pointers = self.cell(object)?.shape.pointers;
+        match at.checked_add(count) {
+            Some(end) if end <= pointers => Ok(()),
+            _ => Err(format!("{object} has {pointers} fields, and not {count} from field {at} on")),
         }
     }
 
@@ -208,17 +214,54 @@ impl Machine {
         events: &mut Vec<Event>,
     ) -> Result<(), Trap> {
         let old = self.load(mutator, place)?;
-        if self.phase == Phase::Mark {
-            let owed = self.protocol.barrier.owes();
-            for value in [old.filter(|_| owed.old), new.filter(|_| owed.new)].into_iter().flatten() {
-                self.shade(value, events);
-            }
+        let order = self.protocol.barrier.order;
+        if order == Order::ShadeFirst {
+            self.pay(mutator, place, old, new, events)?;
         }
         match place {
             Place::Global(number) => self.globals[usize::from(number)] = new,
             Place::Field { of, index } => {
                 let object = self.held(mutator, of)?;
                 self.cell(object)?.fields.set(index, new);
+            }
+        }
+        match order {
+            Order::ShadeFirst => Ok(()),
+            Order::ShadeLast => self.pay(mutator, place, old, new, events),
+            Order::WriteFirst => {
+                let too_late = self.load(mutator, place)?;
+                self.pay(mutator, place, too_late, new, events)
+            }
+        }
+    }
+
+    /// The barrier: shades what a store owes while marking.
+    fn pay(
+        &mut self,
+        mutator: MutatorId,
+        place: Place,
+        old: Option<Address>,
+        new: Option<Address>,
+        events: &mut Vec<Event>,
+    ) -> Result<(), Trap> {
+        if self.phase != Phase::Mark {
+            return Ok(());
+        }
+        let mine = self.stack(mutator)?.color == Color::Grey;
+        let some = self.stacks.iter().flatten().any(|stack| stack.color == Color::Grey);
+        let color = match place {
+            Place::Global(_) => self.globals_color,
+            Place::Field { of, .. } => {
+                let object = self.held(mutator, of)?;
+                self.cell(object)?.color
+            }
+        };
+        let Barrier { deletion, insertion, .. } = self.protocol.barrier;
+        for (when, value) in [(deletion, old), (insertion, new)] {
+            if let Some(value) = value
+                && when.applies(mine, some, color, new.is_none())
+            {
+                self.shade(value, events);
             }
         }
         Ok(())
@@ -245,14 +288,19 @@ impl Machine {
                 self.store(by, into, value, events)?;
             }
             Action::Move { into: Run { of, at, count }, from, start } => {
-                let values: Vec<_> =
-                    (start..start + count).map(|index| self.load(by, place(from, index))).collect::<Result<_, _>>()?;
-                for (index, value) in (at..).zip(values) {
-                    self.store(by, place(of, index), value, events)?;
+                let (source, target) = (self.held(by, from)?, self.held(by, of)?);
+                self.within(source, start, count)?;
+                self.within(target, at, count)?;
+                let values = moved(&self.cell(source)?.fields.clone(), start, &self.cell(target)?.fields, at, count);
+                for (index, value) in values {
+                    self.store(by, place(of, at + index), value, events)?;
                 }
             }
             Action::Wipe(Run { of, at, count }) => {
-                for index in at..at + count {
+                let object = self.held(by, of)?;
+                self.within(object, at, count)?;
+                let stored: Vec<_> = self.cell(object)?.fields.range(at, count).map(|(index, _)| index).collect();
+                for index in stored {
                     self.store(by, place(of, index), None, events)?;
                 }
             }
@@ -322,7 +370,7 @@ impl Machine {
         match self.protocol.stacks {
             StackScan::Snapshot => self.scan_stacks(events),
             StackScan::Stopped => self.mark_to_the_end(events),
-            StackScan::Once | StackScan::Rescan => {}
+            StackScan::Once | StackScan::Rescan | StackScan::SnapshotAllocating | StackScan::SnapshotSending => {}
         }
         true
     }
@@ -360,6 +408,10 @@ impl Machine {
             }
             events.push(Event::ScanGlobals);
             return true;
+        }
+        let snapshot = matches!(self.protocol.stacks, StackScan::SnapshotAllocating | StackScan::SnapshotSending);
+        if snapshot && self.stacks.iter().flatten().any(|stack| stack.color == Color::Grey) {
+            return false;
         }
         let Some(at) = self.grey.pop_front() else { return false };
         // A grey cell is never freed: only the sweep frees, and nothing is grey then.
@@ -465,7 +517,7 @@ impl Heap for Machine {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::op::Program;
+    use crate::{barrier::When, op::Program};
     use alloc::vec;
 
     /// Runs a story and gives the last answer and all events.
@@ -499,8 +551,8 @@ gc sweep 9
         for protocol in Protocol::ALL {
             let (reply, _) = tell(&mut Machine::new(protocol), HIDE_ON_THE_STACK);
             let lost = matches!(reply, Reply::Trap(_));
-            let watched =
-                matches!(protocol.stacks, StackScan::Stopped | StackScan::Rescan) || protocol.barrier.owes().old;
+            let watched = matches!(protocol.stacks, StackScan::Stopped | StackScan::Rescan)
+                || protocol.barrier.deletion == When::Always;
             assert_eq!(lost, !watched, "{}", protocol.name);
         }
     }

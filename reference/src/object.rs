@@ -171,44 +171,67 @@ impl fmt::Display for Address {
     }
 }
 
-/// The pointer fields of one object, each nil or a `T`. Fields past the last one that is not nil take no space, so an
-/// object of a billion fields costs what is stored in it.
+/// The pointer fields of one object, each nil or a `T`. Nil takes no space, so an object of a billion fields costs what is
+/// stored in it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Fields<T> {
-    // Invariant: the last element is not nil, so equal fields are equal vectors.
-    slots: Vec<Option<T>>,
+    // Invariant: by index, each once.
+    stored: Vec<(u32, T)>,
 }
 
 impl<T> Default for Fields<T> {
     fn default() -> Self {
-        Fields { slots: Vec::new() }
+        Fields { stored: Vec::new() }
     }
 }
 
 impl<T: Copy> Fields<T> {
+    fn place(&self, index: u32) -> Result<usize, usize> {
+        self.stored.binary_search_by_key(&index, |(at, _)| *at)
+    }
+
     /// The value of field `index`.
     pub fn get(&self, index: u32) -> Option<T> {
-        self.slots.get(index as usize).copied().flatten()
+        self.place(index).ok().map(|place| self.stored[place].1)
     }
 
     /// Overwrites field `index`; gives the old value.
     pub fn set(&mut self, index: u32, value: Option<T>) -> Option<T> {
-        let index = index as usize;
-        if index >= self.slots.len() {
-            value?;
-            self.slots.resize(index + 1, None);
+        match (self.place(index), value) {
+            (Ok(place), Some(value)) => Some(core::mem::replace(&mut self.stored[place].1, value)),
+            (Ok(place), None) => Some(self.stored.remove(place).1),
+            (Err(place), Some(value)) => {
+                self.stored.insert(place, (index, value));
+                None
+            }
+            (Err(_), None) => None,
         }
-        let old = core::mem::replace(&mut self.slots[index], value);
-        while let Some(None) = self.slots.last() {
-            self.slots.pop();
-        }
-        old
     }
 
     /// The fields that are not nil, in order.
     pub fn iter(&self) -> impl Iterator<Item = (u32, T)> + '_ {
-        self.slots.iter().enumerate().filter_map(|(index, slot)| slot.map(|value| (index as u32, value)))
+        self.stored.iter().copied()
     }
+
+    /// Those of them from `start` on, `count` fields wide.
+    pub fn range(&self, start: u32, count: u32) -> impl Iterator<Item = (u32, T)> + '_ {
+        let first = self.place(start).unwrap_or_else(|place| place);
+        self.stored[first..].iter().copied().take_while(move |(index, _)| index - start < count)
+    }
+}
+
+/// What a move of `count` fields changes: each index into the run, with its new value. Fields that are nil on both sides
+/// are left out, so that a long move costs what is stored.
+pub fn moved<T: Copy>(from: &Fields<T>, start: u32, into: &Fields<T>, at: u32, count: u32) -> Vec<(u32, Option<T>)> {
+    let mut moved: Vec<(u32, Option<T>)> =
+        from.range(start, count).map(|(index, value)| (index - start, Some(value))).collect();
+    let cleared: Vec<_> = into.range(at, count).map(|(index, _)| (index - at, None)).collect();
+    for (index, nil) in cleared {
+        if let Err(place) = moved.binary_search_by_key(&index, |(at, _)| *at) {
+            moved.insert(place, (index, nil));
+        }
+    }
+    moved
 }
 
 /// A set of objects.
@@ -331,9 +354,20 @@ mod tests {
     fn fields_that_are_nil_take_no_space() {
         let mut fields = Fields::default();
         assert_eq!(fields.set(1_000_000_000, None), None);
-        assert_eq!((fields.set(2, Some('x')), fields.set(0, Some('y'))), (None, None));
-        assert_eq!(fields.iter().collect::<Vec<_>>(), [(0, 'y'), (2, 'x')]);
-        assert_eq!((fields.set(2, None), fields.get(2), fields.slots.len()), (Some('x'), None, 1));
+        assert_eq!((fields.set(1_000_000_000, Some('x')), fields.set(0, Some('y'))), (None, None));
+        assert_eq!(fields.iter().collect::<Vec<_>>(), [(0, 'y'), (1_000_000_000, 'x')]);
+        assert_eq!(fields.range(1, u32::MAX).collect::<Vec<_>>(), [(1_000_000_000, 'x')]);
+        assert_eq!(fields.range(0, 1).count() + fields.range(1, 9).count(), 1);
+        assert_eq!((fields.set(0, None), fields.get(0), fields.stored.len()), (Some('y'), None, 1));
+    }
+
+    #[test]
+    fn a_move_changes_what_is_stored_on_either_side() {
+        let (mut from, mut into) = (Fields::default(), Fields::default());
+        from.set(5, Some('a'));
+        into.set(1_000, Some('b'));
+        into.set(1_001, Some('c'));
+        assert_eq!(moved(&from, 4, &into, 999, 3), [(1, Some('a')), (2, None)]);
     }
 
     #[test]

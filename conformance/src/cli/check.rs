@@ -1,22 +1,22 @@
 //! `heaplaw check`: generated programs, judged by the laws.
 
-use super::{
-    Bundled, Exit, Trouble, Who,
-    monitor::{Monitor, Watchdog},
-    selected,
-};
+use super::{Bundled, Exit, Trouble, Who, monitor::Monitor, quoted, selected};
 use crate::{
-    campaign::{self, Breach, Campaign, Counterexample, End, Outcome, Watch},
+    campaign::{self, Breach, Campaign, Counterexample, End, Outcome, Tally, Watch},
     drive::{Failure, Subject, step},
-    report::text::{self, counted, grouped},
+    known::{self, Excused},
+    report::{
+        Check, Shown, json, junit,
+        text::{self, counted, grouped},
+    },
     saved,
     shrink::Budget,
 };
 use clap::{Args, Parser};
-use heaplaw_reference::op::Program;
+use heaplaw_reference::{heap::Claims, op::Program};
 use std::{
     hash::{BuildHasher, RandomState},
-    path::PathBuf,
+    path::{Path, PathBuf},
     time::{Duration, Instant},
 };
 
@@ -45,6 +45,15 @@ pub(super) struct Options {
     /// The directory of saved failures; they run first
     #[arg(long, value_name = "DIR", default_value = "failures")]
     out: PathBuf,
+    /// The list of known failures; known.toml if nothing is said and there is one
+    #[arg(long, value_name = "FILE")]
+    known: Option<PathBuf>,
+    /// Write a report as JSON
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+    /// Write a report as JUnit XML
+    #[arg(long, value_name = "FILE")]
+    junit: Option<PathBuf>,
 }
 
 #[derive(Parser)]
@@ -74,28 +83,60 @@ pub(super) fn run(options: &Options, heaps: &[Bundled]) -> Result<Exit, Trouble>
     let seed = options.seed.unwrap_or_else(|| RandomState::new().hash_one(()));
     let campaign = Campaign { seed, cases: options.cases, ops: options.ops, time: options.time, laws };
     let saved = saved::all(&options.out)?;
+    let known = match &options.known {
+        Some(file) => known::load(file)?,
+        None if Path::new(known::FILE).exists() => known::load(Path::new(known::FILE))?,
+        None => Vec::new(),
+    };
     let mut subject = options.who.subject(heaps)?;
     let claims = match subject.reset() {
         Ok(claims) => claims,
         Err(failure) => {
             anstream::eprintln!("heaplaw: {failure}");
-            return Ok(Exit::of(&failure));
+            let exit = Exit::of(&failure);
+            report(options, &campaign, &nothing_yet(&campaign, None, End::Unstartable(failure)), None, Some(exit))?;
+            return Ok(exit);
         }
     };
+    // A run that is killed leaves its reports.
+    report(options, &campaign, &nothing_yet(&campaign, Some(claims.clone()), End::Interrupted), None, None)?;
+    let watchdog = options.who.watchdog(Some(&options.out), &options.laws, heaps);
+    let mut monitor = Monitor::start(campaign.cases + saved.len() as u64, watchdog);
+    let mut subject = monitor.timed(subject);
     anstream::print!("{}", text::banner(&claims));
     anstream::println!("seed {seed:#x}{}\n", first_words(&saved, options));
-
-    let watchdog = options.who.in_process().then(|| Watchdog {
-        timeout: options.who.timeout,
-        out: options.out.clone(),
-        replay: options.who.argument(heaps),
-    });
-    let mut monitor = Monitor::start(campaign.cases + saved.len() as u64, watchdog);
     let first: Vec<Program> = saved.iter().map(|(_, program)| program.clone()).collect();
-    let outcome = quietly(|| campaign.run(&mut subject, &first, &mut monitor));
-    monitor.rest();
-    let exit = conclude(options, heaps, &outcome, &mut subject, monitor)?;
+    let excused = known::run(&campaign, &known, &mut subject, &first, &mut monitor);
+    let (exit, shown) = conclude(options, heaps, &saved, &excused, &mut subject, monitor)?;
+    report(options, &campaign, &excused, shown.as_ref(), Some(exit))?;
     Ok(exit)
+}
+
+/// A campaign in which no program has been run.
+fn nothing_yet(campaign: &Campaign, claims: Option<Claims>, end: End) -> Excused {
+    let tallies = campaign.laws.iter().map(|law| Tally { law, programs: 0, checks: 0 }).collect();
+    let outcome = Outcome { claims, programs: 0, performed: 0, tallies, end, elapsed: Duration::ZERO };
+    Excused { outcome, seen: Vec::new(), stale: Vec::new() }
+}
+
+/// Writes the reports that were asked for.
+fn report(
+    options: &Options,
+    campaign: &Campaign,
+    excused: &Excused,
+    shown: Option<&Shown>,
+    exit: Option<Exit>,
+) -> Result<(), Trouble> {
+    let Campaign { seed, cases, ops, .. } = *campaign;
+    let check = Check { seed, cases, ops, excused, shown, exit: exit.map(|exit| exit as u8) };
+    let write = |file: &Option<PathBuf>, print: fn(&Check<'_>) -> String| match file {
+        Some(path) => {
+            saved::write_whole(path, &print(&check)).map_err(|source| Trouble::Write { path: path.clone(), source })
+        }
+        None => Ok(()),
+    };
+    write(&options.json, json::report)?;
+    write(&options.junit, junit::report)
 }
 
 fn first_words(saved: &[(PathBuf, Program)], options: &Options) -> String {
@@ -105,34 +146,29 @@ fn first_words(saved: &[(PathBuf, Program)], options: &Options) -> String {
     }
 }
 
-/// Runs code that may catch panics of a heap, without their being printed: they are reported as crashes.
-pub(super) fn quietly<T>(code: impl FnOnce() -> T) -> T {
-    let hook = std::panic::take_hook();
-    std::panic::set_hook(Box::new(|_| {}));
-    let value = code();
-    std::panic::set_hook(hook);
-    value
-}
-
 fn conclude(
     options: &Options,
     heaps: &[Bundled],
-    outcome: &Outcome,
+    saved: &[(PathBuf, Program)],
+    excused: &Excused,
     subject: &mut dyn Subject,
     monitor: Monitor,
-) -> Result<Exit, Trouble> {
+) -> Result<(Exit, Option<Shown>), Trouble> {
+    let outcome = &excused.outcome;
+    let mut shown = None;
     let exit = match &outcome.end {
         End::Unstartable(failure) => {
             monitor.end();
             anstream::eprintln!("heaplaw: {failure}");
-            return Ok(Exit::of(failure));
+            return Ok((Exit::of(failure), None));
         }
         End::Found(found) => {
             let exit = match &found.breach {
                 Breach::Law(..) => Exit::Counterexample,
                 Breach::Failure(failure) => Exit::of(failure),
             };
-            show(options, heaps, found, outcome, subject, monitor)?;
+            let file = saved.get(outcome.programs as usize - 1).map(|(path, _)| path.as_path());
+            shown = Some(show(options, heaps, file, found, outcome, subject, monitor)?);
             exit
         }
         End::Interrupted => {
@@ -142,15 +178,28 @@ fn conclude(
         End::Finished | End::OutOfTime => {
             monitor.end();
             let looked = outcome.tallies.iter().any(|tally| tally.checks > 0);
-            if looked { Exit::Conforms } else { Exit::NothingRan }
+            match (excused.stale.is_empty(), looked || !excused.seen.is_empty()) {
+                (false, _) => Exit::Stale,
+                (true, true) => Exit::Conforms,
+                (true, false) => Exit::NothingRan,
+            }
         }
     };
     anstream::print!("{}", text::table(outcome));
-    anstream::println!("\n{}", last_words(outcome, exit));
-    Ok(exit)
+    for known::Seen { known, tally, .. } in &excused.seen {
+        let (law, programs, checks) = (known.law, grouped(tally.programs), grouped(tally.checks));
+        let (number, name, reason) = (law.number, law.name, &known.reason);
+        anstream::println!("  {number:>3}  {name:<36} {programs:>9}  {checks:>12}   known: {reason}");
+    }
+    for known in &excused.stale {
+        anstream::println!("  {:?} holds, but is listed as known: {}", known.law, known.reason);
+    }
+    anstream::println!("\n{}", last_words(excused, exit));
+    Ok((exit, shown))
 }
 
-fn last_words(outcome: &Outcome, exit: Exit) -> String {
+fn last_words(excused: &Excused, exit: Exit) -> String {
+    let Excused { outcome, seen, .. } = excused;
     let did = format!(
         "{}, {} in {:.1} s",
         counted(outcome.programs, "program"),
@@ -159,33 +208,38 @@ fn last_words(outcome: &Outcome, exit: Exit) -> String {
     );
     let held = outcome.tallies.iter().filter(|tally| tally.checks > 0).count();
     let result = match exit {
-        Exit::Conforms => format!("conforms to {}", counted(held as u64, "law")),
+        Exit::Conforms if seen.is_empty() => format!("conforms to {}", counted(held as u64, "law")),
+        Exit::Conforms => format!("conforms to {}, {} known to be broken", counted(held as u64, "law"), seen.len()),
         Exit::Counterexample => "a law is broken; the others are as far as the run went".to_owned(),
         Exit::NothingRan => "nothing was judged: no program ran, or no law applies".to_owned(),
         Exit::Interrupted => "interrupted; this is how far it went".to_owned(),
         Exit::Crashed | Exit::Hung => "the subject failed to answer; this is how far it went".to_owned(),
+        Exit::Stale => "a law that is listed as a known failure holds; take it off the list".to_owned(),
         Exit::Usage | Exit::Internal => String::new(),
     };
     let cut = if matches!(outcome.end, End::OutOfTime) { "; the time was up before all programs had run" } else { "" };
     format!("{did}: {result}{cut} (exit {})", exit as i32)
 }
 
-/// Saves, shrinks, saves again and shows a counterexample.
+/// Saves, shrinks, saves again and shows a counterexample; `file` is where it came from, if it was saved before.
 fn show(
     options: &Options,
     heaps: &[Bundled],
+    file: Option<&Path>,
     found: &Counterexample,
     outcome: &Outcome,
     subject: &mut dyn Subject,
     mut monitor: Monitor,
-) -> Result<(), Trouble> {
-    let who = options.who.argument(heaps);
-    let program = found.program();
-    let path = options.out.join(saved::name(&found.breach, &program));
-    let replay = format!("heaplaw replay {} {who}", path.display());
+) -> Result<Shown, Trouble> {
+    let path = |found: &Counterexample| match file {
+        Some(file) => file.to_owned(),
+        None => options.out.join(saved::name(&found.breach, &found.program())),
+    };
     let heap = found.history.claims.name.to_string();
     let write = |found: &Counterexample| {
-        saved::save(&path, &heap, &replay, found).map_err(|source| Trouble::Write { path: path.clone(), source })
+        let path = path(found);
+        let replay = options.who.replay(&path, &options.laws, heaps);
+        saved::save(&path, &heap, &replay, found).map_err(|source| Trouble::Write { path, source })
     };
     write(found)?;
 
@@ -193,45 +247,54 @@ fn show(
         Breach::Law(law, _) => (format!("law {} {}", law.number, law.name), "broken by"),
         Breach::Failure(failure) => (failure.to_string(), "in"),
     };
-    let number = found.case.map_or("a saved failure".to_owned(), |case| format!("program {}", grouped(case + 1)));
-    let (after, length) = (outcome.elapsed.as_secs_f64(), counted(program.len() as u64, "operation"));
+    let number = match (file, found.case) {
+        (Some(file), _) => file.display().to_string(),
+        (None, case) => format!("program {}", grouped(case.unwrap_or_default() + 1)),
+    };
+    let (after, length) = (outcome.elapsed.as_secs_f64(), counted(found.program().len() as u64, "operation"));
     anstream::println!("{title}: {place} {number}, after {after:.2} s ({length})");
 
     let shown = if matches!(found.breach, Breach::Failure(Failure::Hung(_))) {
         anstream::println!("  not shrunk: each try would take {:?}", options.who.timeout);
         found.clone()
     } else {
-        monitor.turn_to("shrinking");
-        let start = Instant::now();
-        let shrunk = quietly(|| campaign::shrink(subject, found.clone(), Budget::default(), &mut monitor));
-        if shrunk.reproduces {
-            write(&shrunk.counterexample)?;
-            anstream::println!(
-                "  shrunk from {} to {} operations in {:.2} s ({})",
-                shrunk.from,
-                shrunk.counterexample.program().len(),
-                start.elapsed().as_secs_f64(),
-                counted(shrunk.tries, "try").replace("trys", "tries")
-            );
-        } else {
-            anstream::println!("  not shrunk: it did not show again when its operations were run by themselves");
-        }
-        shrunk.counterexample
+        shrink(found, subject, &mut monitor)
     };
+    write(&shown)?;
+    if path(&shown) != path(found) {
+        // What it was before it was shrunk is no longer needed; if it stays, no harm is done.
+        let _ = std::fs::remove_file(path(found));
+    }
     let times = matches!(shown.breach, Breach::Law(..)).then(|| again(subject, &shown, &mut monitor));
     monitor.end();
     anstream::println!();
     anstream::print!("{}", text::counterexample(&shown));
     anstream::println!();
+    let path = path(&shown);
+    let argument = quoted(&path.to_string_lossy());
     anstream::println!("  wrote  {}", path.display());
     let often = times.map_or(String::new(), |times| format!("   # fails {times} of {AGAIN} times"));
+    let replay = options.who.replay(&path, &options.laws, heaps);
     anstream::println!("  replay {replay}{often}");
     if !options.who.in_process() {
-        let command = who.trim_start_matches("-- ");
-        anstream::println!("  by hand {command} < {}", path.display());
+        anstream::println!("  by hand {} < {argument}", options.who.command_line());
     }
-    anstream::println!("  keep   git add {}   # runs first from now on\n", path.display());
-    Ok(())
+    anstream::println!("  keep   git add {argument}   # runs first from now on\n");
+    Ok(Shown { counterexample: shown, file: path, replay })
+}
+
+fn shrink(found: &Counterexample, subject: &mut dyn Subject, monitor: &mut Monitor) -> Counterexample {
+    monitor.turn_to("shrinking");
+    let start = Instant::now();
+    let shrunk = campaign::shrink(subject, found.clone(), Budget::default(), monitor);
+    if shrunk.reproduces {
+        let (from, to) = (shrunk.from, shrunk.counterexample.program().len());
+        let (seconds, tries) = (start.elapsed().as_secs_f64(), counted(shrunk.tries, "try"));
+        anstream::println!("  shrunk from {from} to {to} operations in {seconds:.2} s ({tries})");
+    } else {
+        anstream::println!("  not shrunk: it did not show again when its operations were run by themselves");
+    }
+    shrunk.counterexample
 }
 
 /// How often a counterexample shows when it is run again.
@@ -239,12 +302,9 @@ fn again(subject: &mut dyn Subject, shown: &Counterexample, monitor: &mut Monito
     let Breach::Law(law, _) = shown.breach else { return 0 };
     let program = shown.program();
     let shows = |_: &u64| {
-        let judged = monitor
-            .about_to_run(&program, 0)
-            .then(|| quietly(|| campaign::judge(subject, &program, step::Ending::Abrupt, &[law])));
+        let judged =
+            monitor.about_to_run(&program, 0).then(|| campaign::judge(subject, &program, step::Ending::Abrupt, &[law]));
         matches!(judged, Some(Ok((_, judged))) if judged.breach.as_ref().is_some_and(|b| b.is_like(&shown.breach)))
     };
-    let times = (0..AGAIN).filter(shows).count() as u64;
-    monitor.rest();
-    times
+    (0..AGAIN).filter(shows).count() as u64
 }

@@ -1,22 +1,28 @@
 //! The monitor: progress while a campaign runs, and an end to it when it is interrupted or hangs.
 //!
 //! On a terminal there is a bar with an estimate; elsewhere one line every ten seconds. A heap in this process that
-//! never comes back from an operation cannot be stopped, so the monitor then saves the program and ends the process.
+//! never comes back from an operation cannot be stopped, so the monitor then saves the program and ends the process. Only the
+//! heap's own time counts.
 
 use super::Exit;
 use crate::{
-    campaign::Watch,
+    campaign::{Breach, Watch},
+    drive::{Failure, Subject},
     report::text::{counted, grouped},
     saved,
 };
-use heaplaw_reference::op::Program;
+use heaplaw_reference::{
+    event::Event,
+    heap::{Claims, Reply},
+    op::{Op, Program},
+};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::{
     io::IsTerminal,
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     thread::{self, JoinHandle},
     time::{Duration, Instant},
@@ -32,6 +38,7 @@ const GLANCE: Duration = Duration::from_millis(50);
 pub(super) struct Monitor {
     state: Arc<Mutex<State>>,
     interrupted: Arc<AtomicBool>,
+    clock: Arc<Clock>,
     bar: ProgressBar,
     thread: Option<JoinHandle<()>>,
 }
@@ -41,19 +48,67 @@ struct State {
     doing: &'static str,
     programs: u64,
     cases: u64,
-    /// The program that runs, and since when; none between programs.
-    running: Option<(Program, Instant)>,
+    /// The program that runs, for the case that it hangs.
+    running: Program,
     ended: bool,
+}
+
+/// For how long the subject has been busy with one request. What the kit itself takes does not count.
+struct Clock {
+    start: Instant,
+    /// Milliseconds from `start` to the beginning of the request, plus 1; 0 between requests.
+    since: AtomicU64,
+}
+
+impl Clock {
+    fn new() -> Self {
+        Clock { start: Instant::now(), since: AtomicU64::new(0) }
+    }
+
+    fn during<T>(&self, request: impl FnOnce() -> T) -> T {
+        // Relaxed: a number that stands for itself, and the monitor may see it late.
+        self.since.store(self.start.elapsed().as_millis() as u64 + 1, Ordering::Relaxed);
+        let result = request();
+        self.since.store(0, Ordering::Relaxed);
+        result
+    }
+
+    fn busy(&self) -> Duration {
+        match self.since.load(Ordering::Relaxed) {
+            0 => Duration::ZERO,
+            since => self.start.elapsed().saturating_sub(Duration::from_millis(since - 1)),
+        }
+    }
+}
+
+/// A subject whose requests are timed.
+struct Timed<'s> {
+    subject: Box<dyn Subject + 's>,
+    clock: Arc<Clock>,
+}
+
+impl Subject for Timed<'_> {
+    fn reset(&mut self) -> Result<Claims, Failure> {
+        self.clock.during(|| self.subject.reset())
+    }
+
+    fn ahead(&mut self, plan: &dyn Fn() -> Vec<Op>) -> bool {
+        self.subject.ahead(plan)
+    }
+
+    fn perform(&mut self, op: &Op, events: &mut Vec<Event>) -> Result<Reply, Failure> {
+        self.clock.during(|| self.subject.perform(op, events))
+    }
 }
 
 /// What to do about a heap in this process that hangs.
 pub(super) struct Watchdog {
-    /// How long one program may take.
+    /// How long one operation may take.
     pub(super) timeout: Duration,
-    /// Where to save the program.
-    pub(super) out: PathBuf,
-    /// How to replay it, but for the file's name.
-    pub(super) replay: String,
+    /// Where to save the program, unless it comes from a file.
+    pub(super) out: Option<PathBuf>,
+    /// The command line that replays a file.
+    pub(super) replay: Box<dyn Fn(&Path) -> String + Send>,
 }
 
 fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
@@ -72,7 +127,14 @@ impl Monitor {
                 std::process::exit(Exit::Interrupted as i32);
             }
         });
-        let state = Arc::new(Mutex::new(State { doing: "checking", programs: 0, cases, running: None, ended: false }));
+        let state = Arc::new(Mutex::new(State {
+            doing: "checking",
+            programs: 0,
+            cases,
+            running: Program::default(),
+            ended: false,
+        }));
+        let clock = Arc::new(Clock::new());
         let bar = ProgressBar::with_draw_target(Some(cases), ProgressDrawTarget::stderr_with_hz(10));
         let style = "{msg} {bar:30} {percent:>3} %  {human_pos} of {human_len} programs  eta {eta}";
         if let Ok(style) = ProgressStyle::with_template(style) {
@@ -80,10 +142,10 @@ impl Monitor {
         }
         bar.set_message("checking");
         let thread = {
-            let state = Arc::clone(&state);
-            thread::spawn(move || watch(&state, watchdog.as_ref()))
+            let (state, clock) = (Arc::clone(&state), Arc::clone(&clock));
+            thread::spawn(move || watch(&state, &clock, watchdog.as_ref()))
         };
-        Monitor { state, interrupted, bar, thread: Some(thread) }
+        Monitor { state, interrupted, clock, bar, thread: Some(thread) }
     }
 
     /// Says what is being done now.
@@ -92,9 +154,9 @@ impl Monitor {
         self.bar.set_message(doing);
     }
 
-    /// Says that no program runs.
-    pub(super) fn rest(&self) {
-        lock(&self.state).running = None;
+    /// The same subject, with the time that it takes measured for the watchdog.
+    pub(super) fn timed<'s>(&self, subject: Box<dyn Subject + 's>) -> Box<dyn Subject + 's> {
+        Box::new(Timed { subject, clock: Arc::clone(&self.clock) })
     }
 
     /// Whether the user wants to stop.
@@ -127,14 +189,7 @@ impl Watch for Monitor {
     fn about_to_run(&mut self, program: &Program, programs_so_far: u64) -> bool {
         let mut state = lock(&self.state);
         state.programs = programs_so_far;
-        match &mut state.running {
-            // The program is kept only for the case that it hangs; reuse its memory.
-            Some((running, since)) => {
-                running.clone_from(program);
-                *since = Instant::now();
-            }
-            running => *running = Some((program.clone(), Instant::now())),
-        }
+        state.running.clone_from(program);
         drop(state);
         self.bar.set_position(programs_so_far);
         !self.interrupted()
@@ -142,7 +197,7 @@ impl Watch for Monitor {
 }
 
 /// The monitor's thread.
-fn watch(state: &Mutex<State>, watchdog: Option<&Watchdog>) {
+fn watch(state: &Mutex<State>, clock: &Clock, watchdog: Option<&Watchdog>) {
     let start = Instant::now();
     let mut last_beat = start;
     let silent = std::io::stderr().is_terminal();
@@ -156,10 +211,10 @@ fn watch(state: &Mutex<State>, watchdog: Option<&Watchdog>) {
             last_beat = Instant::now();
             eprintln!("{}", beat(&state, start.elapsed()));
         }
-        if let (Some(watchdog), Some((program, since))) = (watchdog, &state.running)
-            && since.elapsed() >= watchdog.timeout
+        if let Some(watchdog) = watchdog
+            && clock.busy() >= watchdog.timeout
         {
-            bite(watchdog, program);
+            bite(watchdog, &state.running);
         }
     }
 }
@@ -184,14 +239,17 @@ fn beat(state: &State, elapsed: Duration) -> String {
 
 /// Saves the program that hangs and ends the process.
 fn bite(watchdog: &Watchdog, program: &Program) -> ! {
-    let path = watchdog.out.join("hang.heap");
-    let replay = format!("heaplaw replay {} {}", path.display(), watchdog.replay);
-    let text = format!("# the heap did not come back within {:?}\n# replay: {replay}\n{program}", watchdog.timeout);
     let length = counted(program.len() as u64, "operation");
-    eprintln!("the heap hung: a program of {length} took more than {:?}", watchdog.timeout);
-    match saved::write_whole(&path, &text) {
-        Ok(()) => eprintln!("  wrote  {}\n  replay {replay}", path.display()),
-        Err(error) => eprintln!("  cannot write {}: {error}", path.display()),
+    eprintln!("the heap hung: an operation of a program of {length} took more than {:?}", watchdog.timeout);
+    if let Some(out) = &watchdog.out {
+        let hung = Breach::Failure(Failure::Hung(watchdog.timeout));
+        let path = out.join(saved::name(&hung, program));
+        let replay = (watchdog.replay)(&path);
+        let text = format!("# the heap did not come back within {:?}\n# replay: {replay}\n{program}", watchdog.timeout);
+        match saved::write_whole(&path, &text) {
+            Ok(()) => eprintln!("  wrote  {}\n  replay {replay}", path.display()),
+            Err(error) => eprintln!("  cannot write {}: {error}", path.display()),
+        }
     }
     std::process::exit(Exit::Hung as i32)
 }

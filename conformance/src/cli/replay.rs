@@ -1,22 +1,18 @@
 //! `heaplaw replay` and `heaplaw shrink`: one file of operations.
 
-use super::{
-    Bundled, Exit, Trouble, Who,
-    check::quietly,
-    monitor::{Monitor, Watchdog},
-    selected,
-};
+use super::{Bundled, Exit, Trouble, Who, monitor::Monitor, selected};
 use crate::{
     campaign::{self, Breach, Counterexample, Watch},
     drive::{Failure, Subject, step},
+    history::History,
     report::text,
     saved,
     shrink::Budget,
     verdict::Standing,
 };
 use clap::Args;
-use heaplaw_reference::op::Program;
-use std::path::{Path, PathBuf};
+use heaplaw_reference::{graph::Graph, heap::Claims, op::Program};
+use std::path::PathBuf;
 
 #[derive(Args)]
 pub(super) struct Options {
@@ -31,15 +27,16 @@ pub(super) struct Options {
 
 /// What judging a file gave.
 enum Seen {
-    Nothing(Standing),
+    Nothing(Box<History>, Standing),
     Wrong(Box<Counterexample>),
     Unstartable(Failure),
 }
 
 pub(super) fn replay(options: &Options, heaps: &[Bundled]) -> Result<Exit, Trouble> {
     let program = saved::load(&options.file)?;
-    let mut subject = options.who.subject(heaps)?;
-    let mut monitor = monitor(options, heaps, &options.file);
+    let subject = options.who.subject(heaps)?;
+    let mut monitor = monitor(options, heaps);
+    let mut subject = monitor.timed(subject);
     let seen = see(options, &program, &mut subject, &mut monitor, step::Ending::Settle)?;
     monitor.end();
     Ok(match seen {
@@ -51,7 +48,12 @@ pub(super) fn replay(options: &Options, heaps: &[Bundled]) -> Result<Exit, Troub
             anstream::print!("{}\n{}", text::banner(&found.history.claims), text::counterexample(&found));
             exit(&found)
         }
-        Seen::Nothing(standing) => {
+        Seen::Nothing(history, standing) => {
+            anstream::print!("{}", text::banner(&history.claims));
+            if history.unclaimed > 0 {
+                let left_out = text::counted(history.unclaimed as u64, "operation");
+                anstream::println!("{left_out} left out: the heap does not claim to perform them");
+            }
             let (word, exit) = match standing {
                 Standing::Inconclusive => ("nothing was judged: no operation ran, or no law applies", Exit::NothingRan),
                 _ => ("every law that applies holds", Exit::Conforms),
@@ -64,14 +66,15 @@ pub(super) fn replay(options: &Options, heaps: &[Bundled]) -> Result<Exit, Troub
 
 pub(super) fn shrink(options: &Options, heaps: &[Bundled]) -> Result<Exit, Trouble> {
     let program = saved::load(&options.file)?;
-    let mut subject = options.who.subject(heaps)?;
-    let mut monitor = monitor(options, heaps, &options.file);
+    let subject = options.who.subject(heaps)?;
+    let mut monitor = monitor(options, heaps);
+    let mut subject = monitor.timed(subject);
     let found = match see(options, &program, &mut subject, &mut monitor, step::Ending::Settle)? {
         Seen::Unstartable(failure) => {
             anstream::eprintln!("heaplaw: {failure}");
             return Ok(Exit::of(&failure));
         }
-        Seen::Nothing(_) => {
+        Seen::Nothing(..) => {
             anstream::eprintln!("{}: every law that applies holds; there is nothing to shrink", options.file.display());
             return Ok(Exit::Conforms);
         }
@@ -79,7 +82,7 @@ pub(super) fn shrink(options: &Options, heaps: &[Bundled]) -> Result<Exit, Troub
     };
     let exit = exit(&found);
     monitor.turn_to("shrinking");
-    let shrunk = quietly(|| campaign::shrink(&mut subject, *found, Budget::default(), &mut monitor));
+    let shrunk = campaign::shrink(&mut subject, *found, Budget::default(), &mut monitor);
     monitor.end();
     if !shrunk.reproduces {
         anstream::eprintln!("{}: the failure did not show a second time", options.file.display());
@@ -92,10 +95,8 @@ pub(super) fn shrink(options: &Options, heaps: &[Bundled]) -> Result<Exit, Troub
     Ok(exit)
 }
 
-fn monitor(options: &Options, heaps: &[Bundled], file: &Path) -> Monitor {
-    let out = file.parent().map(Path::to_owned).unwrap_or_default();
-    let watchdog = Watchdog { timeout: options.who.timeout, out, replay: options.who.argument(heaps) };
-    Monitor::start(1, options.who.in_process().then_some(watchdog))
+fn monitor(options: &Options, heaps: &[Bundled]) -> Monitor {
+    Monitor::start(1, options.who.watchdog(None, &options.laws, heaps))
 }
 
 fn see(
@@ -107,15 +108,30 @@ fn see(
 ) -> Result<Seen, Trouble> {
     let laws = selected(&options.laws)?;
     monitor.about_to_run(program, 0);
-    let judged = quietly(|| campaign::judge(subject, program, ending, &laws));
-    monitor.rest();
+    let judged = campaign::judge(subject, program, ending, &laws);
+    // What the driver does to settle is not what the file is about.
+    let meant = |history: &History| performed(program, &history.claims) > 0;
     Ok(match judged {
         Err(failure) => Seen::Unstartable(failure),
         Ok((history, judged)) => match judged.breach {
             Some(breach) => Seen::Wrong(Box::new(Counterexample { breach, history, case: None })),
-            None => Seen::Nothing(judged.verdict.standing()),
+            None => {
+                let standing = if meant(&history) { judged.verdict.standing() } else { Standing::Inconclusive };
+                Seen::Nothing(Box::new(history), standing)
+            }
         },
     })
+}
+
+/// How many operations of a program mean something and are claimed.
+fn performed(program: &Program, claims: &Claims) -> usize {
+    let mut graph = Graph::new();
+    let mut performed = 0;
+    for op in program.ops().iter().filter(|op| claims.allow(op)) {
+        performed += usize::from(graph.allows(op));
+        graph.apply(op);
+    }
+    performed
 }
 
 fn exit(found: &Counterexample) -> Exit {

@@ -3,15 +3,20 @@
 //! ```text
 //!                 ┌── one line at a time, the next only when the last is answered ──┐
 //!   Process ──────┤                                                                 ├──▶ child (leader of its group)
-//!                 └── answers ◀─ reading thread ◀─ at most a line ahead ◀───────────┘      │
+//!                 └── answers ◀─ reading thread ◀─ at most a chunk ahead ◀──────────┘      │
 //!                       post-mortem ◀─ draining thread ◀─ the end of its standard error ◀──┘
 //! ```
+//!
+//! Each line costs two switches between processes, which is more than most heaps need to perform it. A child that
+//! claims [`BATCH`](answer::BATCH) is therefore sent the operations that are planned [ahead](Subject::ahead), as many at once as
+//! fit into [`WINDOW`] bytes, and the next when all of these are answered. It still answers each, in order.
 //!
 //! The other side of the pipe is under test and may do anything, so nothing is taken for granted:
 //!
 //! * There is one deadline for a whole answer. Sending a byte now and then does not put it off.
-//! * Memory is bounded. An answer has at most [`LONGEST`] bytes, the reading thread is at most a line ahead of the driver
-//!   (then the pipe fills, and a child that floods it has to wait), and only the last words on standard error are kept.
+//! * Memory is bounded. An answer has at most [`LONGEST`] bytes, the reading thread is at most a chunk ahead of the
+//!   driver (then the pipe fills, and a child that floods it has to wait), and only the last words on standard error are
+//!   kept.
 //! * What the child has said without having been asked is a [`Failure::Garbled`], not the answer to the next question.
 //! * A child that failed is killed with its whole process group, and reaped. The next [`Subject::reset`] starts another.
 
@@ -22,16 +27,17 @@ use heaplaw_reference::{
     op::Op,
     text::{
         ParseError,
-        answer::{self, HELLO, RESET},
+        answer::{self, Greeting, HELLO, RESET},
     },
 };
 use std::{
     collections::VecDeque,
-    io::{self, BufRead, BufReader, Read, Write},
+    fmt::Display,
+    io::{self, Read, Write},
     process::{Child, ChildStderr, ChildStdin, ChildStdout, Command, ExitStatus, Stdio},
     sync::{
         Arc, Mutex, PoisonError,
-        mpsc::{Receiver, RecvTimeoutError, Sender, SyncSender, TryRecvError, channel, sync_channel},
+        mpsc::{Receiver, RecvTimeoutError, Sender, SyncSender, channel, sync_channel},
     },
     thread,
     time::{Duration, Instant},
@@ -39,6 +45,12 @@ use std::{
 
 /// The longest answer in bytes, without its line feed.
 pub const LONGEST: usize = 1 << 20;
+
+/// How many bytes of operations are sent ahead of their answers. Every pipe has room for so many.
+pub const WINDOW: usize = 4096;
+
+/// How many bytes the reading thread passes on at once.
+const CHUNK: usize = 1 << 14;
 
 /// How many bytes, and how many lines, of the end of standard error are kept.
 const LAST_WORDS: (usize, usize) = (4096, 20);
@@ -59,68 +71,113 @@ const GRACE: Duration = Duration::from_millis(500);
 pub struct Process {
     command: Vec<String>,
     timeout: Duration,
-    /// The child and what it claims, unless it has yet to be started or has failed.
-    running: Option<(Peer, Claims)>,
+    /// The child and what it said of itself, unless it has yet to be started or has failed.
+    running: Option<(Peer, Greeting)>,
+    /// What is going to be performed, in order, and how much of it the child has been sent.
+    planned: VecDeque<Op>,
+    sent: usize,
 }
 
 impl Process {
     /// A subject that is this program with these arguments, and has `timeout` for each answer. It is started by the
     /// first [`Subject::reset`].
     pub fn new(command: impl IntoIterator<Item = impl Into<String>>, timeout: Duration) -> Self {
-        Process { command: command.into_iter().map(Into::into).collect(), timeout, running: None }
+        let command = command.into_iter().map(Into::into).collect();
+        Process { command, timeout, running: None, planned: VecDeque::new(), sent: 0 }
     }
 
     /// The id of the child if one is running, for those who want to watch it with tools of their own.
     pub fn id(&self) -> Option<u32> {
         self.running.as_ref().map(|(peer, _)| peer.child.id())
     }
+
+    /// Gives up what is planned; the child goes on if it answers what it has been sent of it.
+    fn drop_plan(&mut self) {
+        let planned = std::mem::take(&mut self.planned);
+        let sent = std::mem::take(&mut self.sent);
+        if let Some((peer, _)) = &mut self.running
+            && !planned.iter().take(sent).all(|op| peer.hear(op, self.timeout, true).is_ok())
+        {
+            self.running = None;
+        }
+    }
 }
 
 impl Subject for Process {
     fn reset(&mut self) -> Result<Claims, Failure> {
+        self.drop_plan();
         // A peer that fails on the way is dropped, and so killed.
-        let (mut peer, claims) = match self.running.take() {
+        let (mut peer, greeting) = match self.running.take() {
             Some(running) => running,
             None => {
                 let mut peer = Peer::start(&self.command)?;
-                let claims = peer.ask(HELLO, self.timeout, answer::parse_claims)?;
-                (peer, claims)
+                let greeting = peer.ask(HELLO, self.timeout, answer::parse_greeting)?;
+                (peer, greeting)
             }
         };
         peer.ask(RESET, self.timeout, |line| match answer::parse(line)? {
             (Reply::Done, _) => Ok(()),
             _ => Err(ParseError { line: 1, column: 1, message: "expected ok".to_owned() }),
         })?;
-        self.running = Some((peer, claims.clone()));
+        let claims = greeting.claims.clone();
+        self.running = Some((peer, greeting));
         Ok(claims)
     }
 
+    fn ahead(&mut self, plan: &dyn Fn() -> Vec<Op>) -> bool {
+        let batch = self.running.as_ref().is_some_and(|(_, greeting)| greeting.batch);
+        if batch {
+            self.planned = plan().into();
+        }
+        batch
+    }
+
+    /// # Panics
+    /// If this is not the operation that was planned.
     fn perform(&mut self, op: &Op, events: &mut Vec<Event>) -> Result<Reply, Failure> {
-        let Some((mut peer, claims)) = self.running.take() else {
+        let Some((mut peer, greeting)) = self.running.take() else {
             return Err(Failure::Crashed("it has failed before and was not reset".to_owned()));
         };
-        let (reply, happened) = peer.ask(&op.to_string(), self.timeout, answer::parse)?;
-        self.running = Some((peer, claims));
+        let (reply, happened) = if self.planned.is_empty() {
+            peer.ask(&op.to_string(), self.timeout, answer::parse)?
+        } else {
+            if self.sent == 0 {
+                let lines = window(&self.planned);
+                self.sent = lines.matches('\n').count();
+                peer.send(&lines)?;
+            }
+            assert_eq!(self.planned.pop_front().as_ref(), Some(op), "only what is planned is performed");
+            self.sent -= 1;
+            let line = peer.hear(op, self.timeout, self.sent > 0)?;
+            understood(&line, op, answer::parse)?
+        };
+        self.running = Some((peer, greeting));
         events.extend(happened);
         Ok(reply)
     }
 }
 
-/// What the reading thread has heard.
-enum Heard {
-    /// A line without its line feed, and whether something came right behind it.
-    Line { line: Vec<u8>, more: bool },
-    /// The start of a line that is too long. Nothing is read after it.
-    Endless(Vec<u8>),
-    /// The end of the output, and what stood there without a line feed.
-    End(Vec<u8>),
+/// The first of these operations, one a line: as many as may be sent at once, and at least one.
+fn window(planned: &VecDeque<Op>) -> String {
+    let mut lines = String::new();
+    for op in planned {
+        let line = format!("{op}\n");
+        if !lines.is_empty() && lines.len() + line.len() > WINDOW {
+            break;
+        }
+        lines.push_str(&line);
+    }
+    lines
 }
 
 /// A child, and the pipes to it. Dropping it kills the child.
 struct Peer {
     child: Child,
     requests: ChildStdin,
-    answers: Receiver<Heard>,
+    // Disconnected at the end of its output.
+    chunks: Receiver<Vec<u8>>,
+    // What has been heard and not yet been taken as an answer.
+    heard: Vec<u8>,
     last_words: Arc<Mutex<VecDeque<u8>>>,
     // Disconnected when the last words are complete.
     drained: Receiver<()>,
@@ -143,11 +200,11 @@ impl Peer {
             unreachable!("all three were asked for as pipes");
         };
 
-        let (says, answers) = sync_channel(1);
+        let (says, chunks) = sync_channel(1);
         let (draining, drained) = channel();
         let last_words = Arc::default();
         let kept = Arc::clone(&last_words);
-        let peer = Peer { child, requests, answers, last_words, drained };
+        let peer = Peer { child, requests, chunks, heard: Vec::new(), last_words, drained };
         thread::Builder::new().name("answers".to_owned()).spawn(move || listen(stdout, &says)).map_err(unstartable)?;
         thread::Builder::new()
             .name("standard error".to_owned())
@@ -163,47 +220,64 @@ impl Peer {
         timeout: Duration,
         read: impl FnOnce(&str) -> Result<T, ParseError>,
     ) -> Result<T, Failure> {
-        let garbled = |what: String| Failure::Garbled(format!("{what}, when asked {request:?}"));
-        match self.answers.try_recv() {
-            Err(TryRecvError::Empty) => {}
-            Ok(Heard::Line { line, .. } | Heard::Endless(line)) => {
-                return Err(garbled(format!("it had already said {} unasked", shown(&line))));
-            }
-            Ok(Heard::End(rest)) => return Err(self.crashed(request, &rest)),
-            Err(TryRecvError::Disconnected) => return Err(self.crashed(request, &[])),
+        self.send(&format!("{request}\n"))?;
+        understood(&self.hear(&request, timeout, false)?, &request, read)
+    }
+
+    /// Sends lines, when all lines before are answered.
+    fn send(&mut self, lines: &str) -> Result<(), Failure> {
+        let request = lines.lines().next().unwrap_or_default();
+        self.heard.extend(self.chunks.try_iter().flatten());
+        if !self.heard.is_empty() {
+            let end = self.heard.iter().position(|byte| *byte == b'\n').unwrap_or(self.heard.len());
+            return Err(garbled(format!("it had already said {} unasked", shown(&self.heard[..end])), &request));
         }
-        // This cannot block. A request is much shorter than a pipe is deep, and the pipe is empty, since every request
-        // before this one has been answered: a child that answers without reading is caught talking unasked long
-        // before it has left a whole pipe unread.
-        if self.requests.write_all(format!("{request}\n").as_bytes()).is_err() {
-            return Err(self.crashed(request, &[]));
-        }
-        let line = match self.answers.recv_timeout(timeout) {
-            Ok(Heard::Line { line, more: false }) => line,
-            Ok(Heard::Line { line, more: true }) => {
-                return Err(garbled(format!("it said {} and went on after that", shown(&line))));
+        // This cannot block. The lines are shorter than a pipe is deep, and the pipe is empty, since every line before
+        // them has been answered: a child that answers without reading is caught talking unasked long before it has
+        // left a whole pipe unread.
+        self.requests.write_all(lines.as_bytes()).map_err(|_| self.crashed(&request, &[]))
+    }
+
+    /// The line that answers `request`; `more` says whether more requests wait for their answers.
+    fn hear(&mut self, request: &dyn Display, timeout: Duration, more: bool) -> Result<Vec<u8>, Failure> {
+        let deadline = Instant::now() + timeout;
+        let mut looked_at = 0;
+        let end = loop {
+            if let Some(at) = self.heard[looked_at..].iter().position(|byte| *byte == b'\n') {
+                break looked_at + at;
             }
-            Ok(Heard::Endless(start)) => {
-                return Err(garbled(format!("it said a line of more than {LONGEST} bytes: {}", shown(&start))));
+            looked_at = self.heard.len();
+            if looked_at > LONGEST {
+                let start = shown(&self.heard);
+                return Err(garbled(format!("it said a line of more than {LONGEST} bytes: {start}"), request));
             }
-            Ok(Heard::End(rest)) => return Err(self.crashed(request, &rest)),
-            Err(RecvTimeoutError::Disconnected) => return Err(self.crashed(request, &[])),
-            Err(RecvTimeoutError::Timeout) => {
-                // Someone may hold the pipe open who is not the child.
-                let ended = matches!(self.child.try_wait(), Ok(Some(_)));
-                return Err(if ended { self.crashed(request, &[]) } else { Failure::Hung(timeout) });
+            match self.chunks.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
+                Ok(chunk) => self.heard.extend(chunk),
+                Err(RecvTimeoutError::Disconnected) => {
+                    let rest = std::mem::take(&mut self.heard);
+                    return Err(self.crashed(request, &rest));
+                }
+                Err(RecvTimeoutError::Timeout) => {
+                    // Someone may hold the pipe open who is not the child.
+                    let ended = matches!(self.child.try_wait(), Ok(Some(_)));
+                    return Err(if ended { self.crashed(request, &[]) } else { Failure::Hung(timeout) });
+                }
             }
         };
-        let Ok(text) = str::from_utf8(&line) else {
-            return Err(garbled(format!("it said {}, which is not UTF-8", shown(&line))));
-        };
-        read(text).map_err(|ParseError { column, message, .. }| {
-            garbled(format!("it said {}: column {column}: {message}", shown(&line)))
-        })
+        let rest = self.heard.split_off(end + 1);
+        let mut line = std::mem::replace(&mut self.heard, rest);
+        line.pop();
+        if line.len() > LONGEST {
+            return Err(garbled(format!("it said a line of more than {LONGEST} bytes: {}", shown(&line)), request));
+        }
+        if !more && !self.heard.is_empty() {
+            return Err(garbled(format!("it said {} and went on after that", shown(&line)), request));
+        }
+        Ok(line)
     }
 
     /// The post-mortem of a child that has closed a pipe.
-    fn crashed(&mut self, request: &str, unfinished: &[u8]) -> Failure {
+    fn crashed(&mut self, request: &dyn Display, unfinished: &[u8]) -> Failure {
         let patience = Instant::now() + GRACE;
         let status = loop {
             match self.child.try_wait() {
@@ -216,7 +290,7 @@ impl Peer {
             Some(status) => ExitStatus::to_string(&status),
             None => "it closed its pipes and went on running".to_owned(),
         };
-        let mut report = format!("{how}, when asked {request:?}");
+        let mut report = format!("{how}, when asked {:?}", request.to_string());
         if !unfinished.is_empty() {
             report += &format!(" and after it had said {}", shown(unfinished));
         }
@@ -248,24 +322,15 @@ impl Drop for Peer {
     }
 }
 
-/// Reads answers until the output ends, a line is too long, or nobody listens any more.
-fn listen(stdout: ChildStdout, says: &SyncSender<Heard>) {
-    let mut stdout = BufReader::new(stdout);
+/// Passes on what the child says until its output ends, or nobody listens any more.
+fn listen(mut stdout: ChildStdout, says: &SyncSender<Vec<u8>>) {
+    let mut chunk = vec![0; CHUNK];
     loop {
-        let mut line = Vec::new();
-        // One byte more, for the line feed.
-        let read = stdout.by_ref().take(LONGEST as u64 + 1).read_until(b'\n', &mut line);
-        let heard = match read {
-            Ok(_) if line.last() == Some(&b'\n') => {
-                line.pop();
-                Heard::Line { line, more: !stdout.buffer().is_empty() }
-            }
-            Ok(_) if line.len() > LONGEST => Heard::Endless(line),
-            Ok(_) | Err(_) => Heard::End(line),
-        };
-        let last = !matches!(heard, Heard::Line { .. });
-        if says.send(heard).is_err() || last {
-            return;
+        match stdout.read(&mut chunk) {
+            Ok(0) => return,
+            Ok(length) if says.send(chunk[..length].to_vec()).is_err() => return,
+            Err(error) if error.kind() != io::ErrorKind::Interrupted => return,
+            Ok(_) | Err(_) => {}
         }
     }
 }
@@ -286,6 +351,24 @@ fn drain(mut stderr: ChildStderr, kept: &Mutex<VecDeque<u8>>, _draining: Sender<
             Err(_) => return,
         }
     }
+}
+
+/// A line that answers `request`, read with `read`.
+fn understood<T>(
+    line: &[u8],
+    request: &dyn Display,
+    read: impl FnOnce(&str) -> Result<T, ParseError>,
+) -> Result<T, Failure> {
+    let Ok(text) = str::from_utf8(line) else {
+        return Err(garbled(format!("it said {}, which is not UTF-8", shown(line)), request));
+    };
+    read(text).map_err(|ParseError { column, message, .. }| {
+        garbled(format!("it said {}: column {column}: {message}", shown(line)), request)
+    })
+}
+
+fn garbled(what: String, request: &dyn Display) -> Failure {
+    Failure::Garbled(format!("{what}, when asked {:?}", request.to_string()))
 }
 
 /// What a child said, as it is shown in messages: in quotes, escaped, and not longer than a line.

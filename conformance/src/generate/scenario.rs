@@ -8,8 +8,9 @@
 //! What is likely depends on what the collector is doing. Between cycles a program builds: it allocates, links, and lets
 //! go of roots, so that objects come to be held by other objects only. While marking it rearranges: it loads what is
 //! held by objects, cuts the edge it came over, and stores it elsewhere. Two gestures make that likely: what was stored
-//! into a field is often let go of by the root next, and a field that was loaded from is often overwritten next. To know the phase, the scenario runs the
-//! reference [`Machine`] along; a heap whose phases differ only gets less likely programs.
+//! into a field is often let go of by the root next, and a field that was loaded from is often overwritten next. To know
+//! the phase, the scenario runs the reference [`Machine`] along; a heap whose phases differ only gets less likely
+//! programs.
 
 use super::choices::Choices;
 use heaplaw_reference::{
@@ -25,7 +26,8 @@ use heaplaw_reference::{
 /// What is drawn.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Scenario {
-    /// How many operations a program has at most.
+    /// How many operations a program has at most. One program in a hundred and fifty begins by linking up to three
+    /// hundred objects to one, which comes on top.
     pub ops: u32,
     collect: bool,
     steps: bool,
@@ -45,19 +47,13 @@ impl Default for Scenario {
 enum Sizes {
     /// A few fields, little data.
     Small,
-    /// Sizes just below, at and above where allocators change their mind.
+    /// Sizes just below, at and above where allocators change their mind: classes, cache lines, pages.
     Edges,
     /// One shape again and again.
     Burst(Shape),
     /// Now and then more than 32 KiB.
     Large,
 }
-
-/// Where a heap is likely to change its mind: size classes, cache lines, words of bitmaps, pages, the end of "small".
-const EDGES: [u32; 24] = [
-    0, 8, 16, 24, 32, 48, 64, 80, 128, 144, 256, 512, 513, 1024, 1152, 2048, 2688, 4096, 8192, 16384, 27264, 28672,
-    32760, 32768,
-];
 
 impl Scenario {
     /// Programs of at most `ops` operations that a heap with these claims can perform.
@@ -73,7 +69,10 @@ impl Scenario {
 
     /// Draws a program.
     pub fn draw(&self, choices: &mut dyn Choices) -> Program {
-        let roots = 2 + choices.below(5) as u8;
+        let count = 2 + choices.below(5) as u8;
+        // Anywhere among the sixteen: a collector may forget any of them.
+        let first = choices.below(u32::from(ROOTS - count) + 1) as u8;
+        let roots = (first..first + count).map(Root).collect();
         let sizes = match choices.weighted(&[12, 3, 2, 1]) {
             0 => Sizes::Small,
             1 => Sizes::Edges,
@@ -89,19 +88,19 @@ impl Scenario {
             roots,
             sizes,
             gesture: None,
+            ops: Vec::new(),
         };
-        let mut ops = Vec::new();
-        while ops.len() < self.ops as usize && !drawing.choices.dry() {
+        if drawing.choices.chance(1, 150) {
+            drawing.fan_out();
+        }
+        let limit = drawing.ops.len() + self.ops as usize;
+        while drawing.ops.len() < limit && !drawing.choices.dry() {
             let op = drawing.op();
-            if drawing.graph.allows(&op) {
-                drawing.graph.apply(&op);
-                drawing.machine.perform(&op, &mut Vec::new());
-                ops.push(op);
-            } else if drawing.graph.stacks().next().is_none() {
+            if !drawing.add(op) && drawing.graph.stacks().next().is_none() {
                 break;
             }
         }
-        Program::new(ops)
+        Program::new(drawing.ops)
     }
 }
 
@@ -111,16 +110,40 @@ struct Drawing<'a> {
     choices: &'a mut dyn Choices,
     graph: Graph,
     machine: Machine,
-    /// Roots in use, from `r0`.
-    roots: u8,
+    /// Roots in use, at least two.
+    roots: Vec<Root>,
     sizes: Sizes,
     /// Whether mutators other than 0 take part.
     crowd: bool,
     /// The second half of a gesture whose first half was the last operation.
     gesture: Option<Op>,
+    ops: Vec<Op>,
 }
 
 impl Drawing<'_> {
+    /// Adds an operation if it means something; says whether it does.
+    fn add(&mut self, op: Op) -> bool {
+        let allowed = self.graph.allows(&op);
+        if allowed {
+            self.graph.apply(&op);
+            self.machine.perform(&op, &mut Vec::new());
+            self.ops.push(op);
+        }
+        allowed
+    }
+
+    /// One object that holds many others: more than one word of any bitmap, and more than any small queue.
+    fn fan_out(&mut self) {
+        let (parent, child) = (self.roots[0], self.roots[1]);
+        let (count, shape) = (20 + self.choices.below(300), self.shape());
+        self.add(Op::mutate(0, Action::Alloc { into: parent, shape: Shape::new(count, 0) }));
+        for index in 0..count {
+            self.add(Op::mutate(0, Action::Alloc { into: child, shape }));
+            let into = Place::Field { of: parent, index };
+            self.add(Op::mutate(0, Action::Store { into, value: Some(child) }));
+        }
+    }
+
     fn op(&mut self) -> Op {
         if let Some(op) = self.gesture.take()
             && self.choices.chance(1, 2)
@@ -197,8 +220,8 @@ impl Drawing<'_> {
         if stack.parked {
             return Action::Unpark;
         }
-        let all = (0..self.roots.max(1)).map(Root);
-        let held: Vec<Root> = all.filter(|root| self.graph.root(by, *root).is_some()).collect();
+        let holds = |root: &Root| self.graph.root(by, *root).is_some();
+        let held: Vec<Root> = self.roots.iter().copied().filter(holds).collect();
         let fields: Vec<Run> = held
             .iter()
             .filter_map(|root| {
@@ -228,7 +251,7 @@ impl Drawing<'_> {
             crowd,            // park
             crowd,            // exit
         ];
-        let into = Root(self.choices.below(u32::from(self.roots)) as u8);
+        let into = self.roots[self.choices.below(self.roots.len() as u32) as usize];
         match self.choices.weighted(&weights) {
             0 => Action::Alloc { into, shape: self.shape() },
             1 => Action::Load { into, from: self.place(&fields) },
@@ -265,7 +288,11 @@ impl Drawing<'_> {
             Sizes::Burst(shape) => shape,
             Sizes::Small => self.small(),
             Sizes::Edges => {
-                let edge = EDGES[self.choices.below(EDGES.len() as u32) as usize];
+                let edge = match self.choices.below(3) {
+                    0 => 8 * self.choices.below(130),
+                    1 => 128 * self.choices.below(260),
+                    _ => 8192 * self.choices.below(6),
+                };
                 let size = (edge + self.choices.below(3)).saturating_sub(1);
                 let most = (size / 8).min(4);
                 let pointers = self.choices.below(most + 1);
@@ -300,7 +327,7 @@ impl Drawing<'_> {
     }
 }
 
-const _: () = assert!(ROOTS > 6, "a scenario uses up to six roots and leaves the others to the audit");
+const _: () = assert!(ROOTS > 6, "a scenario uses up to six roots");
 
 #[cfg(test)]
 mod tests {
@@ -352,7 +379,7 @@ mod tests {
         for length in 0..300usize {
             let bytes: Vec<u8> = (0..length).map(|at| (at * 167 + length * 31) as u8).collect();
             let program = Scenario::default().draw(&mut Bytes(&bytes));
-            assert!(program.len() <= 60);
+            assert!(program.len() <= 60 + 641);
         }
     }
 }

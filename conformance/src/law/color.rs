@@ -37,8 +37,8 @@ fn invariant(reading: &Reading<'_>) -> Judgement {
     let mut check = Check::default();
     for (at, outcome) in &reading.invariant {
         match outcome {
-            Ok(()) => check.that(true, *at, || (String::new(), [])),
-            Err(offence) => check.that(false, *at, || (offence.to_string(), [offence.to])),
+            Ok(()) => check.held(),
+            Err(offence) => check.failed(*at, offence.to_string(), [offence.to]),
         }
     }
     check.done()

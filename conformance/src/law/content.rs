@@ -65,10 +65,11 @@ fn cross_equivalence(reading: &Reading<'_>) -> Judgement {
         let Effect::Loaded(expected) = scene.effect else { continue };
         match (expected, &moment.reply) {
             (Some(id), Reply::Nil) => {
-                check.that(false, at, || (format!("{id} was stored there, and nil is loaded"), [id]))
+                check.failed(at, format!("{id} was stored there, and nil is loaded"), [id]);
             }
-            (None, Reply::Object(seen)) => check
-                .that(false, at, || (format!("nil was stored there, and {} is loaded", named(reading, *seen, at)), [])),
+            (None, Reply::Object(seen)) => {
+                check.failed(at, format!("nil was stored there, and {} is loaded", named(reading, *seen, at)), []);
+            }
             (Some(id), Reply::Object(seen)) => {
                 let here = reading.life(id).is_none_or(|life| life.address == *seen);
                 // An address where nobody lives is a matter for law 7, if addresses mean something.
@@ -78,7 +79,7 @@ fn cross_equivalence(reading: &Reading<'_>) -> Judgement {
                     (format!("{id} was stored there, and {} is loaded", named(reading, *seen, at)), [id])
                 });
             }
-            (None, Reply::Nil) => check.that(true, at, || (String::new(), [])),
+            (None, Reply::Nil) => check.held(),
             _ => {}
         }
     }

@@ -1,11 +1,15 @@
-//! The order of a cycle: laws 80, 82 and 90.
+//! The order of a cycle: laws 80, 82, 83 and 90.
 
 use super::{Check, Judgement, Law, Needs};
-use crate::reading::{Cycle, Reading, Waiting};
+use crate::{
+    drive::step::EVERYTHING,
+    reading::{Cycle, Reading, Waiting},
+};
 use heaplaw_reference::{
     cycle,
     event::{Event, Phase},
     heap::Capability,
+    op::{Action, Collect, MutatorId, Op},
 };
 
 pub(super) const LAWS: &[Law] = &[
@@ -24,10 +28,17 @@ pub(super) const LAWS: &[Law] = &[
         judge: no_premature_termination,
     },
     Law {
+        number: 83,
+        name: "termination",
+        statement: "A cycle that is given every handshake and enough steps, with no mutator in between, ends marking and then the sweep.",
+        needs: Needs::of(&[Capability::Steps, Capability::Phases]),
+        judge: termination,
+    },
+    Law {
         number: 90,
         name: "sweep exactness",
-        statement: "Only the sweep frees, only what was white when marking ended, and each object once.",
-        needs: Needs::of(&[Capability::Phases, Capability::Colors, Capability::Frees]),
+        statement: "What is freed exists, and is freed once; if phases and colours are reported, only the sweep frees, and only what was white when marking ended.",
+        needs: Needs::of(&[Capability::Frees]),
         judge: sweep_exactness,
     },
 ];
@@ -59,14 +70,48 @@ fn no_premature_termination(reading: &Reading<'_>) -> Judgement {
     for cycle in &reading.cycles {
         let Some(marked) = cycle.marked else { continue };
         match cycle.waiting.first() {
-            None => check.that(true, marked, || (String::new(), [])),
-            Some(Waiting::Object(id)) => check.that(false, marked, || (format!("marking ends with {id} grey"), [*id])),
-            Some(Waiting::Stack(mutator)) => check.that(false, marked, || {
-                (format!("marking ends although the stack of mutator {mutator} was not scanned"), [])
-            }),
-            Some(Waiting::Globals) => {
-                check.that(false, marked, || ("marking ends although the globals were not scanned".to_owned(), []))
+            None => check.held(),
+            Some(Waiting::Object(id)) => check.failed(marked, format!("marking ends with {id} grey"), [*id]),
+            Some(Waiting::Stack(mutator)) => {
+                check.failed(marked, format!("marking ends before the stack of mutator {mutator} was scanned"), []);
             }
+            Some(Waiting::Globals) => {
+                check.failed(marked, "marking ends before the globals were scanned".to_owned(), []);
+            }
+        }
+    }
+    check.done()
+}
+
+fn termination(reading: &Reading<'_>) -> Judgement {
+    let mut check = Check::default();
+    let mut present = vec![MutatorId(0)];
+    // Since a mutator last acted: who has had a handshake, and whether everything was marked after that.
+    let mut scanned: Vec<MutatorId> = Vec::new();
+    let (mut started, mut marked, mut finished) = (false, false, false);
+    for (at, moment, scene) in reading.scenes() {
+        match &moment.op {
+            Op::Mutate { by, action } => {
+                match action {
+                    Action::Join => present.push(*by),
+                    Action::Exit => present.retain(|mutator| mutator != by),
+                    _ => {}
+                }
+                scanned.clear();
+                (started, marked, finished) = (false, false, false);
+            }
+            Op::Collect(Collect::Start) => (started, marked, finished) = (true, false, false),
+            Op::Collect(Collect::Handshake(mutator)) => scanned.push(*mutator),
+            Op::Collect(Collect::Mark(EVERYTHING..)) => marked = present.iter().all(|m| scanned.contains(m)),
+            // A design that stops the world has ended marking long before.
+            Op::Collect(Collect::Finish) if started && marked => {
+                finished = scene.phase != Phase::Mark;
+                check.that(finished, at, || ("marking does not end although everything was marked".to_owned(), []));
+            }
+            Op::Collect(Collect::Sweep(EVERYTHING..)) if finished => check.that(scene.phase == Phase::Off, at, || {
+                (format!("the sweep does not end: the phase is still {}", scene.phase), [])
+            }),
+            Op::Collect(_) => {}
         }
     }
     check.done()
@@ -74,6 +119,28 @@ fn no_premature_termination(reading: &Reading<'_>) -> Judgement {
 
 fn sweep_exactness(reading: &Reading<'_>) -> Judgement {
     let mut check = Check::default();
+    for (at, stray) in &reading.strays {
+        if let Event::Free(address) = stray {
+            check.failed(*at, format!("{address} is freed, where no object lives"), []);
+        }
+    }
+    let claims = &reading.history.claims;
+    if claims.has(Capability::Phases) {
+        only_the_sweep_frees(reading, &mut check);
+    }
+    for (at, id) in &reading.frees {
+        // The cycle whose sweep this is: of several in one operation, one in which it was white.
+        let marked = |cycle: &&Cycle| cycle.marked.is_some_and(|marked| marked <= *at);
+        let sweeping = |cycle: &&Cycle| cycle.swept.is_none_or(|swept| swept >= *at);
+        let mut cycles = reading.cycles.iter().filter(marked).filter(sweeping);
+        let colored = claims.has(Capability::Phases) && claims.has(Capability::Colors);
+        let white = !colored || cycles.any(|cycle| cycle.white.contains(*id));
+        check.that(white, *at, || (format!("{id} is freed although it was marked"), [*id]));
+    }
+    check.done()
+}
+
+fn only_the_sweep_frees(reading: &Reading<'_>, check: &mut Check) {
     let mut phase = Phase::Off;
     for (at, moment, _) in reading.scenes() {
         for event in &moment.events {
@@ -86,18 +153,4 @@ fn sweep_exactness(reading: &Reading<'_>) -> Judgement {
             }
         }
     }
-    for (at, id) in &reading.frees {
-        // The cycle whose sweep this is: of several in one operation, one in which it was white.
-        let marked = |cycle: &&Cycle| cycle.marked.is_some_and(|marked| marked <= *at);
-        let sweeping = |cycle: &&Cycle| cycle.swept.is_none_or(|swept| swept >= *at);
-        let mut cycles = reading.cycles.iter().filter(marked).filter(sweeping);
-        let white = cycles.any(|cycle| cycle.white.contains(*id));
-        check.that(white, *at, || (format!("{id} is freed although it was marked"), [*id]));
-    }
-    for (at, stray) in &reading.strays {
-        if let Event::Free(address) = stray {
-            check.that(false, *at, || (format!("{address} is freed, where no object lives"), []));
-        }
-    }
-    check.done()
 }

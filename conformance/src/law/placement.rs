@@ -52,9 +52,8 @@ pub(super) const LAWS: &[Law] = &[
 fn at_births(reading: &Reading<'_>, mut each: impl FnMut(ObjectId, ObjectId)) {
     let frees = reading.history.claims.has(Capability::Frees);
     for (id, life) in reading.lives() {
-        let reachable = &reading.scenes[life.born].reachable;
         for (other, older) in reading.lives().take_while(|(other, _)| *other < id) {
-            if older.spans(life.born) && (frees || reachable.contains(other)) {
+            if older.spans(life.born) && (frees || older.reachable(life.born)) {
                 each(id, other);
             }
         }
@@ -132,7 +131,7 @@ fn address_stability(reading: &Reading<'_>) -> Judgement {
     }
     for (at, stray) in &reading.strays {
         if let Event::Shade(address) | Event::Scan(address) = stray {
-            check.that(false, *at, || (format!("{address} is marked, where no object was born or all were freed"), []));
+            check.failed(*at, format!("{address} is marked, where no object was born or all were freed"), []);
         }
     }
     check.done()

@@ -4,7 +4,7 @@ use super::{Check, Judgement, Law, Needs};
 use crate::reading::{Life, Reading};
 use heaplaw_reference::{
     heap::{Capability, Reply},
-    object::{ObjectId, ObjectSet},
+    object::ObjectId,
     op::{Collect, Op},
 };
 
@@ -42,14 +42,16 @@ pub(super) const LAWS: &[Law] = &[
 /// The size of the block that small pointer-free objects may share (Go: the tiny allocator).
 const TINY: u64 = 16;
 
-/// Whether an object may be kept by a neighbour: a tiny one, in the same block as another that is reachable.
-fn may_share(reading: &Reading<'_>, id: ObjectId, life: &Life, reachable: &ObjectSet) -> bool {
+/// Whether an object may still exist after a moment because of a neighbour: it is tiny, and in the same block lies another
+/// that still exists too, and that a collection which began at `since` could not free.
+fn may_share(reading: &Reading<'_>, id: ObjectId, life: &Life, since: usize, after: usize) -> bool {
     let tiny = |life: &Life| life.shape.pointer_free() && life.shape.size() < TINY;
     let block = |life: &Life| life.address.0 / TINY;
-    let neighbour = |other: ObjectId| {
-        other != id && reading.life(other).is_some_and(|other| tiny(other) && block(other) == block(life))
+    let keeps = |other: &Life| {
+        let needed = other.unreachable.is_none_or(|unreachable| unreachable > since);
+        tiny(other) && block(other) == block(life) && other.spans(after) && needed
     };
-    tiny(life) && reachable.iter().any(neighbour)
+    tiny(life) && reading.lives().any(|(other, life)| other != id && keeps(life))
 }
 
 fn completeness(reading: &Reading<'_>) -> Judgement {
@@ -57,7 +59,7 @@ fn completeness(reading: &Reading<'_>) -> Judgement {
     for cycle in &reading.cycles {
         let Some(swept) = cycle.swept else { continue };
         for id in cycle.garbage.iter() {
-            must_be_gone(reading, &mut check, id, swept, || {
+            must_be_gone(reading, &mut check, id, cycle.start, swept, || {
                 format!("{id} was garbage when marking began and still exists when the sweep has ended")
             });
         }
@@ -71,7 +73,7 @@ fn two_cycles(reading: &Reading<'_>) -> Judgement {
         let Some(swept) = next.swept else { continue };
         let dead = next.garbage.iter().filter(|id| reading.life(*id).is_some_and(|life| life.born <= cycle.start));
         for id in dead {
-            must_be_gone(reading, &mut check, id, swept, || {
+            must_be_gone(reading, &mut check, id, next.start, swept, || {
                 format!("{id} became garbage during a cycle and still exists after the next")
             });
         }
@@ -81,13 +83,13 @@ fn two_cycles(reading: &Reading<'_>) -> Judgement {
 
 fn full_collection(reading: &Reading<'_>) -> Judgement {
     let mut check = Check::default();
-    for (at, moment, scene) in reading.scenes() {
+    for (at, moment, _) in reading.scenes() {
         if moment.op != Op::Collect(Collect::Full) || moment.reply != Reply::Done {
             continue;
         }
         for (id, life) in reading.lives() {
-            if life.born < at && !scene.reachable.contains(id) {
-                must_be_gone(reading, &mut check, id, at, || {
+            if life.born < at && !life.reachable(at) {
+                must_be_gone(reading, &mut check, id, at, at, || {
                     format!("{id} is garbage and still exists after a full collection")
                 });
             }
@@ -96,10 +98,17 @@ fn full_collection(reading: &Reading<'_>) -> Judgement {
     check.done()
 }
 
-/// Checks that an object does not exist after a moment, unless a neighbour keeps it.
-fn must_be_gone(reading: &Reading<'_>, check: &mut Check, id: ObjectId, after: usize, why: impl FnOnce() -> String) {
+/// Checks that an object does not exist after a collection, unless a neighbour keeps it.
+fn must_be_gone(
+    reading: &Reading<'_>,
+    check: &mut Check,
+    id: ObjectId,
+    since: usize,
+    after: usize,
+    why: impl FnOnce() -> String,
+) {
     let Some(life) = reading.life(id) else { return };
-    let gone = !life.spans(after) || may_share(reading, id, life, &reading.scenes[after].reachable);
+    let gone = !life.spans(after) || may_share(reading, id, life, since, after);
     check.that(gone, after, || (why(), [id]));
 }
 

@@ -37,7 +37,7 @@ pub(super) const LAWS: &[Law] = &[
 fn reachable_never_freed(reading: &Reading<'_>) -> Judgement {
     let mut check = Check::default();
     for (at, id) in &reading.frees {
-        let lost = reading.scenes[*at].reachable.contains(*id);
+        let lost = reading.reachable(*id, *at);
         check.that(!lost, *at, || (format!("{id} is freed although a mutator can reach it"), [*id]));
     }
     for (at, moment, _) in reading.scenes() {
@@ -59,8 +59,8 @@ fn sound_termination(reading: &Reading<'_>) -> Judgement {
     for cycle in &reading.cycles {
         let Some(marked) = cycle.marked else { continue };
         match cycle.lost.first() {
-            None => check.that(true, marked, || (String::new(), [])),
-            Some(id) => check.that(false, marked, || (format!("marking ends with {id} white and reachable"), [*id])),
+            None => check.held(),
+            Some(id) => check.failed(marked, format!("marking ends with {id} white and reachable"), [*id]),
         }
     }
     check.done()
@@ -72,7 +72,7 @@ fn allocate_black(reading: &Reading<'_>) -> Judgement {
         let Some(cycle) = life.marking.and_then(|cycle| reading.cycles.get(cycle)) else { continue };
         // Freed in this cycle's sweep, or even before.
         let Some(freed) = life.freed else {
-            check.that(true, life.born, || (String::new(), []));
+            check.held();
             continue;
         };
         let survived = cycle.swept.is_some_and(|swept| freed > swept);

@@ -47,9 +47,13 @@ pub fn grouped(number: u64) -> String {
     text
 }
 
-/// `1 program`, `2 programs`.
+/// `1 program`, `2 programs`, `2 tries`.
 pub fn counted(number: u64, thing: &str) -> String {
-    format!("{} {thing}{}", grouped(number), if number == 1 { "" } else { "s" })
+    match thing.strip_suffix('y') {
+        _ if number == 1 => format!("1 {thing}"),
+        Some(stem) => format!("{} {stem}ies", grouped(number)),
+        None => format!("{} {thing}s", grouped(number)),
+    }
 }
 
 /// Who is judged, and by what: the first line of a run.
@@ -155,7 +159,8 @@ pub fn counterexample(found: &Counterexample) -> String {
         }
         Breach::Failure(_) => {
             if let Some((op, _)) = &history.failure {
-                let _ = writeln!(text, "  {:>3}  {op:<operation$}   {RED}no answer{PLAIN}", rows.len() + 1);
+                let (number, op) = (rows.len() + 1, op.to_string());
+                let _ = writeln!(text, "  {number:>3}  {op:<operation$}   {RED}no answer{PLAIN}");
             }
         }
     }

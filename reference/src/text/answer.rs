@@ -31,6 +31,10 @@
 //! `modified-weak`) names the [invariant](crate::heap::Invariant) it keeps while marking. The line `reset` means: forget
 //! everything and start afresh with mutator 0; the answer is `ok`.
 //!
+//! A heap that adds the word `batch` to its greeting may be sent several operations at once, up to 4096 bytes of them,
+//! before their answers are read. Any program that reads a line, answers it, and reads the next can say so; it is fast
+//! if it holds its answers back until it has answered all that has come in, and flushes them only then.
+//!
 //! ```
 //! use heaplaw_reference::{event::Event, heap::Reply, object::Address, text::answer};
 //! let (reply, events) = answer::parse("idle; free 4096 8192")?;
@@ -55,6 +59,9 @@ use core::fmt::Write;
 
 /// The request that asks who the heap is.
 pub const HELLO: &str = "hello";
+
+/// The word in the answer to [`HELLO`] that allows operations to be sent ahead of the answers.
+pub const BATCH: &str = "batch";
 
 /// The request to start afresh.
 pub const RESET: &str = "reset";
@@ -237,23 +244,44 @@ fn data(content: &Content) -> String {
     }
 }
 
+/// What the answer to `hello` says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Greeting {
+    /// What the heap says of itself.
+    pub claims: Claims,
+    /// Whether operations may be sent ahead of the answers: whether it has said [`BATCH`].
+    pub batch: bool,
+}
+
 /// Reads the answer to `hello`.
 ///
 /// # Errors
 /// If the line is not such an answer; the error's line is 1.
-pub fn parse_claims(line: &str) -> Parsed<Claims> {
+pub fn parse_greeting(line: &str) -> Parsed<Greeting> {
     let mut words = Words::new(line);
     words.take("heap, the name of the heap and its claims", |word| (word == "heap").then_some(()))?;
     let (_, name) = words.next("the name of the heap")?;
     let mut claims = Claims::new(name.to_string());
-    while words.peek().is_some() {
-        claims =
-            words.take("a capability, or invariant= and its name", |word| match word.strip_prefix("invariant=") {
+    let mut batch = false;
+    while let Some(word) = words.peek() {
+        batch |= word == BATCH;
+        claims = words.take("a capability, batch, or invariant= and its name", |word| {
+            match word.strip_prefix("invariant=") {
                 Some(name) => Invariant::named(name).map(|invariant| claims.clone().upholding(invariant)),
+                None if word == BATCH => Some(claims.clone()),
                 None => Capability::named(word).map(|capability| claims.clone().with(&[capability])),
-            })?;
+            }
+        })?;
     }
-    Ok(claims)
+    Ok(Greeting { claims, batch })
+}
+
+/// Reads the claims in the answer to `hello`.
+///
+/// # Errors
+/// If the line is not such an answer; the error's line is 1.
+pub fn parse_claims(line: &str) -> Parsed<Claims> {
+    parse_greeting(line).map(|greeting| greeting.claims)
 }
 
 /// Writes the answer to `hello`.
@@ -328,6 +356,9 @@ mod tests {
     fn claims_read_back() {
         let line = "heap my-gc collect steps frees invariant=weak";
         assert_eq!(print_claims(&parse_claims(line).unwrap()), line);
+        let batch = parse_greeting("heap my-gc collect batch steps frees invariant=weak").unwrap();
+        assert_eq!((print_claims(&batch.claims).as_str(), batch.batch), (line, true));
+        assert!(!parse_greeting(line).unwrap().batch);
         assert_eq!(parse_claims("heap").unwrap_err().column, 5);
         assert_eq!(parse_claims("heap x fly").unwrap_err().column, 8);
         assert_eq!(parse_claims("hello x").unwrap_err().column, 1);

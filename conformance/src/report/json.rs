@@ -1,0 +1,174 @@
+//! Reports as JSON, for programs: `heaplaw check --json FILE`.
+//!
+//! The file is there from the start of the run, and replaced at its end. So a run that was killed leaves a report too,
+//! whose `exit` is null. A report is one object; what is optional is `null`, never left out:
+//!
+//! | field            | value                                                                                        |
+//! |------------------|----------------------------------------------------------------------------------------------|
+//! | `schema`         | [`SCHEMA`]; its number changes if a field goes or changes its meaning, not if one is added   |
+//! | `version`        | the version of heaplaw                                                                       |
+//! | `heap`           | the heap's name; null if it could not be started                                             |
+//! | `claims`         | the names of its capabilities                                                                |
+//! | `invariant`      | the invariant that it names, or null                                                         |
+//! | `seed`           | as `--seed` takes it, `"0x7f3a"`: a number of 64 bits is too long for some readers           |
+//! | `cases`, `ops`   | the programs that were to be run, and the most operations of one                             |
+//! | `programs`, `operations` | how many were run                                                                    |
+//! | `elapsed`        | seconds                                                                                      |
+//! | `end`            | `running`, `finished`, `out of time`, `interrupted`, `broken` (a law), `failed` (to answer), `unstartable` |
+//! | `exit`           | the exit code; null while the run goes on                                                    |
+//! | `failure`        | how the subject failed to answer or to start, or null                                        |
+//! | `laws`           | a list, by number: `number`, `name`, `statement`, `status`, `reason`, `programs`, `checks`   |
+//! | `counterexample` | null, or an object                                                                           |
+//!
+//! The `status` of a law is `holds`, `held so far`, `broken`, `known`, `stale`, `not applicable` or `never checked`. Its
+//! `reason` says what is wrong, why a failure is accepted, or what a heap would have to claim; otherwise it is null.
+//!
+//! A counterexample has
+//!
+//! | field        | value                                                                                   |
+//! |--------------|-----------------------------------------------------------------------------------------|
+//! | `law`        | the number of the law that is broken, or null if the subject failed to answer            |
+//! | `case`       | which program of the campaign it comes from, counted from 0; null for a saved failure    |
+//! | `operations` | a list: `operation`, `answer` and a list of `events`, all in the [text form](heaplaw_reference::text) |
+//! | `witness`    | null, or `moment` (the operation that shows it, from 0), `why`, and the `objects` concerned |
+//! | `unanswered` | the operation that was not answered, or null                                             |
+//! | `file`       | the file that it was saved to                                                           |
+//! | `replay`     | the command line that replays it                                                        |
+
+use super::{Check, Shown};
+use crate::campaign::Breach;
+use heaplaw_reference::{
+    heap::{Capability, Reply},
+    text::answer,
+};
+use serde::Serialize;
+use std::path::Path;
+
+/// The schema that a report declares.
+pub const SCHEMA: &str = "heaplaw.check/1";
+
+#[derive(Serialize)]
+struct Report<'r> {
+    schema: &'static str,
+    version: &'static str,
+    heap: Option<&'r str>,
+    claims: Vec<&'static str>,
+    invariant: Option<&'static str>,
+    seed: String,
+    cases: u64,
+    ops: u32,
+    programs: u64,
+    operations: u64,
+    elapsed: f64,
+    end: &'static str,
+    exit: Option<u8>,
+    failure: Option<String>,
+    laws: Vec<Law>,
+    counterexample: Option<Counterexample<'r>>,
+}
+
+#[derive(Serialize)]
+struct Law {
+    number: u16,
+    name: &'static str,
+    statement: &'static str,
+    status: &'static str,
+    reason: Option<String>,
+    programs: u64,
+    checks: u64,
+}
+
+#[derive(Serialize)]
+struct Counterexample<'r> {
+    law: Option<u16>,
+    case: Option<u64>,
+    operations: Vec<Operation>,
+    witness: Option<Witness<'r>>,
+    unanswered: Option<String>,
+    file: &'r Path,
+    replay: &'r str,
+}
+
+#[derive(Serialize)]
+struct Operation {
+    operation: String,
+    answer: String,
+    events: Vec<String>,
+}
+
+#[derive(Serialize)]
+struct Witness<'r> {
+    moment: usize,
+    why: &'r str,
+    objects: Vec<String>,
+}
+
+/// The report of a run.
+pub fn report(check: &Check<'_>) -> String {
+    let outcome = &check.excused.outcome;
+    let claims = outcome.claims.as_ref();
+    let laws = check.lines().into_iter().map(|line| Law {
+        number: line.law.number,
+        name: line.law.name,
+        statement: line.law.statement,
+        status: line.status.name(),
+        reason: line.reason,
+        programs: line.programs,
+        checks: line.checks,
+    });
+    let claimed = Capability::ALL.into_iter().filter(|capability| claims.is_some_and(|claims| claims.has(*capability)));
+    let report = Report {
+        schema: SCHEMA,
+        version: env!("CARGO_PKG_VERSION"),
+        heap: claims.map(|claims| &*claims.name),
+        claims: claimed.map(Capability::name).collect(),
+        invariant: claims.and_then(|claims| claims.invariant).map(|invariant| invariant.name()),
+        seed: format!("{:#x}", check.seed),
+        cases: check.cases,
+        ops: check.ops,
+        programs: outcome.programs,
+        operations: outcome.performed,
+        elapsed: outcome.elapsed.as_secs_f64(),
+        end: check.end(),
+        exit: check.exit,
+        failure: check.failure(),
+        laws: laws.collect(),
+        counterexample: check.shown.map(counterexample),
+    };
+    // Nothing in a report can fail to be written down but a path that is not Unicode.
+    let mut text = serde_json::to_string_pretty(&report).unwrap_or_else(|error| format!("{{\"error\": \"{error}\"}}"));
+    text.push('\n');
+    text
+}
+
+fn counterexample(shown: &Shown) -> Counterexample<'_> {
+    let found = &shown.counterexample;
+    let (law, witness) = match &found.breach {
+        Breach::Law(law, witness) => {
+            let objects = witness.objects.iter().map(ToString::to_string).collect();
+            (Some(law.number), Some(Witness { moment: witness.moment, why: &witness.why, objects }))
+        }
+        Breach::Failure(_) => (None, None),
+    };
+    let operations = found.history.moments.iter().take(found.program().len()).map(|moment| {
+        let event = |event: &_| {
+            let line = answer::print(&Reply::Done, std::slice::from_ref(event));
+            line.trim_start_matches("ok; ").to_owned()
+        };
+        Operation {
+            operation: moment.op.to_string(),
+            answer: answer::print(&moment.reply, &[]),
+            events: moment.events.iter().map(event).collect(),
+        }
+    });
+    let failed = found.history.failure.as_ref().filter(|_| law.is_none());
+    Counterexample {
+        law,
+        case: found.case,
+        operations: operations.collect(),
+        witness,
+        unanswered: failed.map(|(op, _)| op.to_string()),
+        file: &shown.file,
+        replay: &shown.replay,
+    }
+}

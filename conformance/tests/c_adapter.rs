@@ -1,0 +1,157 @@
+//! The adapter in C, `adapters/heap.c`, and what `heaplaw new` writes: they compile without warnings and conform.
+//!
+//! These tests need `cc` and `python3`, and fail without them: a check that skips itself checks nothing.
+
+use heaplaw_conformance::{
+    campaign::{Campaign, End, Outcome},
+    drive::{Failure, Subject, process::Process, step},
+};
+use heaplaw_reference::{
+    heap::{Capability, Claims, Invariant, Reply},
+    op::Program,
+};
+use std::{
+    path::{Path, PathBuf},
+    process::Command,
+    time::Duration,
+};
+
+/// The heap that comes with `heaplaw new --lang rust`, as whoever copies it has it.
+#[path = "../adapters/templates/adapter.rs"]
+pub mod template;
+
+const ADAPTERS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/adapters");
+
+/// Long enough for a loaded machine.
+const PATIENT: Duration = Duration::from_secs(20);
+
+/// Compiles a file of `adapters`, without a warning, and gives the program.
+fn compiled(source: &str, name: &str, options: &[&str]) -> PathBuf {
+    let program = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}-{}", std::process::id()));
+    let mut cc = Command::new("cc");
+    cc.args(["-std=c11", "-O2", "-Wall", "-Wextra", "-Werror"]).args(options).arg("-o").arg(&program);
+    cc.arg(Path::new(ADAPTERS).join(source));
+    let output = cc.output().unwrap_or_else(|error| panic!("these tests compile adapters/{source} with cc: {error}"));
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    program
+}
+
+fn process(program: &Path) -> Process {
+    Process::new([program.to_string_lossy()], PATIENT)
+}
+
+fn judged(subject: &mut dyn Subject, cases: u64) -> Outcome {
+    let outcome = Campaign { seed: 3, cases, ..Campaign::default() }.run(subject, &[], &mut ());
+    assert!(matches!(outcome.end, End::Finished), "{:?}", outcome.end);
+    assert_eq!(outcome.programs, cases);
+    outcome
+}
+
+/// The numbers of the laws that were looked at.
+fn checked(outcome: &Outcome) -> Vec<u16> {
+    outcome.tallies.iter().filter(|tally| tally.checks > 0).map(|tally| tally.law.number).collect()
+}
+
+#[test]
+fn the_heap_in_c_conforms_and_is_judged_at_speed() {
+    let mut heap = process(&compiled("heap.c", "heap", &[]));
+    let claims = Claims::new("heap.c").with(&Capability::ALL).upholding(Invariant::ModifiedWeak);
+    assert_eq!(heap.reset().expect("it starts"), claims);
+    let outcome = judged(&mut heap, 3_000);
+    let owed = heaplaw_conformance::law::all().filter(|law| law.missing(&claims).is_empty());
+    assert_eq!(checked(&outcome), owed.map(|law| law.number).collect::<Vec<_>>());
+    let rate = outcome.programs as f64 / outcome.elapsed.as_secs_f64();
+    println!("{rate:.0} programs a second");
+    // Ten times less than on an idle machine with an optimized judge; one line at a time would be slower still.
+    assert!(rate > 200.0, "{rate:.0} programs a second");
+}
+
+#[test]
+fn the_heap_in_c_handles_its_memory_well() {
+    let options = ["-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"];
+    judged(&mut process(&compiled("heap.c", "heap-sanitized", &options)), 500);
+}
+
+#[test]
+fn a_refusal_in_a_batch_is_told_as_if_each_line_had_been_sent_alone() {
+    let program: Program = "0 alloc r0 0 8\n0 alloc r0 0 99999999\n0 write r0\n0 read r0\ngc full\n0 alloc r1 1\n\
+                            0 store r1.0 r0\n0 load r2 r1.0\n"
+        .parse()
+        .expect("a program");
+    let mut heap = process(&compiled("heap.c", "heap-full", &[]));
+    let history = step::run(&mut heap, &program, step::Ending::Abrupt).expect("it starts");
+    let replies: Vec<_> = history.moments.iter().map(|moment| moment.reply.clone()).collect();
+    assert!(matches!(replies[0], Reply::Born { .. }) && replies[1] == Reply::OutOfMemory, "{replies:?}");
+    assert_eq!(history.program(), program, "{replies:?}");
+    judged(&mut heap, 50);
+}
+
+#[test]
+fn a_failure_in_a_batch_is_pinned_to_its_operation() {
+    // It holds its answers back until all that has come in is answered, so that they are lost when it crashes.
+    let script = "\
+import os, sys
+while lines := os.read(0, 4096).decode().splitlines():
+    for line in lines:
+        if line == 'hello': print('heap x batch')
+        elif 'clear' in line: os._exit(9)
+        elif 'alloc' in line: print('at 4096 8 0')
+        else: print('ok')
+    sys.stdout.flush()
+";
+    let program: Program = "0 alloc r0 1\n0 copy r1 r0\n0 clear r0\n0 safepoint\n".parse().expect("a program");
+    let mut subject = Process::new(["python3", "-c", script], PATIENT);
+    let history = step::run(&mut subject, &program, step::Ending::Abrupt).expect("it starts");
+    let (op, failure) = history.failure.expect("it crashes");
+    let Failure::Crashed(report) = failure else { panic!("{failure}") };
+    assert_eq!((op, history.moments.len()), (program.ops()[2], 2));
+    assert_eq!(report, "exit status: 9, when asked \"0 clear r0\"");
+}
+
+#[test]
+fn a_plan_may_be_longer_than_what_is_sent_at_once() {
+    let program: Program = "0 alloc r0 1 8\n0 store r0.0 r0\n0 read r0\n".repeat(1_000).parse().expect("a program");
+    let mut heap = process(&compiled("heap.c", "heap-long", &[]));
+    let history = step::run(&mut heap, &program, step::Ending::Settle).expect("it starts");
+    assert_eq!(history.failure, None);
+    assert!(history.moments.len() > program.len());
+}
+
+#[test]
+fn what_a_batch_does_not_ask_for_is_noticed() {
+    let script = "\
+import sys
+for line in sys.stdin:
+    if line.startswith('hello'): print('heap x batch', flush=True)
+    elif line.startswith('alloc', 2): print('at 4096 8 0\\nok', flush=True)
+    else: print('ok', flush=True)
+";
+    let program: Program = "0 safepoint\n0 alloc r0 1\n".parse().expect("a program");
+    let mut subject = Process::new(["python3", "-c", script], PATIENT);
+    let history = step::run(&mut subject, &program, step::Ending::Abrupt).expect("it starts");
+    let Some((_, Failure::Garbled(report))) = history.failure else { panic!("{:?}", history.failure) };
+    assert!(report.contains("went on after that, when asked \"0 alloc r0 1\""), "{report}");
+}
+
+#[test]
+fn every_template_conforms_as_it_is() {
+    let c = compiled("templates/adapter.c", "adapter", &["-pedantic"]);
+    let python = Path::new(ADAPTERS).join("templates/adapter.py");
+    let rust = heaplaw_conformance::drive::InProcess::new(template::MyHeap::default);
+    let subjects: [(&str, Box<dyn Subject>); 3] = [
+        ("c", Box::new(process(&c))),
+        ("python", Box::new(Process::new(["python3".into(), python.to_string_lossy()], PATIENT))),
+        ("rust", Box::new(rust)),
+    ];
+    for (language, mut subject) in subjects {
+        let outcome = judged(&mut subject, 300);
+        let checked = checked(&outcome);
+        assert!([1, 3, 4, 5, 6, 7, 8, 14].iter().all(|law| checked.contains(law)), "{language}: {checked:?}");
+        // Whoever sends what is not claimed is told so.
+        subject.reset().expect("it starts");
+        for line in ["gc full", "gc stats", "gc mark 1", "1 join", "0 send r0 0.r1", "0 park"] {
+            let reply = subject.perform(&line.parse().expect("an operation"), &mut Vec::new());
+            assert_eq!(reply, Ok(Reply::Unsupported), "{language}: {line}");
+        }
+    }
+}

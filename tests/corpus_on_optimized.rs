@@ -1,0 +1,75 @@
+//! Every story of the corpus conforms on the fast heap, and on the heap in Python through its pipe.
+//!
+//! The corpus itself, and what the unsound designs make of it, is tested in `conformance/tests/corpus.rs`. These tests
+//! need `python3`, and fail without it.
+
+use heaplaw_conformance::{
+    campaign,
+    drive::{InProcess, Subject, process::Process, step::Ending},
+    law::{self, Law},
+    saved,
+    verdict::Standing,
+};
+use heaplaw_optimized::adapter;
+use heaplaw_reference::{heap::Reply, op::Program};
+use std::{
+    path::{Path, PathBuf},
+    process::Command,
+    time::Duration,
+};
+
+const PROGRAMS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/conformance/programs");
+const ADAPTER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/conformance/adapters/heap.py");
+
+fn stories() -> Vec<(PathBuf, Program)> {
+    let stories = saved::all(Path::new(PROGRAMS)).unwrap_or_else(|error| panic!("{error}"));
+    assert!(stories.len() >= 25, "only {} stories were found in {PROGRAMS}", stories.len());
+    stories
+}
+
+/// Runs every story, with and without the settling at its end, and expects every law to hold.
+fn all_conform(subject: &mut dyn Subject) {
+    let laws: Vec<&'static Law> = law::all().collect();
+    for (path, program) in stories() {
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        for ending in [Ending::Abrupt, Ending::Settle] {
+            let judged = campaign::judge(subject, &program, ending, &laws);
+            let (history, judged) = judged.unwrap_or_else(|failure| panic!("{name}: {failure}"));
+            let breach = judged.breach.map(|breach| format!("{breach:?}"));
+            assert_eq!(breach, None, "{name}, {ending:?}");
+            assert_eq!(judged.verdict.standing(), Standing::Conforms, "{name}, {ending:?}");
+            // A heap that refuses everything conforms as well; here nothing is refused or left out.
+            let refused = history.moments.iter().filter(|moment| moment.reply == Reply::OutOfMemory).count();
+            assert_eq!((refused, history.unclaimed), (0, 0), "{name}, {ending:?}");
+            assert!(history.moments.len() >= program.len(), "{name}, {ending:?}: operations were left out");
+        }
+    }
+}
+
+#[test]
+fn every_story_conforms_on_the_optimized_heap() {
+    all_conform(&mut InProcess::new(|| adapter::bundled().expect("address space for a small heap")));
+}
+
+#[test]
+fn the_optimized_heap_believes_no_falsehood_after_any_story() {
+    use heaplaw_reference::heap::Heap;
+    for (path, program) in stories() {
+        let mut heap = adapter::bundled().expect("address space for a small heap");
+        for (number, op) in program.ops().iter().enumerate() {
+            heap.perform(op, &mut Vec::new());
+            let verified = heap.heap().verify();
+            assert!(verified.is_ok(), "{}, after operation {}, {op}: {verified:?}", path.display(), number + 1);
+        }
+    }
+}
+
+#[test]
+fn every_story_conforms_on_the_adapter_in_python() {
+    let version = Command::new("python3").arg("--version").output();
+    assert!(
+        version.is_ok_and(|output| output.status.success()),
+        "this test judges conformance/adapters/heap.py and needs python3 on the PATH"
+    );
+    all_conform(&mut Process::new(["python3", ADAPTER], Duration::from_secs(20)));
+}
