@@ -5,13 +5,13 @@
 //!
 //! ```
 //! use heaplaw_conformance::generate::{proptest::programs, scenario::Scenario};
-//! use proptest::{prop_assert, proptest};
+//! use proptest::{prop_assert_eq, proptest};
 //! proptest! {
-//!     fn sixty_operations_at_most(sample in programs(Scenario::default())) {
-//!         prop_assert!(sample.0.len() <= 60);
+//!     fn programs_read_back(sample in programs(Scenario::default())) {
+//!         prop_assert_eq!(sample.0.to_string().parse(), Ok(sample.0));
 //!     }
 //! }
-//! sixty_operations_at_most();
+//! programs_read_back();
 //! ```
 
 use super::{Sample, choices::Seed, scenario::Scenario};
