@@ -26,6 +26,9 @@ pub struct Mutant {
     pub replace: String,
     /// The laws one of which must catch it.
     pub caught_by: Vec<u16>,
+    /// Whether a crash of the heap, saved with its program, counts as caught too.
+    #[serde(default)]
+    pub or_crash: bool,
 }
 
 /// A list of seeded bugs.
@@ -122,6 +125,17 @@ pub struct Run {
     pub programs: u64,
 }
 
+impl Run {
+    /// Whether the bug was caught, by what it says must catch it.
+    pub fn caught(&self, mutant: &Mutant) -> bool {
+        let crashed = mutant.or_crash && self.exit == Some(CRASHED);
+        crashed || self.law.is_some_and(|law| mutant.caught_by.contains(&law))
+    }
+}
+
+/// The exit code of a heap that crashed.
+const CRASHED: i32 = 5;
+
 impl Scratch {
     /// Copies the repository's files (those that git knows or would take) to the system's temporary directory.
     ///
@@ -212,5 +226,19 @@ mod tests {
         assert_eq!(mutant.edit("abc").expect("once"), "axc");
         assert!(matches!(mutant.edit("abcb"), Err(Error::Edit { times: 2, .. })));
         assert!(matches!(mutant.edit("ac"), Err(Error::Edit { times: 0, .. })));
+    }
+
+    #[test]
+    fn only_what_was_to_catch_it_counts() {
+        let text = |more: &str| {
+            format!("name = 'n'\nwhy = 'w'\nfile = 'f'\nfind = 'b'\nreplace = 'x'\ncaught-by = [51]\n{more}")
+        };
+        let strict: Mutant = toml::from_str(&text("")).expect("a mutant");
+        let lenient: Mutant = toml::from_str(&text("or-crash = true")).expect("a mutant");
+        let run = |exit, law| Run { exit: Some(exit), law, programs: 1 };
+        let by =
+            |mutant: &Mutant| [run(1, Some(51)), run(1, Some(6)), run(5, None), run(0, None)].map(|r| r.caught(mutant));
+        assert_eq!(by(&strict), [true, false, false, false]);
+        assert_eq!(by(&lenient), [true, false, true, false]);
     }
 }

@@ -2,7 +2,7 @@
 
 use super::{Exit, Trouble};
 use crate::{
-    mutants::{Catalogue, Mutant, Run, Scratch},
+    mutants::{Catalogue, Mutant, Scratch},
     teeth::{self, Bite},
 };
 use clap::Args;
@@ -80,8 +80,7 @@ fn mutants(options: &Options) -> Result<Exit, Trouble> {
     let mut survivors = Vec::new();
     for mutant in &chosen {
         let runs = scratch.try_out(CRATE.0, mutant, CRATE.1, options.seeds)?;
-        let caught = |run: &&Run| run.law.is_some_and(|law| mutant.caught_by.contains(&law));
-        let caught = runs.iter().filter(caught).count() as u64;
+        let caught = runs.iter().filter(|run| run.caught(mutant)).count() as u64;
         let mut laws: Vec<_> = runs.iter().filter_map(|run| run.law).collect();
         laws.sort_unstable();
         laws.dedup();
