@@ -78,6 +78,11 @@ impl Heap {
 }
 
 impl<L: Listener> Heap<L> {
+    /// Whether two handles are of one heap.
+    pub(crate) fn is(&self, other: &Heap<L>) -> bool {
+        Arc::ptr_eq(&self.state, &other.state)
+    }
+
     /// A new, empty heap that tells `listener` what its collector does.
     ///
     /// # Errors

@@ -13,7 +13,7 @@ use crate::{
     space::Slot,
     state::State,
 };
-use std::{fmt, ops::Range};
+use std::{fmt, ops::Range, sync::Arc};
 
 /// Where a pointer is kept outside a stack.
 #[derive(Clone, Copy, Debug)]
@@ -45,13 +45,15 @@ pub struct Mutator<L: Listener = ()> {
     heap: Heap<L>,
     place: usize,
     id: MutatorId,
+    /// Shared with its roots.
+    identity: Arc<()>,
 }
 
 impl<L: Listener> Heap<L> {
     /// A new mutator, without roots.
     pub fn join(&self) -> Mutator<L> {
         let (place, id) = self.state().join();
-        Mutator { heap: self.clone(), place, id }
+        Mutator { heap: self.clone(), place, id, identity: Arc::new(()) }
     }
 }
 
@@ -72,7 +74,7 @@ impl<L: Listener> Mutator<L> {
     pub fn root(&mut self) -> Root {
         let mut state = self.heap.state();
         let slot = state.stack_mut(self.place).take();
-        Root { heap: state.space.pages().base(), owner: self.id, slot }
+        Root { owner: Arc::clone(&self.identity), slot }
     }
 
     /// Ends a root. One that is dropped instead goes on holding its object until the mutator leaves.
@@ -81,7 +83,7 @@ impl<L: Listener> Mutator<L> {
     /// Only [`Error::ForeignRoot`].
     pub fn release(&mut self, root: Root) -> Result<(), Error> {
         let mut state = self.heap.state();
-        self.check(&state, &root)?;
+        self.check(&root)?;
         state.stack_mut(self.place).release(root.slot);
         Ok(())
     }
@@ -124,7 +126,10 @@ impl<L: Listener> Mutator<L> {
     pub fn send(&mut self, value: &Root, to: &mut Mutator<L>, into: &Root) -> Result<(), Error> {
         let mut state = self.heap.state();
         let value = self.value(&state, value)?;
-        to.check(&state, into)?;
+        to.check(into)?;
+        if !self.heap.is(&to.heap) {
+            return Err(Error::ForeignRoot);
+        }
         if state.phase.is_marking() {
             state.shade(value);
         }
@@ -143,7 +148,7 @@ impl<L: Listener> Mutator<L> {
     /// [`Error::OutOfMemory`], [`Error::Os`] if the kernel does not grant memory, [`Error::ForeignRoot`].
     pub fn alloc(&mut self, into: &Root, pointers: usize, bytes: usize) -> Result<Object, Error> {
         let mut state = self.heap.state();
-        self.check(&state, into)?;
+        self.check(into)?;
         let slot = state.allocate(pointers, bytes)?;
         let object = state.describe(slot);
         self.set(&mut state, into, Some(object.address))?;
@@ -224,21 +229,17 @@ impl<L: Listener> Mutator<L> {
 
     // ---- from roots to slots
 
-    fn check(&self, state: &State<L>, root: &Root) -> Result<(), Error> {
-        // The last question is for a root of a heap that is gone and whose addresses this heap has got.
-        let own = root.owner == self.id
-            && root.heap == state.space.pages().base()
-            && root.slot < state.stack(self.place).slots.len();
-        if own { Ok(()) } else { Err(Error::ForeignRoot) }
+    fn check(&self, root: &Root) -> Result<(), Error> {
+        if Arc::ptr_eq(&root.owner, &self.identity) { Ok(()) } else { Err(Error::ForeignRoot) }
     }
 
     fn value(&self, state: &State<L>, root: &Root) -> Result<Option<Address>, Error> {
-        self.check(state, root)?;
+        self.check(root)?;
         Ok(state.stack(self.place).slots[root.slot])
     }
 
     fn set(&self, state: &mut State<L>, root: &Root, value: Option<Address>) -> Result<(), Error> {
-        self.check(state, root)?;
+        self.check(root)?;
         state.stack_mut(self.place).slots[root.slot] = value;
         Ok(())
     }

@@ -6,7 +6,7 @@
 //!
 //! Invariants: a slot is vacant or belongs to exactly one [`Root`]; vacant slots are nil.
 
-use std::{fmt, num::NonZeroUsize};
+use std::{fmt, num::NonZeroUsize, sync::Arc};
 
 /// Where an object is. It does not move. A number for comparing and showing: nothing can be reached through it.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -36,13 +36,20 @@ pub struct MutatorId(pub(crate) u64);
 
 /// A root of a mutator: nil or an object, which it keeps alive. Made by [`Mutator::root`](crate::Mutator::root), lives
 /// until it is [released](crate::Mutator::release) or the mutator leaves.
-#[derive(Debug, PartialEq, Eq, Hash)]
+#[derive(Debug)]
 pub struct Root {
-    /// The lowest address of the heap: which heap it is.
-    pub(crate) heap: usize,
-    pub(crate) owner: MutatorId,
+    /// The mutator that it belongs to. While a root is left, no other mutator of any heap can have the same.
+    pub(crate) owner: Arc<()>,
     pub(crate) slot: usize,
 }
+
+impl PartialEq for Root {
+    fn eq(&self, other: &Root) -> bool {
+        Arc::ptr_eq(&self.owner, &other.owner) && self.slot == other.slot
+    }
+}
+
+impl Eq for Root {}
 
 /// The roots of a mutator.
 pub(crate) struct Stack {

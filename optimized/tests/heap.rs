@@ -229,3 +229,17 @@ fn mutators_on_several_threads_share_a_heap() {
     heap.collect();
     assert_eq!(heap.stats().objects, 0);
 }
+
+#[test]
+fn a_root_of_a_heap_that_is_gone_is_never_taken_for_another() {
+    let gone = {
+        let heap = heap();
+        heap.join().root()
+    };
+    // The kernel is likely to give the same addresses again, and the first mutator has the same number.
+    let heap = heap();
+    let mut mutator = heap.join();
+    let own = mutator.root();
+    assert_eq!(mutator.copy(&own, &gone), Err(Error::ForeignRoot));
+    assert_eq!(mutator.release(gone), Err(Error::ForeignRoot));
+}
