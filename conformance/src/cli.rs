@@ -26,8 +26,9 @@ use crate::{
     drive::{self, Failure, InProcess, Subject, process::Process},
     faulty,
     law::{self, Law},
+    play,
     report::text,
-    saved::FileError,
+    saved::{self, FileError},
 };
 use clap::{Args, Parser, Subcommand};
 use heaplaw_reference::{
@@ -85,6 +86,11 @@ enum Command {
     Laws {
         /// Law numbers such as 51 54
         numbers: Vec<String>,
+    },
+    /// Run one file of operations under every barrier, and tell how each fares
+    Play {
+        /// The file of operations
+        file: PathBuf,
     },
     /// Follow every interleaving of a small world, for one collector design or all
     Explore(explore::Options),
@@ -201,6 +207,13 @@ fn run(cli: Cli, heaps: &[Bundled]) -> Result<Exit, Trouble> {
         Some(Command::Replay(options)) => replay::replay(&options, heaps),
         Some(Command::Shrink(options)) => replay::shrink(&options, heaps),
         Some(Command::Laws { numbers }) => laws(&numbers),
+        Some(Command::Play { file }) => {
+            let story = saved::load(&file)?;
+            for ending in play::play(&story) {
+                anstream::println!("  {:<11} {}", ending.barrier, ending.told);
+            }
+            Ok(Exit::Conforms)
+        }
         Some(Command::Explore(options)) => explore::run(&options),
         Some(Command::Teeth(options)) => teeth::run(&options),
         Some(Command::New(options)) => new::run(&options),

@@ -26,6 +26,7 @@ pub mod known;
 pub mod law;
 #[cfg(feature = "cli")]
 pub mod mutants;
+pub mod play;
 pub mod reading;
 pub mod report;
 pub mod saved;

@@ -103,8 +103,7 @@ pub(super) fn run(options: &Options, heaps: &[Bundled]) -> Result<Exit, Trouble>
     let watchdog = options.who.watchdog(Some(&options.out), &options.laws, heaps);
     let mut monitor = Monitor::start(campaign.cases + saved.len() as u64, watchdog);
     let mut subject = monitor.timed(subject);
-    anstream::print!("{}", text::banner(&claims));
-    anstream::println!("seed {seed:#x}{}\n", first_words(&saved, options));
+    monitor.say(format_args!("{}seed {seed:#x}{}\n", text::banner(&claims), first_words(&saved, options)));
     let first: Vec<Program> = saved.iter().map(|(_, program)| program.clone()).collect();
     let excused = known::run(&campaign, &known, &mut subject, &first, &mut monitor);
     let (exit, shown) = conclude(options, heaps, &saved, &excused, &mut subject, monitor)?;
@@ -252,10 +251,10 @@ fn show(
         (None, case) => format!("program {}", grouped(case.unwrap_or_default() + 1)),
     };
     let (after, length) = (outcome.elapsed.as_secs_f64(), counted(found.program().len() as u64, "operation"));
-    anstream::println!("{title}: {place} {number}, after {after:.2} s ({length})");
+    monitor.say(format_args!("{title}: {place} {number}, after {after:.2} s ({length})"));
 
     let shown = if matches!(found.breach, Breach::Failure(Failure::Hung(_))) {
-        anstream::println!("  not shrunk: each try would take {:?}", options.who.timeout);
+        monitor.say(format_args!("  not shrunk: each try would take {:?}", options.who.timeout));
         found.clone()
     } else {
         shrink(found, subject, &mut monitor)
@@ -290,9 +289,9 @@ fn shrink(found: &Counterexample, subject: &mut dyn Subject, monitor: &mut Monit
     if shrunk.reproduces {
         let (from, to) = (shrunk.from, shrunk.counterexample.program().len());
         let (seconds, tries) = (start.elapsed().as_secs_f64(), counted(shrunk.tries, "try"));
-        anstream::println!("  shrunk from {from} to {to} operations in {seconds:.2} s ({tries})");
+        monitor.say(format_args!("  shrunk from {from} to {to} operations in {seconds:.2} s ({tries})"));
     } else {
-        anstream::println!("  not shrunk: it did not show again when its operations were run by themselves");
+        monitor.say("  not shrunk: it did not show again when its operations were run by themselves");
     }
     shrunk.counterexample
 }

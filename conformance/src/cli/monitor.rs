@@ -18,6 +18,7 @@ use heaplaw_reference::{
 };
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::{
+    fmt::Display,
     io::IsTerminal,
     path::{Path, PathBuf},
     sync::{
@@ -146,6 +147,11 @@ impl Monitor {
             thread::spawn(move || watch(&state, &clock, watchdog.as_ref()))
         };
         Monitor { state, interrupted, clock, bar, thread: Some(thread) }
+    }
+
+    /// Prints a line on standard output, clear of the bar.
+    pub(super) fn say(&self, line: impl Display) {
+        self.bar.suspend(|| anstream::println!("{line}"));
     }
 
     /// Says what is being done now.
