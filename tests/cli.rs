@@ -292,6 +292,21 @@ fn a_counterexample_is_saved_shrunk_and_runs_first_from_then_on() {
 }
 
 #[test]
+fn a_saved_failure_of_one_heap_is_not_overwritten_by_another() {
+    let scratch = Scratch::new();
+    // Longer than it need be, and with a comment: somebody keeps it as it is.
+    let text = "# mine\n0 alloc r0 1\n0 alloc r1 1\n0 alloc r2 0 8\n0 store r1.0 r0\n0 clear r0\ngc start\n\
+                gc handshake 0\n0 load r0 r1.0\n0 store r1.0 nil\ngc mark 9\ngc finish\n";
+    fs::create_dir(scratch.0.join("failures")).expect("a directory");
+    scratch.write("failures/mine.heap", text);
+    let run = scratch.heaplaw(&["check", "--heap", "reference:no-barrier"]).exits(1);
+    assert!(run.out.contains("broken by failures/mine.heap, "), "{}", run.out);
+    assert_eq!(fs::read_to_string(scratch.0.join("failures/mine.heap")).expect("the file"), text);
+    let saved = scratch.saved();
+    assert!(saved.len() == 2 && saved.iter().any(|name| name.starts_with("54-")), "{saved:?}");
+}
+
+#[test]
 fn wrong_usage_exits_with_2_and_says_what_is_wrong() {
     let scratch = Scratch::new();
     scratch.write("good.heap", "0 alloc r0 1\n");

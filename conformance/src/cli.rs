@@ -35,7 +35,7 @@ use heaplaw_reference::{
     event::Event,
     heap::{Capability, Claims, Heap, Reply},
     machine::Machine,
-    op::Op,
+    op::{Action, Op},
     protocol::Protocol,
 };
 use std::{
@@ -250,7 +250,7 @@ fn reference_heaps() -> Vec<Bundled> {
     rows.chain(faults).chain(failures).collect()
 }
 
-/// A heap that fails to answer when it is asked for a full collection, and refuses everything else.
+/// A heap that has no room, and fails to answer when it is asked for a full collection.
 struct Fails(Failing);
 
 #[derive(Clone, Copy)]
@@ -270,7 +270,9 @@ impl Heap for Fails {
                 std::thread::park();
             },
             (Op::Collect(_), Failing::Panics) => panic!("this heap panics on purpose"),
-            (Op::Mutate { .. }, _) => Reply::OutOfMemory,
+            (Op::Mutate { action: Action::Alloc { .. }, .. }, _) => Reply::OutOfMemory,
+            (Op::Mutate { action: Action::Load { .. }, .. }, _) => Reply::Nil,
+            (Op::Mutate { .. }, _) => Reply::Done,
         }
     }
 }

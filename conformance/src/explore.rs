@@ -9,6 +9,8 @@
 //! invariant, that is looked at in every state, which finds the same mistakes in fewer steps; it can be turned off, to
 //! see the loss itself.
 
+pub mod termination;
+
 use heaplaw_reference::{
     color::Color,
     heap::Invariant,

@@ -166,7 +166,7 @@ fn conclude(
                 Breach::Law(..) => Exit::Counterexample,
                 Breach::Failure(failure) => Exit::of(failure),
             };
-            let file = saved.get(outcome.programs as usize - 1).map(|(path, _)| path.as_path());
+            let file = saved.get(outcome.programs as usize - 1);
             shown = Some(show(options, heaps, file, found, outcome, subject, monitor)?);
             exit
         }
@@ -220,34 +220,40 @@ fn last_words(excused: &Excused, exit: Exit) -> String {
     format!("{did}: {result}{cut} (exit {})", exit as i32)
 }
 
-/// Saves, shrinks, saves again and shows a counterexample; `file` is where it came from, if it was saved before.
+/// Saves, shrinks, saves again and shows a counterexample; `file` is where it came from, if it was saved before. That file
+/// is left as it is: it may be another heap's failure too.
 fn show(
     options: &Options,
     heaps: &[Bundled],
-    file: Option<&Path>,
+    file: Option<&(PathBuf, Program)>,
     found: &Counterexample,
     outcome: &Outcome,
     subject: &mut dyn Subject,
     mut monitor: Monitor,
 ) -> Result<Shown, Trouble> {
     let path = |found: &Counterexample| match file {
-        Some(file) => file.to_owned(),
-        None => options.out.join(saved::name(&found.breach, &found.program())),
+        Some((file, program)) if *program == found.program() => file.clone(),
+        _ => options.out.join(saved::name(&found.breach, &found.program())),
     };
     let heap = found.history.claims.name.to_string();
     let write = |found: &Counterexample| {
         let path = path(found);
+        if file.is_some_and(|(file, _)| *file == path) {
+            return Ok(());
+        }
         let replay = options.who.replay(&path, &options.laws, heaps);
         saved::save(&path, &heap, &replay, found).map_err(|source| Trouble::Write { path, source })
     };
-    write(found)?;
+    if file.is_none() {
+        write(found)?;
+    }
 
     let (title, place) = match &found.breach {
         Breach::Law(law, _) => (format!("law {} {}", law.number, law.name), "broken by"),
         Breach::Failure(failure) => (failure.to_string(), "in"),
     };
     let number = match (file, found.case) {
-        (Some(file), _) => file.display().to_string(),
+        (Some((file, _)), _) => file.display().to_string(),
         (None, case) => format!("program {}", grouped(case.unwrap_or_default() + 1)),
     };
     let (after, length) = (outcome.elapsed.as_secs_f64(), counted(found.program().len() as u64, "operation"));
@@ -260,7 +266,7 @@ fn show(
         shrink(found, subject, &mut monitor)
     };
     write(&shown)?;
-    if path(&shown) != path(found) {
+    if file.is_none() && path(&shown) != path(found) {
         // What it was before it was shrunk is no longer needed; if it stays, no harm is done.
         let _ = std::fs::remove_file(path(found));
     }
@@ -272,7 +278,10 @@ fn show(
     let path = path(&shown);
     let argument = quoted(&path.to_string_lossy());
     anstream::println!("  wrote  {}", path.display());
-    let often = times.map_or(String::new(), |times| format!("   # fails {times} of {AGAIN} times"));
+    let often = times.map_or(String::new(), |times| {
+        let flaky = if times < AGAIN { "FLAKY: " } else { "" };
+        format!("   # {flaky}fails {times} of {AGAIN} times")
+    });
     let replay = options.who.replay(&path, &options.laws, heaps);
     anstream::println!("  replay {replay}{often}");
     if !options.who.in_process() {

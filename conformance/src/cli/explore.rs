@@ -1,8 +1,12 @@
-//! `heaplaw explore`: every interleaving of a small world, for one design or for all.
+//! `heaplaw explore`: every interleaving of a small world, for one design or for all, and for the rules by which marking
+//! ends.
 
 use super::{Exit, Trouble};
 use crate::{
-    explore::{Exploration, Explored, Schedule, Verdict},
+    explore::{
+        Exploration, Explored, Schedule, Verdict,
+        termination::{self, Followed},
+    },
     report::text::grouped,
     saved,
 };
@@ -10,12 +14,13 @@ use clap::Args;
 use heaplaw_reference::{
     model::Scope,
     protocol::{Row, StackScan, TABLE},
+    termination::Rule,
 };
 use std::path::PathBuf;
 
 #[derive(Args)]
 pub(super) struct Options {
-    /// A design, by its number or name in the table; all of them if nothing is said
+    /// A design, by its number or name in the table, or a rule of termination; all of them if nothing is said
     row: Option<String>,
     /// All designs, which is also what no design means
     #[arg(long, conflicts_with = "row")]
@@ -49,67 +54,75 @@ const SCOPES: [Scope; 2] = [
     Scope { objects: 3, fields: 1, mutators: 2, registers: 1 },
 ];
 
+/// What is to be explored: designs of the table, rules of termination.
+type Chosen = (Vec<&'static Row>, Vec<Rule>);
+
 pub(super) fn run(options: &Options) -> Result<Exit, Trouble> {
-    let rows: Vec<&Row> = match &options.row {
-        Some(name) => {
-            let row = TABLE.iter().find(|row| row.id == name || row.protocol.name == name);
-            vec![row.ok_or_else(|| {
-                let names: Vec<_> = TABLE.iter().map(|row| format!("{} {}", row.id, row.protocol.name)).collect();
-                Trouble::Usage(format!("there is no design {name:?}; there are\n  {}", names.join("\n  ")))
-            })?]
-        }
-        None => TABLE.iter().collect(),
-    };
-    anstream::println!(
-        "{:<5} {:<27} {:<36} {:<17} {:>12} {:>13} {:>8} {:>11}",
-        "",
-        "design",
-        "objects, fields, mutators, registers",
-        "verdict",
-        "states",
-        "steps",
-        "seconds",
-        "k states/s"
-    );
-    let mut as_expected = true;
+    let (rows, rules) = options.chosen()?;
+    let mut all_as_expected = true;
     let mut too_large = false;
-    for row in &rows {
-        let mut wrong = false;
-        for scope in options.scopes() {
-            let exploration = Exploration {
-                protocol: row.protocol,
-                scope,
-                invariant: !options.no_invariant,
-                most_states: options.most_states,
-            };
-            let explored = exploration.run();
-            print(row, scope, &explored);
-            match &explored.verdict {
-                Verdict::Exhausted => {}
-                Verdict::TooLarge => too_large = true,
-                Verdict::Lost(schedule) | Verdict::Broken(_, schedule) => {
-                    wrong = true;
-                    if options.row.is_some() {
-                        anstream::print!("{}", schedule.table(&row.protocol, scope));
-                    }
-                    options.save(row, scope, schedule)?;
-                }
-            }
-        }
-        // A small world does not show everything; what is sound must be right in all of them.
-        as_expected &= if row.protocol.sound { !wrong } else { wrong || !options.whole() };
+    if !rows.is_empty() {
+        anstream::println!(
+            "{:<5} {:<27} {:<36} {:<17} {:>12} {:>13} {:>8} {:>11}",
+            "",
+            "design",
+            "objects, fields, mutators, registers",
+            "verdict",
+            "states",
+            "transitions",
+            "seconds",
+            "k states/s"
+        );
+    }
+    for row in rows {
+        let (as_expected, bounded) = options.explore(row)?;
+        all_as_expected &= as_expected;
+        too_large |= bounded;
+    }
+    if !rules.is_empty() {
+        anstream::println!(
+            "\n{:<70} {:<17} {:>12} {:>13} {:>8}",
+            "rule of termination",
+            "verdict",
+            "states",
+            "transitions",
+            "seconds"
+        );
+    }
+    for rule in rules {
+        let followed = termination::follow(rule);
+        print_rule(rule, &followed, options.row.is_some());
+        all_as_expected &= followed.too_early.is_none() == rule.sound;
     }
     anstream::println!(
-        "\nk states/s: thousands of states per second and core; steps in the verdict: the shortest way there"
+        "\nLOST in n: the shortest schedule has n steps; (inv.): to a broken invariant. k states/s: thousands of states \
+         per second and core"
     );
     if too_large {
         anstream::println!("some worlds have more than {} states (--most-states)", grouped(options.most_states as u64));
     }
-    Ok(match (as_expected, too_large) {
+    Ok(match (all_as_expected, too_large) {
         (false, _) => Exit::Counterexample,
         (true, true) => Exit::NothingRan,
         (true, false) => Exit::Conforms,
     })
+}
+
+fn print_rule(rule: Rule, followed: &Followed, told: bool) {
+    let verdict = match &followed.too_early {
+        None => "safe".to_owned(),
+        Some(steps) => format!("LOST in {}", steps.len()),
+    };
+    anstream::println!(
+        "{:<70} {verdict:<17} {:>12} {:>13} {:>8.2}",
+        rule.name,
+        grouped(followed.states as u64),
+        grouped(followed.transitions),
+        followed.elapsed.as_secs_f64()
+    );
+    for (number, step) in (1..).zip(followed.too_early.iter().flatten()).filter(|_| told) {
+        anstream::println!("    {number:>2}  {step}");
+    }
 }
 
 fn print(row: &Row, scope: Scope, explored: &Explored) {
@@ -133,6 +146,42 @@ fn print(row: &Row, scope: Scope, explored: &Explored) {
 }
 
 impl Options {
+    fn chosen(&self) -> Result<Chosen, Trouble> {
+        let Some(name) = &self.row else { return Ok((TABLE.iter().collect(), Rule::ALL.to_vec())) };
+        let rows: Vec<_> = TABLE.iter().filter(|row| row.id == name || row.protocol.name == name).collect();
+        let rules: Vec<_> = Rule::ALL.into_iter().filter(|rule| rule.name == name).collect();
+        if rows.is_empty() && rules.is_empty() {
+            let designs = TABLE.iter().map(|row| format!("{} {}", row.id, row.protocol.name));
+            let names: Vec<_> = designs.chain(Rule::ALL.map(|rule| rule.name.to_owned())).collect();
+            return Err(Trouble::Usage(format!("there is no design {name:?}; there are\n  {}", names.join("\n  "))));
+        }
+        Ok((rows, rules))
+    }
+
+    /// Explores a design in all scopes; says whether it fared as the table says, and whether a world was too large.
+    fn explore(&self, row: &Row) -> Result<(bool, bool), Trouble> {
+        let (mut wrong, mut too_large) = (false, false);
+        for scope in self.scopes() {
+            let (protocol, invariant) = (row.protocol, !self.no_invariant);
+            let explored = Exploration { protocol, scope, invariant, most_states: self.most_states }.run();
+            print(row, scope, &explored);
+            match &explored.verdict {
+                Verdict::Exhausted => {}
+                Verdict::TooLarge => too_large = true,
+                Verdict::Lost(schedule) | Verdict::Broken(_, schedule) => {
+                    wrong = true;
+                    if self.row.is_some() {
+                        anstream::print!("{}", schedule.table(&row.protocol, scope));
+                    }
+                    self.save(row, scope, schedule)?;
+                }
+            }
+        }
+        // A small world does not show everything: what is sound must be right in all of them, what is not wrong in one.
+        let as_expected = if row.protocol.sound { !wrong } else { wrong || !self.whole() };
+        Ok((as_expected, too_large))
+    }
+
     /// Whether the scopes are those in which every unsound design is known to lose.
     fn whole(&self) -> bool {
         self.objects.is_none() && self.fields.is_none() && self.mutators.is_none() && self.registers.is_none()
