@@ -66,14 +66,9 @@ use crate::{
     heap::{Capability, Claims, Heap, Reply},
     object::{Address, Content, Fields, Shape, Stamp, WORD},
     op::{Action, Collect, GLOBALS, MUTATORS, MutatorId, Op, Place, ROOTS, Root},
+    place::{MEMORY, lowest_gap},
 };
 use alloc::{collections::BTreeMap, format, string::String, vec::Vec};
-
-/// The lowest address of the heap.
-const BASE: u64 = 0x1000;
-
-/// The bytes of the heap.
-const MEMORY: u64 = 1 << 40;
 
 /// One object in memory.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -139,18 +134,6 @@ impl Counting {
     }
 
     // ---- memory
-
-    /// The lowest address with room for `usable` bytes.
-    fn place(&self, usable: u64) -> Option<u64> {
-        let mut at = BASE;
-        for (start, cell) in &self.cells {
-            if start - at >= usable {
-                break;
-            }
-            at = start + cell.usable;
-        }
-        (at - BASE <= MEMORY - usable).then_some(at)
-    }
 
     fn cell(&mut self, at: Address) -> Result<&mut Cell, Trap> {
         self.cells.get_mut(&at.0).ok_or_else(|| format!("{at} is not an object"))
@@ -220,7 +203,10 @@ impl Counting {
             Action::Alloc { into, shape } => {
                 self.stamps += 1;
                 let usable = shape.size().next_multiple_of(WORD).max(WORD);
-                let Some(at) = self.place(usable) else { return Ok(Reply::OutOfMemory) };
+                let Some(at) = lowest_gap(self.cells.iter().map(|(at, cell)| (*at, cell.usable)), MEMORY, usable)
+                else {
+                    return Ok(Reply::OutOfMemory);
+                };
                 let cell = Cell { shape, usable, fields: Fields::default(), stamp: Stamp(self.stamps), count: 0 };
                 self.cells.insert(at, cell);
                 self.set_root(by, into, Some(Address(at)), events)?;

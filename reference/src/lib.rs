@@ -11,12 +11,12 @@
 //! **The meaning.** The [`graph`] says what a program *means*, without any collector: who refers to whom, and therefore
 //! what is garbage. A [`color`]ing says how far a marking collector has come, and three predicates say when a colouring
 //! is safe. A [`barrier`] is what a pointer store must do to keep it safe. A [`cycle`] is the order of a collection's
-//! phases, [`termination`] the art of knowing when one of them is over, and the [`pacer`] the arithmetic of when to start
-//! and how fast to be. A [`protocol`] is one collector design: a barrier, a way of scanning stacks, an allocation
-//! colour. The [`machine`] is a heap that runs any of these designs in single steps, slowly and in the open. The
-//! [`model`] is the same in the palm of a hand, small enough that everything which can happen in it can be followed.
-//! And [`counting`] is a heap of the other family, which the literature starts from: what it does without effort, and
-//! what it can never do.
+//! phases, [`termination`] the art of noticing that there is nothing left to mark, and the [`pacer`] says when a cycle
+//! should begin and who pays for it. A [`protocol`] is one collector design: a barrier, a way of scanning stacks, an
+//! allocation colour. A [`place`] is where an object goes. The [`machine`] is a heap that runs any of these designs in
+//! single steps, slowly and in the open. The [`model`] is the same in the palm of a hand, small enough that everything
+//! which can happen in it can be followed. Reference [`counting`] is the other way to find garbage, and what it cannot
+//! find.
 //!
 //! The words never depend on the meaning; a test of the workspace holds that line.
 //!
@@ -69,5 +69,6 @@ pub mod graph;
 pub mod machine;
 pub mod model;
 pub mod pacer;
+pub mod place;
 pub mod protocol;
 pub mod termination;

@@ -29,6 +29,7 @@ use crate::{
     heap::{BornAs, Capability, Claims, Heap, Reply},
     object::{Address, Content, Fields, Shape, Stamp, WORD, moved},
     op::{Action, Collect, GLOBALS, MUTATORS, MutatorId, Op, Place, ROOTS, Root, Run},
+    place::{MEMORY, lowest_gap},
     protocol::{Protocol, StackScan},
 };
 use alloc::{
@@ -37,12 +38,6 @@ use alloc::{
     string::String,
     vec::Vec,
 };
-
-/// The lowest address of the machine's memory.
-const BASE: u64 = 0x1000;
-
-/// The bytes of the machine's memory, unless told otherwise.
-const MEMORY: u64 = 1 << 40;
 
 /// One object in memory.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -128,22 +123,11 @@ impl Machine {
 
     // ---- memory
 
-    /// The lowest address with room for `usable` bytes.
-    fn place(&self, usable: u64) -> Option<u64> {
-        let mut at = BASE;
-        for (start, cell) in &self.cells {
-            if start - at >= usable {
-                break;
-            }
-            at = start + cell.usable;
-        }
-        (usable <= self.memory && at - BASE <= self.memory - usable).then_some(at)
-    }
-
     fn allocate(&mut self, shape: Shape, stamp: Stamp) -> Reply {
         // An object without size takes a word too, so that it has an address of its own.
         let usable = shape.size().next_multiple_of(WORD).max(WORD);
-        let Some(at) = self.place(usable) else { return Reply::OutOfMemory };
+        let taken = self.cells.iter().map(|(at, cell)| (*at, cell.usable));
+        let Some(at) = lowest_gap(taken, self.memory, usable) else { return Reply::OutOfMemory };
         let color = match self.phase {
             Phase::Mark | Phase::Terminate => self.protocol.born,
             // Not for the sweep of the cycle that has just ended.
@@ -517,7 +501,7 @@ impl Heap for Machine {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{barrier::When, op::Program};
+    use crate::{barrier::When, op::Program, place::BASE};
     use alloc::vec;
 
     /// Runs a story and gives the last answer and all events.
