@@ -6,8 +6,10 @@
 use crate::{
     drive::{Failure, Subject, step},
     generate::{choices::Seed, scenario::Scenario},
+    goals::Coverage,
     history::History,
     law::{self, Judgement, Law, Witness},
+    reading::Reading,
     shrink::{self, Budget},
     verdict::Verdict,
 };
@@ -118,6 +120,8 @@ pub struct Outcome {
     pub performed: u64,
     /// What was seen of each law.
     pub tallies: Vec<Tally>,
+    /// How often each goal was met.
+    pub coverage: Coverage,
     /// How it ended.
     pub end: End,
     /// How long it took.
@@ -157,13 +161,18 @@ pub fn judge(
     laws: &[&'static Law],
 ) -> Result<(History, Judged), Failure> {
     let history = step::run(subject, program, ending)?;
-    let verdict = law::judge(&history, laws);
+    let judged = judged(&Reading::new(&history), laws);
+    Ok((history, judged))
+}
+
+fn judged(reading: &Reading<'_>, laws: &[&'static Law]) -> Judged {
+    let verdict = law::judge_reading(reading, laws);
     let breach = match (verdict.broken(), &verdict.failure) {
         (Some((law, witness)), _) => Some(Breach::Law(law, witness.clone())),
         (None, Some((_, failure))) => Some(Breach::Failure(failure.clone())),
         (None, None) => None,
     };
-    Ok((history, Judged { verdict, breach }))
+    Judged { verdict, breach }
 }
 
 impl Campaign {
@@ -171,8 +180,15 @@ impl Campaign {
     pub fn run(&self, subject: &mut dyn Subject, first: &[Program], watch: &mut dyn Watch) -> Outcome {
         let start = Instant::now();
         let tallies = self.laws.iter().map(|law| Tally { law, programs: 0, checks: 0 }).collect();
-        let mut outcome =
-            Outcome { claims: None, programs: 0, performed: 0, tallies, end: End::Finished, elapsed: Duration::ZERO };
+        let mut outcome = Outcome {
+            claims: None,
+            programs: 0,
+            performed: 0,
+            tallies,
+            coverage: Coverage::default(),
+            end: End::Finished,
+            elapsed: Duration::ZERO,
+        };
         outcome.end = self.run_all(subject, first, watch, &mut outcome, start);
         outcome.elapsed = start.elapsed();
         outcome
@@ -202,10 +218,12 @@ impl Campaign {
             if !watch.about_to_run(&program, outcome.programs) {
                 return End::Interrupted;
             }
-            match judge(subject, &program, step::Ending::Settle, &self.laws) {
+            match step::run(subject, &program, step::Ending::Settle) {
                 Err(failure) => return End::Unstartable(failure),
-                Ok((history, judged)) => {
-                    outcome.add(&history, &judged);
+                Ok(history) => {
+                    let reading = Reading::new(&history);
+                    let judged = judged(&reading, &self.laws);
+                    outcome.add(&reading, &judged);
                     if let Some(breach) = judged.breach {
                         return End::Found(Box::new(Counterexample { breach, history, case }));
                     }
@@ -217,9 +235,10 @@ impl Campaign {
 }
 
 impl Outcome {
-    fn add(&mut self, history: &History, judged: &Judged) {
+    fn add(&mut self, reading: &Reading<'_>, judged: &Judged) {
         self.programs += 1;
-        self.performed += history.moments.len() as u64;
+        self.performed += reading.history.moments.len() as u64;
+        self.coverage.add(reading);
         for (tally, finding) in self.tallies.iter_mut().zip(&judged.verdict.findings) {
             if let Judgement::Holds { checks } = finding.judgement {
                 tally.programs += 1;

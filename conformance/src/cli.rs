@@ -8,6 +8,7 @@
 //! | 0         | the heap conforms                                 |
 //! | 1         | a counterexample was found                        |
 //! | 2         | wrong usage, or a malformed file                  |
+//! | 3         | no law is broken, but a goal was not reached      |
 //! | 4         | nothing ran                                       |
 //! | 5         | the subject crashed or broke the protocol         |
 //! | 6         | the subject hung                                  |
@@ -32,6 +33,7 @@ use crate::{
 };
 use clap::{Args, Parser, Subcommand};
 use heaplaw_reference::{
+    counting::Counting,
     event::Event,
     heap::{Capability, Claims, Heap, Reply},
     machine::Machine,
@@ -138,6 +140,7 @@ enum Exit {
     Conforms = 0,
     Counterexample = 1,
     Usage = 2,
+    Unreached = 3,
     NothingRan = 4,
     Crashed = 5,
     Hung = 6,
@@ -236,7 +239,8 @@ fn reference_heaps() -> Vec<Bundled> {
     let tight = Bundled::new("reference:hybrid-tight", "the reference machine with 512 bytes of memory", || {
         Machine::with_memory(Protocol::HYBRID, 512)
     });
-    let rows = rows.chain([tight]);
+    let about = "reference counting: frees at once, and a cycle never; it does not claim to collect";
+    let rows = rows.chain([tight, Bundled::new("reference:counting", about, Counting::new)]);
     let faults = faulty::ALL.iter().map(|fault| {
         let about = format!("wrong on purpose: {} (law {})", fault.name, fault.law);
         Bundled::new(fault.slug(), about, move || fault.heap())

@@ -183,12 +183,17 @@ pub fn all() -> impl Iterator<Item = &'static Law> {
 
 /// Judges a history by these laws.
 pub fn judge(history: &History, laws: &[&'static Law]) -> Verdict {
-    let reading = Reading::new(history);
+    judge_reading(&Reading::new(history), laws)
+}
+
+/// Judges a history that has been read by these laws.
+pub fn judge_reading(reading: &Reading<'_>, laws: &[&'static Law]) -> Verdict {
+    let History { claims, failure, .. } = reading.history;
     let finding = |law: &&'static Law| {
-        let applies = law.missing(&history.claims).is_empty();
-        Finding { law, judgement: if applies { (law.judge)(&reading) } else { Judgement::NotApplicable } }
+        let applies = law.missing(claims).is_empty();
+        Finding { law, judgement: if applies { (law.judge)(reading) } else { Judgement::NotApplicable } }
     };
-    Verdict { findings: laws.iter().map(finding).collect(), failure: history.failure.clone() }
+    Verdict { findings: laws.iter().map(finding).collect(), failure: failure.clone() }
 }
 
 #[cfg(test)]

@@ -20,6 +20,7 @@ pub mod drive;
 pub mod explore;
 pub mod faulty;
 pub mod generate;
+pub mod goals;
 pub mod history;
 #[cfg(feature = "cli")]
 pub mod known;

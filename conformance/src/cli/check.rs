@@ -4,6 +4,7 @@ use super::{Bundled, Exit, Trouble, Who, monitor::Monitor, quoted, selected};
 use crate::{
     campaign::{self, Breach, Campaign, Counterexample, End, Outcome, Tally, Watch},
     drive::{Failure, Subject, step},
+    goals::{Coverage, Goal},
     known::{self, Excused},
     report::{
         Check, Shown, json, junit,
@@ -54,6 +55,9 @@ pub(super) struct Options {
     /// Write a report as JUnit XML
     #[arg(long, value_name = "FILE")]
     junit: Option<PathBuf>,
+    /// Fail if a goal was not reached: a situation that the programs should have brought about
+    #[arg(long)]
+    goals: bool,
 }
 
 #[derive(Parser)]
@@ -114,7 +118,8 @@ pub(super) fn run(options: &Options, heaps: &[Bundled]) -> Result<Exit, Trouble>
 /// A campaign in which no program has been run.
 fn nothing_yet(campaign: &Campaign, claims: Option<Claims>, end: End) -> Excused {
     let tallies = campaign.laws.iter().map(|law| Tally { law, programs: 0, checks: 0 }).collect();
-    let outcome = Outcome { claims, programs: 0, performed: 0, tallies, end, elapsed: Duration::ZERO };
+    let coverage = Coverage::default();
+    let outcome = Outcome { claims, programs: 0, performed: 0, tallies, coverage, end, elapsed: Duration::ZERO };
     Excused { outcome, seen: Vec::new(), stale: Vec::new() }
 }
 
@@ -179,8 +184,9 @@ fn conclude(
             let looked = outcome.tallies.iter().any(|tally| tally.checks > 0);
             match (excused.stale.is_empty(), looked || !excused.seen.is_empty()) {
                 (false, _) => Exit::Stale,
-                (true, true) => Exit::Conforms,
                 (true, false) => Exit::NothingRan,
+                (true, true) if options.goals && !unreached(outcome).is_empty() => Exit::Unreached,
+                (true, true) => Exit::Conforms,
             }
         }
     };
@@ -193,8 +199,17 @@ fn conclude(
     for known in &excused.stale {
         anstream::println!("  {:?} holds, but is listed as known: {}", known.law, known.reason);
     }
+    if shown.is_none() {
+        // A run that ends with a failure says nothing by what it did not come to.
+        anstream::print!("{}", text::goals(outcome));
+    }
     anstream::println!("\n{}", last_words(excused, exit));
     Ok((exit, shown))
+}
+
+/// The goals that apply and were not reached.
+fn unreached(outcome: &Outcome) -> Vec<&'static Goal> {
+    outcome.claims.as_ref().map(|claims| outcome.coverage.unreached(claims)).unwrap_or_default()
 }
 
 fn last_words(excused: &Excused, exit: Exit) -> String {
@@ -213,6 +228,9 @@ fn last_words(excused: &Excused, exit: Exit) -> String {
         Exit::NothingRan => "nothing was judged: no program ran, or no law applies".to_owned(),
         Exit::Interrupted => "interrupted; this is how far it went".to_owned(),
         Exit::Crashed | Exit::Hung => "the subject failed to answer; this is how far it went".to_owned(),
+        Exit::Unreached => {
+            format!("no law is broken, {} of the goals not reached", unreached(outcome).len())
+        }
         Exit::Stale => "a law that is listed as a known failure holds; take it off the list".to_owned(),
         Exit::Usage | Exit::Internal => String::new(),
     };

@@ -2,6 +2,7 @@
 
 use crate::{
     campaign::{Breach, Counterexample, End, Outcome, Tally},
+    goals::Goal,
     known::Excused,
     law::Law,
 };
@@ -90,6 +91,28 @@ pub struct Line {
     pub checks: u64,
 }
 
+/// What a run tells of one goal.
+#[derive(Clone, Debug)]
+pub struct Aim {
+    /// The goal.
+    pub goal: &'static Goal,
+    /// What the heap would have to claim; empty if the goal applies.
+    pub missing: Vec<&'static str>,
+    /// How many operations met it.
+    pub count: u64,
+}
+
+impl Aim {
+    /// How the goal stands, in a word or two.
+    pub fn status(&self) -> &'static str {
+        match (self.missing.is_empty(), self.count) {
+            (false, _) => "not applicable",
+            (true, 0) => "not reached",
+            (true, _) => "reached",
+        }
+    }
+}
+
 impl Check<'_> {
     fn outcome(&self) -> &Outcome {
         &self.excused.outcome
@@ -160,5 +183,11 @@ impl Check<'_> {
         let mut lines: Vec<Line> = outcome.tallies.iter().map(line).chain(known).collect();
         lines.sort_by_key(|line| line.law.number);
         lines
+    }
+    /// What is told of each goal.
+    pub fn aims(&self) -> Vec<Aim> {
+        let Outcome { claims, coverage, .. } = self.outcome();
+        let missing = |goal: &Goal| claims.as_ref().map(|claims| goal.missing(claims)).unwrap_or_default();
+        coverage.counts().map(|(goal, count)| Aim { goal, missing: missing(goal), count }).collect()
     }
 }

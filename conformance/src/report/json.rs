@@ -18,10 +18,14 @@
 //! | `exit`           | the exit code; null while the run goes on                                                    |
 //! | `failure`        | how the subject failed to answer or to start, or null                                        |
 //! | `laws`           | a list, by number: `number`, `name`, `statement`, `status`, `reason`, `programs`, `checks`   |
+//! | `goals`          | a list: `id`, `name`, `status`, `reason`, `count`: the operations that met it                |
 //! | `counterexample` | null, or an object                                                                           |
 //!
 //! The `status` of a law is `holds`, `held so far`, `broken`, `known`, `stale`, `not applicable` or `never checked`. Its
 //! `reason` says what is wrong, why a failure is accepted, or what a heap would have to claim; otherwise it is null.
+//!
+//! The `status` of a [goal](crate::goals) is `reached`, `not reached` (so far) or `not applicable`; then its `reason` says
+//! what a heap would have to claim.
 //!
 //! A counterexample has
 //!
@@ -64,6 +68,7 @@ struct Report<'r> {
     exit: Option<u8>,
     failure: Option<String>,
     laws: Vec<Law>,
+    goals: Vec<Goal>,
     counterexample: Option<Counterexample<'r>>,
 }
 
@@ -76,6 +81,15 @@ struct Law {
     reason: Option<String>,
     programs: u64,
     checks: u64,
+}
+
+#[derive(Serialize)]
+struct Goal {
+    id: &'static str,
+    name: &'static str,
+    status: &'static str,
+    reason: Option<String>,
+    count: u64,
 }
 
 #[derive(Serialize)]
@@ -116,6 +130,13 @@ pub fn report(check: &Check<'_>) -> String {
         programs: line.programs,
         checks: line.checks,
     });
+    let goals = check.aims().into_iter().map(|aim| Goal {
+        id: aim.goal.id,
+        name: aim.goal.name,
+        status: aim.status(),
+        reason: (!aim.missing.is_empty()).then(|| format!("needs {}", aim.missing.join(", "))),
+        count: aim.count,
+    });
     let claimed = Capability::ALL.into_iter().filter(|capability| claims.is_some_and(|claims| claims.has(*capability)));
     let report = Report {
         schema: SCHEMA,
@@ -133,6 +154,7 @@ pub fn report(check: &Check<'_>) -> String {
         exit: check.exit,
         failure: check.failure(),
         laws: laws.collect(),
+        goals: goals.collect(),
         counterexample: check.shown.map(counterexample),
     };
     // Nothing in a report can fail to be written down but a path that is not Unicode.

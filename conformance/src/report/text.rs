@@ -4,6 +4,7 @@
 
 use crate::{
     campaign::{Breach, Counterexample, End, Outcome},
+    goals,
     history::{History, Moment},
     law::Law,
     reading::{Reading, World},
@@ -105,6 +106,28 @@ pub fn table(outcome: &Outcome) -> String {
             false => (String::new(), String::new()),
         };
         let _ = writeln!(text, "  {:>3}  {:<36} {programs:>9}  {checks:>12}   {verdict}", law.number, law.name);
+    }
+    text
+}
+
+/// The goals after a campaign: how many were reached, the rarest of them, and those that were not.
+pub fn goals(outcome: &Outcome) -> String {
+    let Some(claims) = &outcome.claims else { return String::new() };
+    let counts = outcome.coverage.counts().filter(|(goal, _)| goal.missing(claims).is_empty());
+    let (mut reached, unreached): (Vec<_>, Vec<_>) = counts.partition(|(_, count)| *count > 0);
+    let applicable = reached.len() + unreached.len();
+    let mut text = format!("\n  goals {}/{applicable}", reached.len());
+    if applicable < goals::ALL.len() {
+        let _ = write!(text, " {DIM}({} not applicable){PLAIN}", goals::ALL.len() - applicable);
+    }
+    reached.sort_by_key(|(_, count)| *count);
+    for (at, (goal, count)) in reached.iter().take(3).enumerate() {
+        let _ = write!(text, "{}{} {}", if at == 0 { "   rarest: " } else { " · " }, goal.name, grouped(*count));
+    }
+    text.push('\n');
+    if !unreached.is_empty() {
+        let names: Vec<_> = unreached.into_iter().map(|(goal, _)| goal.name).collect();
+        let _ = writeln!(text, "  {RED}NOT REACHED{PLAIN}: {}", names.join(" · "));
     }
     text
 }
