@@ -23,7 +23,7 @@ pub struct Campaign {
     pub seed: u64,
     /// How many programs to run.
     pub cases: u64,
-    /// How many operations a program has at most.
+    /// How many operations a program has at most, but for the fan-out that a few [begin with](Scenario::ops).
     pub ops: u32,
     /// When to stop, even if cases are left.
     pub time: Option<Duration>,
@@ -259,6 +259,8 @@ pub struct Shrunk {
     pub tries: u64,
     /// Whether the breach showed when its operations were run again by themselves.
     pub reproduces: bool,
+    /// Whether the budget was used up, or whoever watched said stop: then it may be larger than it need be.
+    pub cut_off: bool,
 }
 
 /// Shrinks a counterexample: fewer operations, smaller objects, the same breach.
@@ -275,7 +277,7 @@ pub fn shrink(subject: &mut dyn Subject, found: Counterexample, budget: Budget, 
     let program = found.program();
     let from = program.len();
     let Some(shown) = again(&program) else {
-        return Shrunk { counterexample: found, from, tries: 1, reproduces: false };
+        return Shrunk { counterexample: found, from, tries: 1, reproduces: false, cut_off: false };
     };
     let mut stopped = false;
     let mut tries = 1;
@@ -285,5 +287,24 @@ pub fn shrink(subject: &mut dyn Subject, found: Counterexample, budget: Budget, 
         !stopped && again(candidate).is_some()
     });
     let counterexample = again(&shrunk.program).unwrap_or(shown);
-    Shrunk { counterexample, from, tries: tries + 1, reproduces: true }
+    let cut_off = stopped || shrunk.exhausted;
+    Shrunk { counterexample, from, tries: tries + 1, reproduces: true, cut_off }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::drive::InProcess;
+    use heaplaw_reference::{machine::Machine, protocol::Protocol};
+
+    #[test]
+    fn shrinking_that_was_cut_off_says_so() {
+        let mut subject = InProcess::new(|| Machine::new(Protocol::NO_BARRIER));
+        let outcome = Campaign::default().run(&mut subject, &[], &mut ());
+        let End::Found(found) = outcome.end else { panic!("a lost object is not found") };
+        let whole = shrink(&mut subject, (*found).clone(), Budget::default(), &mut ());
+        let part = shrink(&mut subject, *found, Budget { tries: 3, ..Budget::default() }, &mut ());
+        assert_eq!((whole.cut_off, part.cut_off), (false, true));
+        assert!(part.counterexample.program().len() > whole.counterexample.program().len());
+    }
 }

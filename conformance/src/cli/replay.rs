@@ -89,7 +89,8 @@ pub(super) fn shrink(options: &Options, heaps: &[Bundled]) -> Result<Exit, Troub
         return Ok(exit);
     }
     let after = shrunk.counterexample.program();
-    anstream::eprintln!("shrunk from {} to {} operations", shrunk.from, after.len());
+    let cut_off = if shrunk.cut_off { "; cut off, so it may be larger than it need be" } else { "" };
+    anstream::eprintln!("shrunk from {} to {} operations{cut_off}", shrunk.from, after.len());
     anstream::eprint!("{}", text::counterexample(&shrunk.counterexample));
     print!("{after}");
     Ok(exit)

@@ -26,8 +26,8 @@ use heaplaw_reference::{
 /// What is drawn.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Scenario {
-    /// How many operations a program has at most. One program in a hundred and fifty begins by linking up to three
-    /// hundred objects to one, which comes on top.
+    /// How many operations a program has at most. One program in a hundred and fifty begins by linking up to
+    /// 319 objects to one, which comes on top.
     pub ops: u32,
     collect: bool,
     steps: bool,
