@@ -43,11 +43,22 @@ macro_rules! conforms {
             57 law_57_allocate_black
             59 law_59_completeness
             60 law_60_two_cycles
+            68 law_68_root_completeness
             80 law_80_phase_automaton
             82 law_82_no_premature_termination
             83 law_83_termination
             90 law_90_sweep_exactness
+            92 law_92_swept_before_use
             97 law_97_full_collection
+            107 law_107_at_most_once
+            108 law_108_resurrection
+            109 law_109_dependency_order
+            110 law_110_cyclic_finalizer
+            111 law_111_cleanup
+            112 law_112_weak_truth
+            113 law_113_weak_before_finalizer
+            114 law_114_weak_canonical
+            115 law_115_weak_to_strong_in_mark
             123 law_123_balance
             139 law_139_idempotence
         }

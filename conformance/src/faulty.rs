@@ -8,10 +8,11 @@
 use heaplaw_reference::{
     barrier::Barrier,
     event::{Event, Phase},
+    finalize::{Clearing, Specials},
     heap::{Claims, Heap, Reply},
     machine::Machine,
     object::{Address, Content},
-    op::{Collect, Op},
+    op::{Action, Collect, Op},
     protocol::Protocol,
 };
 
@@ -59,17 +60,82 @@ pub const ALL: &[Fault] = &[
     Fault { name: "allocates white", law: 57, make: || row(Protocol::HYBRID_ALLOCATE_WHITE) },
     Fault { name: "never frees every other object", law: 59, make: || garbled(leaks) },
     Fault { name: "frees two cycles late", law: 60, make: || garbled(frees_two_cycles_late) },
+    Fault {
+        name: "forgets what finalizers hold",
+        law: 68,
+        make: || specials(Specials { closures_are_roots: false, ..Specials::SOUND }),
+    },
     Fault { name: "skips termination", law: 80, make: || garbled(skips_termination) },
     Fault { name: "leaves an object grey", law: 82, make: || garbled(leaves_grey) },
     Fault { name: "never ends marking", law: 83, make: || garbled(never_finishes) },
     Fault { name: "frees twice", law: 90, make: || garbled(frees_twice) },
+    Fault {
+        name: "revives what waits to be swept",
+        law: 92,
+        make: || specials(Specials { strong_asks_the_sweep: false, ..Specials::SOUND }),
+    },
     Fault { name: "takes a full collection lightly", law: 97, make: || garbled(not_full) },
+    Fault { name: "runs a finalizer twice", law: 107, make: || garbled(finalizes_twice) },
+    Fault {
+        name: "frees what waits for its finalizer",
+        law: 108,
+        make: || specials(Specials { queue_is_root: false, ..Specials::SOUND }),
+    },
+    Fault {
+        name: "finalizes in the order of addresses",
+        law: 109,
+        make: || specials(Specials { closures_are_roots: false, ..Specials::SOUND }),
+    },
+    Fault {
+        name: "finalizes cycles",
+        law: 110,
+        make: || specials(Specials { closures_are_roots: false, ..Specials::SOUND }),
+    },
+    Fault {
+        name: "cleans up before the finalizer",
+        law: 111,
+        make: || specials(Specials { cleanups_wait: false, ..Specials::SOUND }),
+    },
+    Fault {
+        name: "forgets the arguments of cleanups",
+        law: 111,
+        make: || specials(Specials { arguments_are_roots: false, ..Specials::SOUND }),
+    },
+    Fault {
+        name: "never clears a weak pointer",
+        law: 112,
+        make: || specials(Specials { clearing: Clearing::Never, ..Specials::SOUND }),
+    },
+    Fault {
+        name: "clears weak pointers after the finalizer",
+        law: 113,
+        make: || specials(Specials { clearing: Clearing::Freed, ..Specials::SOUND }),
+    },
+    Fault {
+        name: "makes a new weak pointer each time",
+        law: 114,
+        make: || specials(Specials { canonical: false, ..Specials::SOUND }),
+    },
+    Fault {
+        name: "hands out what is weakly held without shading it",
+        law: 115,
+        make: || specials(Specials { strong_shades: false, ..Specials::SOUND }),
+    },
+    Fault {
+        name: "attaches finalizers while marking without shading",
+        law: 68,
+        make: || specials(Specials { registration_shades: false, ..Specials::SOUND }),
+    },
     Fault { name: "miscounts by one", law: 123, make: || garbled(miscounts) },
     Fault { name: "frees late", law: 139, make: || garbled(frees_late) },
 ];
 
 fn row(protocol: Protocol) -> Box<dyn Heap> {
     Box::new(Machine::new(protocol))
+}
+
+fn specials(specials: Specials) -> Box<dyn Heap> {
+    Box::new(Machine::new(Protocol::HYBRID).with_specials(specials))
 }
 
 /// The reference machine behind a layer that garbles.
@@ -257,6 +323,18 @@ fn not_full(this: &mut Garbled, op: &Op, events: &mut Vec<Event>) -> Reply {
     match op {
         Op::Collect(Collect::Full) => Reply::Done,
         _ => this.machine.perform(op, events),
+    }
+}
+
+fn finalizes_twice(this: &mut Garbled, op: &Op, events: &mut Vec<Event>) -> Reply {
+    let asked = matches!(op, Op::Mutate { action: Action::Finalize(_), .. });
+    match this.machine.perform(op, events) {
+        Reply::Object(at) if asked => {
+            this.memory = at.0;
+            Reply::Object(at)
+        }
+        Reply::Nil if asked && this.memory > 0 => Reply::Object(Address(this.memory)),
+        reply => reply,
     }
 }
 

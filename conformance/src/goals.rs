@@ -58,7 +58,7 @@ impl Deed {
             Op::Collect(Collect::Start) => Deed::Start,
             Op::Collect(Collect::Finish) => Deed::Finish,
             Op::Collect(Collect::Full) => Deed::Full,
-            Op::Collect(_) => Deed::Any,
+            Op::Collect(_) | Op::Environment(_) => Deed::Any,
             Op::Mutate { action, .. } => match action {
                 Action::Alloc { .. } if matches!(reply, Reply::Born { .. }) => Deed::Birth,
                 Action::Load { .. } => Deed::Load,

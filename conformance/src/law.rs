@@ -5,12 +5,13 @@
 //! list of 140; a number that is missing here has no law yet.
 //!
 //! The modules group them by what they are about: where objects are ([`placement`]), what they hold ([`content`]), that
-//! they stay ([`survival`]), how marking goes ([`color`], [`phase`]), that garbage goes ([`reclamation`]), and that the
-//! books are right ([`account`]).
+//! they stay ([`survival`]), how marking goes ([`color`], [`phase`]), that garbage goes ([`reclamation`]), what a
+//! program can learn of a death ([`finalize`]), and that the books are right ([`account`]).
 
 pub mod account;
 pub mod color;
 pub mod content;
+pub mod finalize;
 pub mod phase;
 pub mod placement;
 pub mod reclamation;
@@ -172,6 +173,7 @@ pub fn all() -> impl Iterator<Item = &'static Law> {
             color::LAWS,
             phase::LAWS,
             reclamation::LAWS,
+            finalize::LAWS,
             account::LAWS,
         ]
         .concat();

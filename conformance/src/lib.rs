@@ -25,6 +25,7 @@ pub mod history;
 #[cfg(feature = "cli")]
 pub mod known;
 pub mod law;
+pub mod ledger;
 #[cfg(feature = "cli")]
 pub mod mutants;
 pub mod play;

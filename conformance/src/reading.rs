@@ -7,7 +7,10 @@
 //! Objects are told by the address at which they were born: an address belongs to the last object born there, until it
 //! is freed.
 
-use crate::history::{History, Moment};
+use crate::{
+    history::{History, Moment},
+    ledger::handed_out,
+};
 use heaplaw_reference::{
     color::{self, Color, Coloring, Offence},
     cycle,
@@ -15,7 +18,7 @@ use heaplaw_reference::{
     graph::{Effect, Graph},
     heap::{BornAs, Capability, Claims, Invariant, Reply},
     object::{Address, Content, ObjectId, ObjectSet, Shape},
-    op::{Action, MutatorId, Op},
+    op::{Action, Collect, MutatorId, Op},
 };
 use std::collections::HashMap;
 
@@ -45,8 +48,11 @@ pub struct Life {
     pub found: Content,
     /// The cycle that was marking when it was born.
     pub marking: Option<usize>,
-    /// The first moment after which no mutator could reach it. What is garbage stays garbage.
-    pub unreachable: Option<usize>,
+    /// The moments after which it was not [reachable](Graph::reachable) any more, reachable again, and so on.
+    pub unreachable: Vec<usize>,
+    /// The moments after which it was not [kept](Graph::kept) any more, kept again, and so on. What is garbage stays
+    /// garbage, unless a weak pointer still finds it.
+    pub garbage: Vec<usize>,
     /// The moment it was freed.
     pub freed: Option<usize>,
 }
@@ -54,13 +60,28 @@ pub struct Life {
 impl Life {
     /// Whether a mutator can reach the object after the given moment.
     pub fn reachable(&self, moment: usize) -> bool {
-        self.born <= moment && self.unreachable.is_none_or(|unreachable| unreachable > moment)
+        self.born <= moment && !turned(&self.unreachable, moment)
+    }
+
+    /// Whether anything keeps the object after the given moment.
+    pub fn kept(&self, moment: usize) -> bool {
+        self.born <= moment && !turned(&self.garbage, moment)
+    }
+
+    /// Whether nothing keeps the object from the first of these moments to the second.
+    pub fn dead(&self, from: usize, to: usize) -> bool {
+        turned(&self.garbage, from) && !self.garbage.iter().any(|turn| from < *turn && *turn <= to)
     }
 
     /// Whether the object exists after the given moment.
     pub fn spans(&self, moment: usize) -> bool {
         self.born <= moment && self.freed.is_none_or(|freed| freed > moment)
     }
+}
+
+/// Whether something is the other way round after a moment, if it has turned at these moments, which rise.
+fn turned(turns: &[usize], moment: usize) -> bool {
+    turns.iter().take_while(|turn| **turn <= moment).count() % 2 == 1
 }
 
 /// One collection cycle.
@@ -72,7 +93,7 @@ pub struct Cycle {
     pub marked: Option<usize>,
     /// The moment the sweep ended.
     pub swept: Option<usize>,
-    /// What was allocated and unreachable when marking began.
+    /// What was allocated and garbage when marking began.
     pub garbage: ObjectSet,
     /// What was white when marking ended (if colours are reported).
     pub white: ObjectSet,
@@ -127,6 +148,13 @@ pub struct Reading<'h> {
     pub strays: Vec<(usize, Event)>,
     /// Frees, in order.
     pub frees: Vec<(usize, ObjectId)>,
+    /// Finalizers that came to be due, in order.
+    pub finalized: Vec<(usize, ObjectId)>,
+    /// Finalizers that ran: when, of which object, and what it led to that had been freed.
+    pub estates: Vec<(usize, ObjectId, Option<ObjectId>)>,
+    /// When nil was handed out although an object had been found dead by a full collection, and its finalizer or cleanup
+    /// was due.
+    pub overdue: Vec<(usize, ObjectId)>,
 }
 
 /// The world after some moment of a history.
@@ -189,17 +217,40 @@ impl<'h> Reading<'h> {
     }
 }
 
+/// Objects that are not garbage.
+#[derive(Clone, Debug, Default)]
+struct Alive {
+    /// What mutators can reach.
+    reachable: ObjectSet,
+    /// And what something else keeps; `None` if nothing does.
+    kept: Option<ObjectSet>,
+}
+
+impl Alive {
+    fn of(graph: &Graph) -> Alive {
+        Alive { reachable: graph.reachable(), kept: graph.has_specials().then(|| graph.kept()) }
+    }
+
+    fn kept(&self) -> &ObjectSet {
+        self.kept.as_ref().unwrap_or(&self.reachable)
+    }
+}
+
 /// The reader: the world as it is so far, and what was noted.
 struct Reader<'h> {
     claims: &'h Claims,
     graph: Graph,
-    /// What mutators could reach before the operation that is read, and what they can reach after it. A heap may work
-    /// for its mutators before or after it sets a root, so inside of an operation an object may count as either.
-    before: ObjectSet,
-    reachable: ObjectSet,
+    /// Before the operation that is read, and after it. A heap may work for its mutators before or after it sets a root,
+    /// so inside of an operation an object may count as either.
+    before: Alive,
+    after: Alive,
     colors: Coloring,
     phase: Phase,
     owners: HashMap<Address, ObjectId>,
+    /// The objects whose finalizer is due since some full collection.
+    due: ObjectSet,
+    /// The cleanups that are due since some full collection: whose, and the argument.
+    due_cleanups: Vec<(ObjectId, ObjectId)>,
     reading: Reading<'h>,
 }
 
@@ -208,11 +259,13 @@ impl<'h> Reader<'h> {
         Reader {
             claims: &history.claims,
             graph: Graph::new(),
-            before: ObjectSet::new(),
-            reachable: ObjectSet::new(),
+            before: Alive::default(),
+            after: Alive::default(),
             colors: Coloring::new(),
             phase: Phase::Off,
             owners: HashMap::new(),
+            due: ObjectSet::new(),
+            due_cleanups: Vec::new(),
             reading: Reading {
                 history,
                 scenes: Vec::with_capacity(history.moments.len()),
@@ -223,6 +276,9 @@ impl<'h> Reader<'h> {
                 invariant: Vec::new(),
                 strays: Vec::new(),
                 frees: Vec::new(),
+                finalized: Vec::new(),
+                estates: Vec::new(),
+                overdue: Vec::new(),
             },
         }
     }
@@ -257,6 +313,7 @@ impl<'h> Reader<'h> {
                 }
             }
         }
+        self.note_dues(at, moment, effect);
         self.check_invariant(at);
         self.reading.scenes.push(Scene { effect, expected, phase: self.phase });
     }
@@ -268,7 +325,8 @@ impl<'h> Reader<'h> {
             self.reading.lives.push(None);
             return Effect::Quiet;
         }
-        let effect = self.graph.apply(&moment.op);
+        let came = handed_out(&moment.op, &moment.reply, |address| self.owners.get(&address).copied());
+        let effect = self.graph.apply_with(&moment.op, came);
         if let Op::Mutate { by, action } = &moment.op {
             if *action == Action::Join {
                 // An empty stack has nothing to be scanned.
@@ -278,18 +336,64 @@ impl<'h> Reader<'h> {
                 action,
                 Action::Read(_) | Action::Write(_) | Action::Safepoint | Action::Park | Action::Unpark
             );
-            let now = if looks_only { None } else { Some(self.graph.reachable()) };
-            self.before = std::mem::take(&mut self.reachable);
-            self.reachable = now.unwrap_or_else(|| self.before.clone());
-            for id in self.before.iter().filter(|id| !self.reachable.contains(*id)) {
-                if let Some(Some(life)) = self.reading.lives.get_mut(id.index()) {
-                    life.unreachable = Some(at);
-                }
-            }
+            let now = if looks_only { None } else { Some(Alive::of(&self.graph)) };
+            self.before = std::mem::take(&mut self.after);
+            self.after = now.unwrap_or_else(|| self.before.clone());
+            self.note_turns(at);
         } else {
-            self.before.clone_from(&self.reachable);
+            self.before.clone_from(&self.after);
         }
         effect
+    }
+
+    /// Notes who has become garbage in this operation, or has come back.
+    fn note_turns(&mut self, at: usize) {
+        let lives = &mut self.reading.lives;
+        let mut note = |before: &ObjectSet, after: &ObjectSet, turns: fn(&mut Life) -> &mut Vec<usize>| {
+            let gone = before.iter().filter(|id| !after.contains(*id));
+            let back = after.iter().filter(|id| !before.contains(*id));
+            for id in gone.chain(back) {
+                // Not of what is born in this operation, and has no life yet.
+                if let Some(Some(life)) = lives.get_mut(id.index()) {
+                    turns(life).push(at);
+                }
+            }
+        };
+        note(&self.before.reachable, &self.after.reachable, |life| &mut life.unreachable);
+        note(self.before.kept(), self.after.kept(), |life| &mut life.garbage);
+    }
+
+    /// Notes which finalizers and cleanups are due, and which have run.
+    fn note_dues(&mut self, at: usize, moment: &Moment, effect: Effect) {
+        match effect {
+            Effect::Finalize(Some((id, _))) => {
+                self.due.remove(id);
+                let freed = |id: &ObjectId| self.reading.life(*id).is_some_and(|life| life.freed.is_some());
+                let missing = self.graph.from(id).iter().find(freed);
+                self.reading.estates.push((at, id, missing));
+            }
+            Effect::Finalize(None) => {
+                self.reading.overdue.extend(self.due.iter().next().map(|id| (at, id)));
+            }
+            Effect::Clean(Some(argument)) => {
+                if let Some(place) = self.due_cleanups.iter().position(|due| due.1 == argument) {
+                    self.due_cleanups.remove(place);
+                }
+            }
+            Effect::Clean(None) => {
+                self.reading.overdue.extend(self.due_cleanups.first().map(|due| (at, due.0)));
+            }
+            _ if moment.op == Op::Collect(Collect::Full)
+                && moment.reply == Reply::Done
+                && self.graph.has_specials() =>
+            {
+                self.due = self.graph.doomed();
+                let kept = self.after.kept();
+                let dead = self.graph.cleanups().iter().filter(|cleanup| !kept.contains(cleanup.0));
+                self.due_cleanups = dead.copied().collect();
+            }
+            _ => {}
+        }
     }
 
     /// The place of a birth among the events of its operation. A heap may collect before it allocates, and free the very
@@ -324,7 +428,17 @@ impl<'h> Reader<'h> {
     fn birth(&mut self, at: usize, id: ObjectId, address: Address, usable: u64, found: Content) {
         let shape = self.graph.object(id).map(|object| object.shape).unwrap_or_default();
         let marking = (self.phase == Phase::Mark).then(|| self.reading.cycles.len().saturating_sub(1));
-        let life = Life { born: at, shape, address, usable, found, marking, unreachable: None, freed: None };
+        let life = Life {
+            born: at,
+            shape,
+            address,
+            usable,
+            found,
+            marking,
+            unreachable: Vec::new(),
+            garbage: Vec::new(),
+            freed: None,
+        };
         self.reading.lives.push(Some(life));
         if let Some(former) = self.owners.insert(address, id) {
             // Of a heap that does not report its frees.
@@ -354,7 +468,8 @@ impl<'h> Reader<'h> {
                     Phase::Mark => self.begin(at),
                     Phase::Sweep => self.end_of_marking(at),
                     Phase::Off => {
-                        if let Some(cycle) = self.reading.cycles.last_mut() {
+                        // Unless marking was aborted.
+                        if let Some(cycle) = self.reading.cycles.last_mut().filter(|cycle| cycle.marked.is_some()) {
                             cycle.swept.get_or_insert(at);
                         }
                     }
@@ -372,6 +487,14 @@ impl<'h> Reader<'h> {
                         life.freed = Some(at);
                     }
                     self.reading.frees.push((at, id));
+                }
+                None => self.reading.strays.push((at, event)),
+            },
+            // It is kept, and not for its colour: nothing else may refer to it.
+            Event::Finalize(address) => match self.owners.get(&address) {
+                Some(id) => {
+                    self.colors.set_object(*id, Some(Color::Black));
+                    self.reading.finalized.push((at, *id));
                 }
                 None => self.reading.strays.push((at, event)),
             },
@@ -395,16 +518,17 @@ impl<'h> Reader<'h> {
         self.reading.cycles.push(cycle);
     }
 
-    /// What is allocated, and unreachable on both sides of this operation.
+    /// What is allocated, and garbage on both sides of this operation.
     fn garbage(&self) -> ObjectSet {
         let alive = self.reading.lives().filter(|(_, life)| life.freed.is_none()).map(|(id, _)| id);
-        alive.filter(|id| !self.before.contains(*id) && !self.reachable.contains(*id)).collect()
+        alive.filter(|id| !self.before.kept().contains(*id) && !self.after.kept().contains(*id)).collect()
     }
 
     fn end_of_marking(&mut self, at: usize) {
         let all = (0..self.reading.lives.len() as u32).map(ObjectId);
         let white: ObjectSet = all.filter(|id| self.colors.object(*id) == Some(Color::White)).collect();
-        let lost = white.iter().filter(|id| self.before.contains(*id) && self.reachable.contains(*id)).collect();
+        let (before, after) = (&self.before.reachable, &self.after.reachable);
+        let lost = white.iter().filter(|id| before.contains(*id) && after.contains(*id)).collect();
         let waiting = self.waiting();
         if let Some(cycle) = self.reading.cycles.last_mut()
             && cycle.marked.is_none()

@@ -267,6 +267,12 @@ impl Counting {
                 }
             }
             Action::Safepoint | Action::Park | Action::Unpark => {}
+            Action::Weak { .. }
+            | Action::Strong { .. }
+            | Action::Finalizer(_)
+            | Action::Finalize(_)
+            | Action::Cleanup { .. }
+            | Action::Clean(_) => return Ok(Reply::Unsupported),
         }
         Ok(Reply::Done)
     }
@@ -285,7 +291,7 @@ impl Heap for Counting {
                 objects: self.cells.len() as u64,
                 bytes: self.cells.values().map(|cell| cell.usable).sum(),
             },
-            Op::Collect(_) => Reply::Unsupported,
+            Op::Collect(_) | Op::Environment(_) => Reply::Unsupported,
         }
     }
 }

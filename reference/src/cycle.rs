@@ -19,11 +19,14 @@
 //! 4. **Sweep.** White objects are freed, bit by bit. What is born now must not be taken for garbage of the cycle that
 //!    has just ended.
 //!
+//! A collector that is told to may also **abort**: it goes from mark straight back to off, forgets what it has marked, and
+//! frees nothing. The colours that it leaves behind mean nothing; the next cycle begins from white.
+//!
 //! This chapter grounds laws 77, 80 and 93. Source: the header of Go's `mgc.go`.
 
 use crate::event::Phase;
 
-/// Whether a cycle may go from one phase straight to another.
+/// Whether a cycle that is not aborted may go from one phase straight to another.
 ///
 /// ```
 /// use heaplaw_reference::{cycle::follows, event::Phase::*};

@@ -56,6 +56,8 @@ pub enum Event {
     ScanStack(MutatorId),
     /// The globals have been looked at: they are black.
     ScanGlobals,
+    /// An object was found dead and has a finalizer. It is kept, and marked if need be; its finalizer is due.
+    Finalize(Address),
     /// An object's memory may be handed out again.
     Free(Address),
 }

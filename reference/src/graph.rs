@@ -10,13 +10,21 @@
 //!                        c ──.0────┘
 //! ```
 //!
-//! From it follows the one definition that everything else is judged by. An object is **reachable** if a root of some
-//! mutator or a global holds it, or a field of a reachable object does. All the rest is **garbage**: no mutator can ever
-//! get hold of it again, because every operation that yields an object yields one that was reachable before (or a new
-//! one). Above, `c` is garbage although it refers to `b`. A collector may free garbage, must free it in the end, and
-//! must never free anything else.
+//! From it follow the definitions that everything else is judged by. An object is **reachable** if a root of some
+//! mutator or a global holds it, or a field of a reachable object does. An object is **kept** if it is reachable, or has
+//! a finalizer that has not run, or is the argument of a cleanup that has not run, or a field of a kept object holds it.
+//! All the rest is **garbage**. Above, `c` is garbage although it refers to `b`. A collector may free garbage, must free
+//! it in the end, and must never free anything else.
 //!
-//! This chapter grounds laws 51 (reachable never freed), 59 (completeness) and 61 (cycles are collected like trees).
+//! No mutator gets hold of garbage again, because every operation that yields an object yields one that was kept before,
+//! or a new one. There is one exception: a weak pointer may yield its object as long as nobody has found it dead.
+//!
+//! What depends on when a collector finds something dead is not for the graph to say: whether a weak pointer still finds
+//! its object, which finalizer or cleanup runs next. There the graph [is told](Graph::apply_with) what the heap handed
+//! out, and says what to think of it.
+//!
+//! This chapter grounds laws 51 (reachable never freed), 59 (completeness), 61 (cycles are collected like trees), 68 (each
+//! kind of root keeps what it holds) and 107 to 114.
 //!
 //! ```
 //! use heaplaw_reference::{graph::Graph, object::ObjectId, op::Program};
@@ -35,7 +43,7 @@
 
 use crate::{
     object::{Content, Fields, ObjectId, ObjectSet, Shape, Stamp, moved},
-    op::{Action, GLOBALS, MUTATORS, MutatorId, Op, Place, ROOTS, Root},
+    op::{Action, GLOBALS, MUTATORS, MutatorId, Op, Place, ROOTS, Root, WEAKS, WeakSlot},
 };
 use alloc::vec::Vec;
 
@@ -83,6 +91,58 @@ pub enum Effect {
     Loaded(Option<ObjectId>),
     /// This object's data was read.
     Read(ObjectId),
+    /// A weak slot now refers to this object.
+    Weak(WeakSlot, ObjectId),
+    /// A weak slot was asked for its object.
+    Strong {
+        /// What the slot refers to.
+        target: ObjectId,
+        /// How the object was known to have died.
+        dead: Option<Obituary>,
+        /// Whether a mutator could reach the object before.
+        reachable: bool,
+        /// What was handed out.
+        came: Option<ObjectId>,
+    },
+    /// This object has a finalizer now.
+    Finalizer(ObjectId),
+    /// A finalizer was asked for; if one was handed out, its object and what to think of it.
+    Finalize(Option<(ObjectId, Death)>),
+    /// The first object has a cleanup now, whose argument is the second.
+    Cleanup(ObjectId, ObjectId),
+    /// A cleanup was asked for; if one was handed out, its argument.
+    Clean(Option<ObjectId>),
+}
+
+/// What to think of a finalizer that runs now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Death {
+    /// As it should be: the object has a finalizer that has not run, and nothing held the object.
+    Due,
+    /// The object has no finalizer, or it has run already.
+    NotOwed,
+    /// Something that is not about to die itself held the object: a mutator, or the argument of a cleanup.
+    Held,
+    /// This object, which refers to it, has a finalizer too, and that one has not run.
+    Awaits(ObjectId),
+}
+
+/// What a weak slot holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WeakPointer {
+    /// The object that it was made of.
+    pub target: ObjectId,
+    /// How the object is known to have died since.
+    pub dead: Option<Obituary>,
+}
+
+/// How one learns of a death.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Obituary {
+    /// A weak pointer found nil.
+    FoundNil,
+    /// The object's finalizer has run.
+    Finalized,
 }
 
 /// Every object, root and global of a program so far.
@@ -92,6 +152,11 @@ pub struct Graph {
     objects: Vec<Option<Object>>,
     stacks: [Option<Stack>; MUTATORS as usize],
     globals: [Option<ObjectId>; GLOBALS as usize],
+    weaks: [Option<WeakPointer>; WEAKS as usize],
+    /// Objects with a finalizer that has not run, in the order in which they got it.
+    finalizers: Vec<ObjectId>,
+    /// Cleanups that have not run: whose death each waits for, and its argument.
+    cleanups: Vec<(ObjectId, ObjectId)>,
     stamps: u64,
 }
 
@@ -106,7 +171,15 @@ impl Graph {
     pub fn new() -> Self {
         let mut stacks = [const { None }; MUTATORS as usize];
         stacks[0] = Some(Stack::default());
-        Graph { objects: Vec::new(), stacks, globals: [None; GLOBALS as usize], stamps: 0 }
+        Graph {
+            objects: Vec::new(),
+            stacks,
+            globals: [None; GLOBALS as usize],
+            weaks: [None; WEAKS as usize],
+            finalizers: Vec::new(),
+            cleanups: Vec::new(),
+            stamps: 0,
+        }
     }
 
     /// How many births there were, refused ones included.
@@ -134,6 +207,21 @@ impl Graph {
         &self.globals
     }
 
+    /// What the weak slots hold.
+    pub fn weaks(&self) -> &[Option<WeakPointer>; WEAKS as usize] {
+        &self.weaks
+    }
+
+    /// The objects with a finalizer that has not run.
+    pub fn finalizers(&self) -> &[ObjectId] {
+        &self.finalizers
+    }
+
+    /// The cleanups that have not run: whose death each waits for, and its argument.
+    pub fn cleanups(&self) -> &[(ObjectId, ObjectId)] {
+        &self.cleanups
+    }
+
     /// What a mutator's root holds.
     pub fn root(&self, mutator: MutatorId, root: Root) -> Option<ObjectId> {
         self.stack(mutator)?.get(root)
@@ -148,7 +236,7 @@ impl Graph {
     }
 
     /// Whether `op` means something here. An operation that does not is left out: it is never given to a heap.
-    /// Collector steps always do.
+    /// Steps of the collector and of the environment always do.
     pub fn allows(&self, op: &Op) -> bool {
         let Op::Mutate { by, action } = op else { return true };
         let Some(stack) = self.stack(*by) else { return *action == Action::Join };
@@ -156,6 +244,8 @@ impl Graph {
             return *action == Action::Unpark;
         }
         let holds = |root: Root| stack.get(root).is_some();
+        let special =
+            |root: Root| stack.get(root).filter(|id| self.object(*id).is_some_and(|object| !object.shape.is_tiny()));
         let run = |root: Root, at: u32, count: u32| {
             let fields = stack.get(root).and_then(|id| self.object(id)).map_or(0, |object| object.shape.pointers);
             count > 0 && at.checked_add(count).is_some_and(|end| end <= fields)
@@ -167,6 +257,13 @@ impl Graph {
         match *action {
             Action::Join | Action::Unpark => false,
             Action::Alloc { .. } | Action::Safepoint | Action::Park | Action::Exit => true,
+            Action::Finalize(_) | Action::Clean(_) => true,
+            Action::Weak { to, .. } => special(to).is_some(),
+            Action::Strong { from, .. } => self.weaks[usize::from(from.0)].is_some(),
+            Action::Finalizer(root) => special(root).is_some_and(|id| !self.finalizers.contains(&id)),
+            Action::Cleanup { of, with } => {
+                special(of).is_some_and(|id| stack.get(with).is_some_and(|argument| argument != id))
+            }
             Action::Load { from, .. } => place(from),
             Action::Store { into, value } => place(into) && value.is_none_or(holds),
             Action::Move { into, from, start } => run(into.of, into.at, into.count) && run(from, start, into.count),
@@ -179,8 +276,36 @@ impl Graph {
         }
     }
 
-    /// Performs `op` if it means something here, and says what.
+    /// What an operation whose outcome depends on the collector (strong, finalize, clean) is likely to hand out: a weak
+    /// pointer finds its object, and the first finalizer or cleanup that can be due is due.
+    pub fn guess(&self, op: &Op) -> Option<ObjectId> {
+        let Op::Mutate { action, .. } = op else { return None };
+        match action {
+            Action::Strong { from, .. } => {
+                let weak = self.weaks[usize::from(from.0)];
+                weak.filter(|weak| weak.dead.is_none()).map(|weak| weak.target)
+            }
+            Action::Finalize(_) if !self.finalizers.is_empty() => {
+                let doomed = self.doomed();
+                self.finalizers.iter().copied().find(|id| doomed.contains(*id))
+            }
+            Action::Clean(_) if !self.cleanups.is_empty() => {
+                let kept = self.kept();
+                self.cleanups.iter().find(|(of, _)| !kept.contains(*of)).map(|(_, with)| *with)
+            }
+            _ => None,
+        }
+    }
+
+    /// Performs `op` if it means something here, and says what. Where that depends on the collector, it is
+    /// [guessed](Graph::guess).
     pub fn apply(&mut self, op: &Op) -> Effect {
+        self.apply_with(op, self.guess(op))
+    }
+
+    /// As [`Graph::apply`]; `came` is what the heap handed out, if the operation is one whose outcome depends on the
+    /// collector: strong, finalize, clean.
+    pub fn apply_with(&mut self, op: &Op, came: Option<ObjectId>) -> Effect {
         if !self.allows(op) {
             return Effect::Quiet;
         }
@@ -230,6 +355,43 @@ impl Graph {
                 }
             }
             Action::Send { value, to, into } => self.set_root(to, into, self.root(by, value)),
+            Action::Weak { into, to } => {
+                let Some(target) = self.root(by, to) else { return Effect::Quiet };
+                self.weaks[usize::from(into.0)] = Some(WeakPointer { target, dead: None });
+                return Effect::Weak(into, target);
+            }
+            Action::Strong { into, from } => {
+                let Some(weak) = &mut self.weaks[usize::from(from.0)] else { return Effect::Quiet };
+                let WeakPointer { target, dead } = *weak;
+                if came.is_none() {
+                    weak.dead = dead.or(Some(Obituary::FoundNil));
+                }
+                let reachable = self.reachable().contains(target);
+                self.set_root(by, into, came);
+                return Effect::Strong { target, dead, reachable, came };
+            }
+            Action::Finalizer(root) => {
+                let Some(id) = self.root(by, root) else { return Effect::Quiet };
+                self.finalizers.push(id);
+                return Effect::Finalizer(id);
+            }
+            Action::Finalize(into) => {
+                let ran = came.map(|id| (id, self.finalize(id)));
+                self.set_root(by, into, came);
+                return Effect::Finalize(ran);
+            }
+            Action::Cleanup { of, with } => {
+                let (Some(of), Some(with)) = (self.root(by, of), self.root(by, with)) else { return Effect::Quiet };
+                self.cleanups.push((of, with));
+                return Effect::Cleanup(of, with);
+            }
+            Action::Clean(into) => {
+                if let Some(argument) = came {
+                    self.clean(argument);
+                }
+                self.set_root(by, into, came);
+                return Effect::Clean(came);
+            }
             Action::Safepoint => {}
             Action::Park => self.set_parked(by, true),
             Action::Unpark => self.set_parked(by, false),
@@ -248,17 +410,84 @@ impl Graph {
         }
     }
 
-    /// All objects that a mutator can still get hold of.
+    /// All objects that a mutator can get hold of through roots, globals and fields.
     pub fn reachable(&self) -> ObjectSet {
-        let roots = self.stacks().flat_map(|(_, stack)| stack.roots.iter()).chain(&self.globals);
+        self.closure(self.mutators_roots())
+    }
+
+    /// All objects that must not be freed: what is reachable, and what finalizers and cleanups that have not run hold.
+    pub fn kept(&self) -> ObjectSet {
+        let arguments = self.cleanups.iter().map(|(_, with)| *with);
+        self.closure(self.mutators_roots().chain(self.finalizers.iter().copied()).chain(arguments))
+    }
+
+    /// An object and all that its fields lead to.
+    pub fn from(&self, id: ObjectId) -> ObjectSet {
+        self.closure([id].into_iter())
+    }
+
+    /// Whether anything is kept that is not reachable, or could be.
+    pub fn has_specials(&self) -> bool {
+        !self.finalizers.is_empty() || !self.cleanups.is_empty()
+    }
+
+    /// The objects with a finalizer that has not run and that nothing holds, so that the next collection finds them dead:
+    /// no mutator, no argument of a cleanup, no field of an object with a finalizer.
+    pub fn doomed(&self) -> ObjectSet {
+        let held = self.held_but_by(|_| false);
+        self.finalizers.iter().copied().filter(|id| !held.contains(*id)).collect()
+    }
+
+    /// What is held by mutators, by the arguments of cleanups, and by the fields of objects with finalizers, unless
+    /// `ignored` says otherwise of such an object.
+    fn held_but_by(&self, ignored: impl Fn(ObjectId) -> bool) -> ObjectSet {
+        let finalizable = self.finalizers.iter().filter(|id| !ignored(**id)).filter_map(|id| self.object(*id));
+        let fields = finalizable.flat_map(|object| object.fields.iter().map(|(_, to)| to));
+        let arguments = self.cleanups.iter().map(|(_, with)| *with);
+        self.closure(self.mutators_roots().chain(arguments).chain(fields))
+    }
+
+    fn mutators_roots(&self) -> impl Iterator<Item = ObjectId> {
+        self.stacks().flat_map(|(_, stack)| stack.roots.iter()).chain(&self.globals).flatten().copied()
+    }
+
+    /// These objects and all that their fields lead to.
+    fn closure(&self, from: impl Iterator<Item = ObjectId>) -> ObjectSet {
         let mut found = ObjectSet::new();
-        let mut open: Vec<ObjectId> = roots.flatten().copied().filter(|id| found.insert(*id)).collect();
+        let mut open: Vec<ObjectId> = from.filter(|id| found.insert(*id)).collect();
         while let Some(id) = open.pop() {
             if let Some(object) = self.object(id) {
                 open.extend(object.fields.iter().map(|(_, to)| to).filter(|to| found.insert(*to)));
             }
         }
         found
+    }
+
+    /// The finalizer of an object runs.
+    fn finalize(&mut self, id: ObjectId) -> Death {
+        let death = if !self.finalizers.contains(&id) {
+            Death::NotOwed
+        } else if self.held_but_by(|_| true).contains(id) {
+            Death::Held
+        } else {
+            let holder = self.finalizers.iter().find(|other| self.held_but_by(|id| id != **other).contains(id));
+            holder.map_or(Death::Due, |holder| Death::Awaits(*holder))
+        };
+        self.finalizers.retain(|other| *other != id);
+        for weak in self.weaks.iter_mut().flatten().filter(|weak| weak.target == id) {
+            weak.dead = Some(Obituary::Finalized);
+        }
+        death
+    }
+
+    /// A cleanup with this argument runs: if there are several, one whose object is garbage.
+    fn clean(&mut self, argument: ObjectId) {
+        let kept = self.kept();
+        let fits = |(_, with): &(ObjectId, ObjectId)| *with == argument;
+        let dead = self.cleanups.iter().position(|cleanup| fits(cleanup) && !kept.contains(cleanup.0));
+        if let Some(at) = dead.or_else(|| self.cleanups.iter().position(fits)) {
+            self.cleanups.remove(at);
+        }
     }
 
     fn next_stamp(&mut self) -> Stamp {
@@ -295,6 +524,7 @@ impl Graph {
 mod tests {
     use super::*;
     use crate::op::Program;
+    use alloc::format;
 
     fn run(text: &str) -> Graph {
         let mut graph = Graph::new();
@@ -328,6 +558,9 @@ mod tests {
             "0 send r0 0.r1",
             "0 join",
             "0 unpark",
+            "0 strong r0 w0",
+            "0 weak w0 r3",
+            "0 cleanup r0 r0",
             "1 alloc r0 0",
             "1 exit",
             "2 safepoint",
@@ -358,5 +591,58 @@ mod tests {
         assert_eq!(graph.reachable().len(), 2);
         graph.apply(&"1 exit".parse().unwrap());
         assert_eq!(graph.reachable(), [ObjectId(1)].into_iter().collect());
+    }
+
+    #[test]
+    fn what_a_finalizer_or_a_cleanup_holds_is_kept() {
+        let build = "0 alloc r0 1\n0 alloc r1 1\n0 store r0.0 r1\n0 alloc r2 0 16\n";
+        let graph = run(&format!("{build}0 finalizer r0\n0 clear r0\n0 clear r1\n0 clear r2\n"));
+        assert!(graph.reachable().is_empty());
+        assert_eq!(graph.kept(), [ObjectId(0), ObjectId(1)].into_iter().collect());
+        assert_eq!(graph.doomed(), [ObjectId(0)].into_iter().collect());
+        let graph = run(&format!("{build}0 cleanup r1 r2\n0 clear r0\n0 clear r1\n0 clear r2\n"));
+        assert_eq!(graph.kept(), [ObjectId(2)].into_iter().collect());
+    }
+
+    #[test]
+    fn a_finalizer_has_to_wait_for_those_that_hold_its_object() {
+        let story = "0 alloc r0 1\n0 alloc r1 1\n0 store r0.0 r1\n0 finalizer r0\n0 finalizer r1\n";
+        let graph = run(&format!("{story}0 clear r1\n"));
+        let next = "0 finalize r2".parse().unwrap();
+        let ran = |graph: &Graph, id| graph.clone().apply_with(&next, Some(ObjectId(id)));
+        assert_eq!(ran(&graph, 1), Effect::Finalize(Some((ObjectId(1), Death::Held))));
+        let mut graph = run(&format!("{story}0 clear r0\n0 clear r1\n"));
+        assert_eq!(ran(&graph, 1), Effect::Finalize(Some((ObjectId(1), Death::Awaits(ObjectId(0))))));
+        assert_eq!(graph.apply_with(&next, Some(ObjectId(0))), Effect::Finalize(Some((ObjectId(0), Death::Due))));
+        assert_eq!(ran(&graph, 0), Effect::Finalize(Some((ObjectId(0), Death::NotOwed))));
+        assert!(graph.reachable().contains(ObjectId(1)), "what the finalizer was handed leads there");
+    }
+
+    #[test]
+    fn a_finalizer_on_a_cycle_waits_for_itself() {
+        let mut graph = run("0 alloc r0 1\n0 store r0.0 r0\n0 finalizer r0\n0 clear r0\n");
+        assert!(graph.doomed().is_empty());
+        let ran = graph.apply_with(&"0 finalize r2".parse().unwrap(), Some(ObjectId(0)));
+        assert_eq!(ran, Effect::Finalize(Some((ObjectId(0), Death::Awaits(ObjectId(0))))));
+    }
+
+    #[test]
+    fn a_weak_pointer_that_has_found_nil_is_dead() {
+        let mut graph = run("0 alloc r0 1\n0 weak w1 r0\n0 clear r0\n");
+        let ask: Op = "0 strong r1 w1".parse().unwrap();
+        let id = ObjectId(0);
+        let found = Effect::Strong { target: id, dead: None, reachable: false, came: Some(id) };
+        assert_eq!(graph.clone().apply(&ask), found);
+        graph.apply_with(&ask, None);
+        let dead = Some(Obituary::FoundNil);
+        assert_eq!(graph.apply(&ask), Effect::Strong { target: id, dead, reachable: false, came: None });
+    }
+
+    #[test]
+    fn of_two_cleanups_with_one_argument_that_of_the_garbage_runs() {
+        let text = "0 alloc r0 1\n0 alloc r1 1\n0 alloc r2 1\n0 cleanup r0 r2\n0 cleanup r1 r2\n0 clear r1\n";
+        let mut graph = run(text);
+        graph.apply_with(&"0 clean r3".parse().unwrap(), Some(ObjectId(2)));
+        assert_eq!(graph.cleanups(), [(ObjectId(0), ObjectId(2))]);
     }
 }

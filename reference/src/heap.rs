@@ -34,7 +34,7 @@
 use crate::{
     event::Event,
     object::{Address, Content, Stamp},
-    op::{Action, Collect, MUTATORS, MutatorId, Op},
+    op::{Action, Collect, Environment, MUTATORS, MutatorId, Op},
 };
 use alloc::{borrow::Cow, format, string::String, vec::Vec};
 use core::fmt;
@@ -54,17 +54,31 @@ pub enum Capability {
     Addresses,
     /// Answers [`Collect::Stats`].
     Stats,
-    /// Reports [`Event::Free`] for every object that is freed.
+    /// Reports [`Event::Free`] for every object that is freed, and [`Event::Finalize`] for every one that is not because
+    /// it has a finalizer.
     Frees,
     /// Reports [`Event::Phase`].
     Phases,
     /// Reports [`Event::Shade`], [`Event::Scan`], [`Event::ScanStack`], [`Event::ScanGlobals`] and the colour at birth.
     Colors,
+    /// Weak pointers: weak, strong.
+    Weak,
+    /// Finalizers: finalizer, finalize.
+    Finalizers,
+    /// Cleanups: cleanup, clean.
+    Cleanups,
+    /// Performs [`Collect::Abort`].
+    Abort,
+    /// Performs [`Environment::Fail`].
+    Faults,
+    /// Performs [`Environment::Clock`], and starts a cycle by itself when none has marked for
+    /// more than two minutes.
+    Clock,
 }
 
 impl Capability {
     /// All of them, in the order in which they are shown.
-    pub const ALL: [Capability; 8] = [
+    pub const ALL: [Capability; 14] = [
         Capability::Collect,
         Capability::Steps,
         Capability::Mutators,
@@ -73,6 +87,12 @@ impl Capability {
         Capability::Frees,
         Capability::Phases,
         Capability::Colors,
+        Capability::Weak,
+        Capability::Finalizers,
+        Capability::Cleanups,
+        Capability::Abort,
+        Capability::Faults,
+        Capability::Clock,
     ];
 
     /// The word for it in reports and in the protocol.
@@ -86,6 +106,12 @@ impl Capability {
             Capability::Frees => "frees",
             Capability::Phases => "phases",
             Capability::Colors => "colors",
+            Capability::Weak => "weak",
+            Capability::Finalizers => "finalizers",
+            Capability::Cleanups => "cleanups",
+            Capability::Abort => "abort",
+            Capability::Faults => "faults",
+            Capability::Clock => "clock",
         }
     }
 
@@ -179,18 +205,24 @@ impl Claims {
     /// Whether the heap may be asked to perform `op`.
     pub fn allow(&self, op: &Op) -> bool {
         let needs = match op {
-            Op::Mutate { by, action } => match action {
+            Op::Mutate { action, .. } => match action {
                 Action::Send { .. } | Action::Park | Action::Unpark | Action::Join | Action::Exit => {
                     Some(Capability::Mutators)
                 }
-                _ if by.0 > 0 => Some(Capability::Mutators),
+                Action::Weak { .. } | Action::Strong { .. } => Some(Capability::Weak),
+                Action::Finalizer(_) | Action::Finalize(_) => Some(Capability::Finalizers),
+                Action::Cleanup { .. } | Action::Clean(_) => Some(Capability::Cleanups),
                 _ => None,
             },
             Op::Collect(Collect::Full) => Some(Capability::Collect),
             Op::Collect(Collect::Stats) => Some(Capability::Stats),
+            Op::Collect(Collect::Abort) => Some(Capability::Abort),
             Op::Collect(_) => Some(Capability::Steps),
+            Op::Environment(Environment::Fail(_)) => Some(Capability::Faults),
+            Op::Environment(Environment::Clock(_)) => Some(Capability::Clock),
         };
-        needs.is_none_or(|capability| self.has(capability))
+        let alone = !matches!(op, Op::Mutate { by: MutatorId(1..), .. }) || self.has(Capability::Mutators);
+        alone && needs.is_none_or(|capability| self.has(capability))
     }
 }
 
@@ -225,10 +257,13 @@ pub enum Reply {
         /// events tell; a heap may also report the whole way, `Shade` and `Scan`, and say nothing here.
         color: Option<BornAs>,
     },
-    /// A load found this object.
+    /// This object came into the root.
     Object(Address),
-    /// A load found nil.
+    /// Nil came into the root.
     Nil,
+    /// A weak pointer was made, and this is its identity: equal for equal pointers, and different for different ones as
+    /// long as both exist.
+    Weak(u64),
     /// A read found this data.
     Data(Content),
     /// The heap's own count of what is allocated and not yet freed.
@@ -321,6 +356,13 @@ pub trait SharedHeap {
 
     /// Performs a step of the collector. All mutators are at a safepoint, unless the heap collects concurrently.
     fn collect(&self, step: &Collect, events: &mut Vec<Event>) -> Reply;
+
+    /// Something happens around the heap. A heap that claims neither [`Capability::Faults`] nor [`Capability::Clock`] is
+    /// never told.
+    fn environment(&self, change: &Environment, events: &mut Vec<Event>) -> Reply {
+        let _ = (change, events);
+        Reply::Unsupported
+    }
 }
 
 /// A [`SharedHeap`] whose mutators take turns on one thread: a [`Heap`].
@@ -378,6 +420,7 @@ impl<S: SharedHeap> Heap for InTurn<S> {
     fn perform(&mut self, op: &Op, events: &mut Vec<Event>) -> Reply {
         match op {
             Op::Collect(step) => self.heap.collect(step, events),
+            Op::Environment(change) => self.heap.environment(change, events),
             Op::Mutate { by, action } => {
                 self.act(*by, action, events).unwrap_or_else(|| Reply::Trap(format!("mutator {} is not there", by.0)))
             }

@@ -13,7 +13,8 @@
 //! is safe. A [`barrier`] is what a pointer store must do to keep it safe. A [`cycle`] is the order of a collection's
 //! phases, [`termination`] the art of noticing that there is nothing left to mark, and the [`pacer`] says when a cycle
 //! should begin and who pays for it. A [`protocol`] is one collector design: a barrier, a way of scanning stacks, an
-//! allocation colour. A [`place`] is where an object goes. The [`machine`] is a heap that runs any of these designs in
+//! allocation colour. Finalizers, cleanups and weak pointers are what a program can learn of a death, and [`finalize`]
+//! says in which order it may. A [`place`] is where an object goes. The [`machine`] is a heap that runs any of these designs in
 //! single steps, slowly and in the open. The [`model`] is the same in the palm of a hand, small enough that everything
 //! which can happen in it can be followed. Reference [`counting`] is the other way to find garbage, and what it cannot
 //! find.
@@ -65,6 +66,7 @@ pub mod barrier;
 pub mod color;
 pub mod counting;
 pub mod cycle;
+pub mod finalize;
 pub mod graph;
 pub mod machine;
 pub mod model;

@@ -15,21 +15,33 @@
 //!   store      if marking: shade the old value, the new value, as the barrier says; then store
 //!   finish     only if nothing is grey and every stack was scanned
 //!              rescan: scan all stacks again and mark what turns up, with no mutator running
-//!   sweep      take the next cell: free it if it is white
+//!   sweep      take the next cell: free it if it is white, or queue it if it has a finalizer
+//!   abort      barrier off; what was marked is forgotten
 //! ```
+//!
+//! What finalizers and cleanups hold is scanned together with the globals.
+//!
+//! Memory comes in pages of [`PAGE`] bytes, and each page that is used for the first time is a request that the
+//! environment can refuse. The clock stands still unless the program moves it; a machine that has marked for longer than
+//! [`PERIOD_MS`] ago starts a cycle by itself, as Go's does.
 //!
 //! The machine implements [`Heap`] and claims everything, so the same laws judge it as any other heap.
 //!
 //! This chapter grounds laws 51 to 60, 75, 80, 90 and 97. Source: appendix A of the project's fact sheet; Go's `mgc.go`.
 
+mod attached;
+
+use self::attached::Attached;
 use crate::{
     barrier::{Barrier, Order},
     color::Color,
     event::{Event, Phase},
+    finalize::{Clearing, Specials},
     heap::{BornAs, Capability, Claims, Heap, Reply},
     object::{Address, Content, Fields, Shape, Stamp, WORD, moved},
-    op::{Action, Collect, GLOBALS, MUTATORS, MutatorId, Op, Place, ROOTS, Root, Run},
-    place::{MEMORY, lowest_gap},
+    op::{Action, Collect, Environment, GLOBALS, MUTATORS, MutatorId, Op, Place, ROOTS, Root, Run, WeakSlot},
+    pacer::PERIOD_MS,
+    place::{BASE, MEMORY, lowest_gap},
     protocol::{Protocol, StackScan},
 };
 use alloc::{
@@ -38,6 +50,9 @@ use alloc::{
     string::String,
     vec::Vec,
 };
+
+/// The bytes that a machine requests at once.
+pub const PAGE: u64 = 4096;
 
 /// One object in memory.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -89,6 +104,16 @@ pub struct Machine {
     phase: Phase,
     /// The sweep has passed every cell below.
     swept: u64,
+    specials: Specials,
+    attached: Attached,
+    /// How many bytes were ever requested, in whole pages.
+    obtained: u64,
+    /// Which request from now on is refused; 0: none.
+    failing: u32,
+    /// Milliseconds since the machine was made.
+    clock: u64,
+    /// When marking last ended.
+    marked: Option<u64>,
     stamps: u64,
 }
 
@@ -112,8 +137,20 @@ impl Machine {
             grey: VecDeque::new(),
             phase: Phase::Off,
             swept: 0,
+            specials: Specials::SOUND,
+            attached: Attached::default(),
+            obtained: 0,
+            failing: 0,
+            clock: 0,
+            marked: None,
             stamps: 0,
         }
+    }
+
+    /// The same machine with other rules for what is attached to objects.
+    #[must_use]
+    pub fn with_specials(self, specials: Specials) -> Self {
+        Machine { specials, ..self }
     }
 
     /// The phase of the collector.
@@ -128,6 +165,9 @@ impl Machine {
         let usable = shape.size().next_multiple_of(WORD).max(WORD);
         let taken = self.cells.iter().map(|(at, cell)| (*at, cell.usable));
         let Some(at) = lowest_gap(taken, self.memory, usable) else { return Reply::OutOfMemory };
+        if !self.obtain(at + usable - BASE) {
+            return Reply::OutOfMemory;
+        }
         let color = match self.phase {
             Phase::Mark | Phase::Terminate => self.protocol.born,
             // Not for the sweep of the cycle that has just ended.
@@ -140,6 +180,21 @@ impl Machine {
         self.cells.insert(at, Cell { shape, usable, fields: Fields::default(), stamp, color });
         let color = (self.phase == Phase::Mark).then_some(born);
         Reply::Born { at: Address(at), usable, found: Content::ZERO, color }
+    }
+
+    /// Requests memory until there are so many bytes, unless the environment refuses.
+    fn obtain(&mut self, bytes: u64) -> bool {
+        if bytes <= self.obtained {
+            return true;
+        }
+        if self.failing > 0 {
+            self.failing -= 1;
+            if self.failing == 0 {
+                return false;
+            }
+        }
+        self.obtained = bytes.next_multiple_of(PAGE);
+        true
     }
 
     fn cell(&mut self, at: Address) -> Result<&mut Cell, Trap> {
@@ -315,9 +370,69 @@ impl Machine {
                 self.stacks[usize::from(by.0)] = Some(Stack::new(Color::Black));
             }
             Action::Exit => self.stacks[usize::from(by.0)] = None,
+            Action::Weak { into, to } => {
+                let to = self.held(by, to)?;
+                return Ok(Reply::Weak(self.attached.make_weak(into, to, self.specials.canonical)));
+            }
+            Action::Strong { into, from } => {
+                let value = self.strong(from, events);
+                self.set_root(by, into, value)?;
+                return Ok(value.map_or(Reply::Nil, Reply::Object));
+            }
+            Action::Finalizer(root) => {
+                let object = self.held(by, root)?;
+                self.attached.add_finalizer(object);
+                if self.phase == Phase::Mark && self.specials.registration_shades && self.specials.closures_are_roots {
+                    self.shade_fields(object, events);
+                }
+            }
+            Action::Finalize(into) => {
+                let object = self.attached.next_dead();
+                return self.hand_out(by, into, object, events);
+            }
+            Action::Cleanup { of, with } => {
+                let (of, with) = (self.held(by, of)?, self.held(by, with)?);
+                self.attached.add_cleanup(of, with);
+                if self.phase == Phase::Mark && self.specials.registration_shades && self.specials.arguments_are_roots {
+                    self.shade(with, events);
+                }
+            }
+            Action::Clean(into) => {
+                let argument = self.attached.next_cleanup();
+                return self.hand_out(by, into, argument, events);
+            }
             Action::Safepoint | Action::Park | Action::Unpark => {}
         }
         Ok(Reply::Done)
+    }
+
+    /// What a weak slot refers to, for a root.
+    fn strong(&mut self, from: WeakSlot, events: &mut Vec<Event>) -> Option<Address> {
+        let at = self.attached.target(from)?;
+        let dead = |cell: &Cell| self.phase == Phase::Sweep && at.0 >= self.swept && cell.color == Color::White;
+        if self.specials.strong_asks_the_sweep && self.cells.get(&at.0).is_some_and(dead) {
+            return None;
+        }
+        if self.phase == Phase::Mark && self.specials.strong_shades {
+            self.shade(at, events);
+        }
+        Some(at)
+    }
+
+    /// An object moves from a queue, which the step that scans globals scans too, to a stack. As a deletion barrier would
+    /// shade what a global loses, so does this.
+    fn hand_out(
+        &mut self,
+        by: MutatorId,
+        into: Root,
+        object: Option<Address>,
+        events: &mut Vec<Event>,
+    ) -> Result<Reply, Trap> {
+        if let (Some(at), Phase::Mark) = (object, self.phase) {
+            self.shade(at, events);
+        }
+        self.set_root(by, into, object)?;
+        Ok(object.map_or(Reply::Nil, Reply::Object))
     }
 
     // ---- the collector
@@ -330,6 +445,15 @@ impl Machine {
             cell.color = Color::Grey;
             self.grey.push_back(at);
             events.push(Event::Shade(at));
+        }
+    }
+
+    /// What the fields of an object hold turns grey; the object itself stays as it is.
+    fn shade_fields(&mut self, at: Address, events: &mut Vec<Event>) {
+        let held: Vec<_> =
+            self.cells.get(&at.0).map(|cell| cell.fields.iter().map(|(_, to)| to).collect()).unwrap_or_default();
+        for to in held {
+            self.shade(to, events);
         }
     }
 
@@ -390,6 +514,7 @@ impl Machine {
             for at in self.globals.into_iter().flatten() {
                 self.shade(at, events);
             }
+            self.shade_specials(events);
             events.push(Event::ScanGlobals);
             return true;
         }
@@ -410,6 +535,20 @@ impl Machine {
         true
     }
 
+    /// What finalizers and cleanups hold turns grey.
+    fn shade_specials(&mut self, events: &mut Vec<Event>) {
+        let Specials { closures_are_roots, arguments_are_roots, queue_is_root, .. } = self.specials;
+        let finalizable: Vec<_> = self.attached.finalizable().filter(|_| closures_are_roots).collect();
+        let queued = self.attached.dead().filter(|_| queue_is_root);
+        let held: Vec<_> = queued.chain(self.attached.arguments().filter(|_| arguments_are_roots)).collect();
+        for at in finalizable {
+            self.shade_fields(at, events);
+        }
+        for at in held {
+            self.shade(at, events);
+        }
+    }
+
     fn finish(&mut self, events: &mut Vec<Event>) -> bool {
         let marked = self.grey.is_empty() && self.globals_color == Color::Black;
         let scanned = self.stacks.iter().flatten().all(|stack| stack.color == Color::Black);
@@ -426,7 +565,17 @@ impl Machine {
         self.enter(Phase::Terminate, events);
         self.enter(Phase::Sweep, events);
         self.swept = 0;
+        self.marked = Some(self.clock);
         true
+    }
+
+    fn abort(&mut self, events: &mut Vec<Event>) -> bool {
+        let marking = self.phase == Phase::Mark;
+        if marking {
+            self.grey.clear();
+            self.enter(Phase::Off, events);
+        }
+        marking
     }
 
     fn mark_to_the_end(&mut self, events: &mut Vec<Event>) {
@@ -445,12 +594,31 @@ impl Machine {
             Some((&at, cell)) => {
                 self.swept = at + cell.usable;
                 if cell.color == Color::White {
-                    self.cells.remove(&at);
-                    events.push(Event::Free(Address(at)));
+                    self.bury(Address(at), events);
                 }
             }
         }
         true
+    }
+
+    /// A cell was found dead: it is freed, or kept for its finalizer.
+    fn bury(&mut self, at: Address, events: &mut Vec<Event>) {
+        let kept = self.attached.queue_finalizer(at);
+        if self.specials.clearing == Clearing::Dead || self.specials.clearing == Clearing::Freed && !kept {
+            self.attached.clear_weak(at);
+        }
+        if !kept || !self.specials.cleanups_wait {
+            self.attached.queue_cleanups(at);
+        }
+        if kept {
+            if let Some(cell) = self.cells.get_mut(&at.0) {
+                cell.color = Color::Black;
+            }
+            events.push(Event::Finalize(at));
+        } else {
+            self.cells.remove(&at.0);
+            events.push(Event::Free(at));
+        }
     }
 
     fn collect(&mut self, step: Collect, events: &mut Vec<Event>) -> Reply {
@@ -469,6 +637,7 @@ impl Machine {
             Collect::Mark(steps) => (0..steps).take_while(|_| self.mark_step(events)).count() > 0,
             Collect::Handshake(mutator) => self.handshake(mutator, events),
             Collect::Finish => self.finish(events),
+            Collect::Abort => self.abort(events),
             Collect::Sweep(steps) => (0..steps).take_while(|_| self.sweep_step(events)).count() > 0,
             Collect::Stats => {
                 return Reply::Stats {
@@ -478,6 +647,20 @@ impl Machine {
             }
         };
         if done { Reply::Done } else { Reply::Idle }
+    }
+
+    // ---- the environment
+
+    fn environment(&mut self, change: Environment, events: &mut Vec<Event>) {
+        match change {
+            Environment::Fail(requests) => self.failing = requests,
+            Environment::Clock(milliseconds) => {
+                self.clock += u64::from(milliseconds);
+                if self.phase != Phase::Mark && self.marked.is_some_and(|marked| self.clock - marked > PERIOD_MS) {
+                    self.start(events);
+                }
+            }
+        }
     }
 }
 
@@ -493,6 +676,10 @@ impl Heap for Machine {
     fn perform(&mut self, op: &Op, events: &mut Vec<Event>) -> Reply {
         match *op {
             Op::Collect(step) => self.collect(step, events),
+            Op::Environment(change) => {
+                self.environment(change, events);
+                Reply::Done
+            }
             Op::Mutate { by, ref action } => self.act(by, action, events).unwrap_or_else(Reply::Trap),
         }
     }

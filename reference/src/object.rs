@@ -59,6 +59,9 @@ pub struct Shape {
     pub bytes: u32,
 }
 
+/// The size of the block that small pointer-free objects may share (Go: `maxTinySize`).
+pub const TINY_BLOCK: u64 = 16;
+
 impl Shape {
     /// A shape of `pointers` fields and `bytes` bytes of data.
     pub fn new(pointers: u32, bytes: u32) -> Self {
@@ -73,6 +76,12 @@ impl Shape {
     /// Whether a collector must not look inside.
     pub fn pointer_free(self) -> bool {
         self.pointers == 0
+    }
+
+    /// Whether a heap may put the object into one block of 16 bytes with others (Go: the tiny allocator). Such a block
+    /// lives and dies as one, so a weak pointer, a finalizer or a cleanup cannot be had for one of them alone.
+    pub fn is_tiny(self) -> bool {
+        self.pointer_free() && self.size() < TINY_BLOCK
     }
 
     /// The alignment that every heap owes an object of this shape: 8 when it has pointers or a size divisible by 8,

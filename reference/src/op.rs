@@ -5,10 +5,14 @@
 //! are scanned, when a mutator answers a handshake, are all part of the program. (A heap that collects by itself
 //! performs what it is told and reports the rest as [events](crate::event).)
 //!
-//! A mutator owns [`ROOTS`] root slots, `r0` to `r15`: its stack. All mutators share [`GLOBALS`] globals. Objects are
-//! named only by where they are held (`r1`, or field 2 of it: `r1.2`), never by number, and an operation that makes no
-//! sense where it stands (a load through an empty root, a step of a mutator that has left) does nothing. So every
-//! prefix and every subset of a program is a program, and shrinking can never produce a broken one.
+//! A mutator owns [`ROOTS`] root slots, `r0` to `r15`: its stack. All mutators share [`GLOBALS`] globals and [`WEAKS`]
+//! weak slots, `w0` to `w3`. Objects are named only by where they are held (`r1`, or field 2 of it: `r1.2`), never by
+//! number, and an operation that makes no sense where it stands (a load through an empty root, a step of a mutator that
+//! has left) does nothing. So every prefix and every subset of a program is a program, and shrinking can never produce a
+//! broken one.
+//!
+//! A root holds its object until it is overwritten or cleared, whether or not anybody looks through it again. So the end
+//! of an object's use is an operation like any other, and there is no need for one that keeps an object alive.
 
 use crate::object::Shape;
 use alloc::vec::Vec;
@@ -18,6 +22,9 @@ pub const ROOTS: u8 = 16;
 
 /// Globals of a heap.
 pub const GLOBALS: u8 = 4;
+
+/// Weak slots of a heap.
+pub const WEAKS: u8 = 4;
 
 /// Mutators that a heap can have at once, numbered from 0. Mutator 0 is there from the start and can leave.
 pub const MUTATORS: u8 = 4;
@@ -29,6 +36,10 @@ pub struct MutatorId(pub u8);
 /// The number of a root slot of some mutator, below [`ROOTS`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Root(pub u8);
+
+/// The number of a weak slot, below [`WEAKS`]. All mutators share them; what they refer to is not held by them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct WeakSlot(pub u8);
 
 /// Where a pointer is kept outside a stack. Stores into a place go through the write barrier, stores into a root do not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -116,6 +127,38 @@ pub enum Action {
         /// Its root that is overwritten.
         into: Root,
     },
+    /// `weak w0 r1`: a weak pointer to the object, in a weak slot. The reply tells the pointer's identity: two that exist
+    /// at once are the same exactly if they were made of one object in one life (Go: `weak.Make`).
+    Weak {
+        /// The weak slot that receives it.
+        into: WeakSlot,
+        /// The root that holds the object.
+        to: Root,
+    },
+    /// `strong r0 w0`: what a weak slot refers to, into a root: the object, or nil if it has died (Go:
+    /// `weak.Pointer.Value`).
+    Strong {
+        /// The root that receives it.
+        into: Root,
+        /// The weak slot.
+        from: WeakSlot,
+    },
+    /// `finalizer r1`: the object now has a finalizer, which will be due when the object is found dead (Go:
+    /// `runtime.SetFinalizer`).
+    Finalizer(Root),
+    /// `finalize r0`: some finalizer that is due runs: its object, dead until now, comes into the root. Nil if none is
+    /// due.
+    Finalize(Root),
+    /// `cleanup r1 r2`: the object in `r1` now has one cleanup more, whose argument is the object in `r2`. It will be due
+    /// when the first is freed, and holds the second until it has run (Go: `runtime.AddCleanup`).
+    Cleanup {
+        /// The root that holds the object whose death is waited for.
+        of: Root,
+        /// The root that holds the argument: another object.
+        with: Root,
+    },
+    /// `clean r0`: some cleanup that is due runs: its argument comes into the root. Nil if none is due.
+    Clean(Root),
     /// `safepoint`: the mutator is at a point where its stack can be scanned; it answers a handshake that waits for it.
     Safepoint,
     /// `park`: the mutator goes into a blocking call. Until [`Action::Unpark`] it does nothing, and the collector may
@@ -146,8 +189,21 @@ pub enum Collect {
     Finish,
     /// `gc sweep 3`: so many steps of sweeping; what a step is (an object, a span) is the heap's choice.
     Sweep(u32),
+    /// `gc abort`: give up marking. The barrier goes off, nothing is freed, and the next cycle begins from white.
+    Abort,
     /// `gc stats`: how many objects and bytes are allocated and not yet freed, in the reply. Not a step: changes nothing.
     Stats,
+}
+
+/// What happens around the heap.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Environment {
+    /// `env fail 2`: of the requests for memory that the heap makes to whoever provides it, the second from now on is
+    /// refused, and no other. `env fail 0`: none is.
+    Fail(u32),
+    /// `env clock 1000`: so many milliseconds pass.
+    Clock(u32),
 }
 
 /// One line of a program.
@@ -162,6 +218,8 @@ pub enum Op {
     },
     /// The collector acts.
     Collect(Collect),
+    /// The world acts.
+    Environment(Environment),
 }
 
 impl Op {

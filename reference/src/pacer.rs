@@ -66,6 +66,9 @@
 use crate::op::MutatorId;
 use alloc::{collections::VecDeque, vec::Vec};
 
+/// A heap that has not been marked for longer than this is collected whether it has grown or not (Go: `forcegcperiod`).
+pub const PERIOD_MS: u64 = 120_000;
+
 /// The bytes of a KiB.
 const KIB: u64 = 1 << 10;
 

@@ -19,6 +19,12 @@
 //! 0 read r3            # what does the data say?
 //! 1 join               # mutator 1 arrives
 //! 0 send r3 1.r0       # straight into root 0 of mutator 1
+//! 0 weak w0 r3         # a weak pointer to the object in r3
+//! 0 strong r0 w0       # what it refers to: the object, or nil if it has died
+//! 0 finalizer r3       # give the object in r3 a finalizer
+//! 0 finalize r0        # run one that is due: its object into r0
+//! 0 cleanup r3 r0      # give the object in r3 a cleanup, with the one in r0 as argument
+//! 0 clean r0           # run one that is due: its argument into r0
 //! 0 safepoint
 //! 0 park
 //! 0 unpark
@@ -29,7 +35,10 @@
 //! gc mark 3            # scan at most 3 grey objects
 //! gc finish            # end marking if nothing is grey
 //! gc sweep 3           # at most 3 steps of sweeping
+//! gc abort             # give up marking
 //! gc stats             # objects and bytes allocated and not freed
+//! env fail 2           # the second request for memory from now on is refused
+//! env clock 1000       # so many milliseconds pass
 //! ```
 //!
 //! Reading and writing are inverse to one another:
@@ -45,7 +54,10 @@ pub mod answer;
 
 use crate::{
     object::Shape,
-    op::{Action, Collect, GLOBALS, MUTATORS, MutatorId, Op, Place, Program, ROOTS, Root, Run},
+    op::{
+        Action, Collect, Environment, GLOBALS, MUTATORS, MutatorId, Op, Place, Program, ROOTS, Root, Run, WEAKS,
+        WeakSlot,
+    },
 };
 use alloc::{format, string::String, vec::Vec};
 use core::{fmt, str::FromStr};
@@ -132,6 +144,12 @@ impl<'t> Words<'t> {
         self.take("a root r0 to r15", root)
     }
 
+    fn weak(&mut self) -> Parsed<WeakSlot> {
+        self.take("a weak slot w0 to w3", |word| {
+            digits(word.strip_prefix('w')?).filter(|n| *n < u32::from(WEAKS)).map(|n| WeakSlot(n as u8))
+        })
+    }
+
     fn mutator(&mut self) -> Parsed<MutatorId> {
         self.take("a mutator 0 to 3", mutator)
     }
@@ -148,13 +166,15 @@ impl<'t> Words<'t> {
     }
 
     fn op(&mut self) -> Parsed<Op> {
-        let (at, first) = self.next("a mutator or gc")?;
-        if first == "gc" {
-            return self.collect().map(Op::Collect);
+        let (at, first) = self.next("a mutator, gc or env")?;
+        match first {
+            "gc" => return self.collect().map(Op::Collect),
+            "env" => return self.environment().map(Op::Environment),
+            _ => {}
         }
         match mutator(first) {
             Some(by) => Ok(Op::Mutate { by, action: self.action()? }),
-            None => self.error(at, format!("expected a mutator 0 to 3, or gc; found {}", quoted(first))),
+            None => self.error(at, format!("expected a mutator 0 to 3, gc or env; found {}", quoted(first))),
         }
     }
 
@@ -167,13 +187,26 @@ impl<'t> Words<'t> {
             "handshake" => Collect::Handshake(self.mutator()?),
             "finish" => Collect::Finish,
             "sweep" => Collect::Sweep(self.number("a number of steps")?),
+            "abort" => Collect::Abort,
             "stats" => Collect::Stats,
             _ => {
                 return self.error(
                     at,
-                    format!("expected full, start, mark, handshake, finish, sweep or stats; found {}", quoted(verb)),
+                    format!(
+                        "expected full, start, mark, handshake, finish, sweep, abort or stats; found {}",
+                        quoted(verb)
+                    ),
                 );
             }
+        })
+    }
+
+    fn environment(&mut self) -> Parsed<Environment> {
+        let (at, verb) = self.next("what happens")?;
+        Ok(match verb {
+            "fail" => Environment::Fail(self.number("a number of requests")?),
+            "clock" => Environment::Clock(self.number("a number of milliseconds")?),
+            _ => return self.error(at, format!("expected fail or clock; found {}", quoted(verb))),
         })
     }
 
@@ -220,6 +253,12 @@ impl<'t> Words<'t> {
                 })?;
                 Action::Send { value, to, into }
             }
+            "weak" => Action::Weak { into: self.weak()?, to: self.root()? },
+            "strong" => Action::Strong { into: self.root()?, from: self.weak()? },
+            "finalizer" => Action::Finalizer(self.root()?),
+            "finalize" => Action::Finalize(self.root()?),
+            "cleanup" => Action::Cleanup { of: self.root()?, with: self.root()? },
+            "clean" => Action::Clean(self.root()?),
             "safepoint" => Action::Safepoint,
             "park" => Action::Park,
             "unpark" => Action::Unpark,
@@ -229,8 +268,8 @@ impl<'t> Words<'t> {
                 return self.error(
                     at,
                     format!(
-                        "expected alloc, load, store, move, wipe, copy, clear, write, read, send, safepoint, \
-                         park, unpark, join or exit; found {}",
+                        "expected alloc, load, store, move, wipe, copy, clear, write, read, send, weak, strong, \
+                         finalizer, finalize, cleanup, clean, safepoint, park, unpark, join or exit; found {}",
                         quoted(verb)
                     ),
                 );
@@ -304,6 +343,12 @@ impl fmt::Display for Root {
     }
 }
 
+impl fmt::Display for WeakSlot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "w{}", self.0)
+    }
+}
+
 impl fmt::Display for MutatorId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.0)
@@ -336,6 +381,12 @@ impl fmt::Display for Action {
             Action::Write(root) => write!(f, "write {root}"),
             Action::Read(root) => write!(f, "read {root}"),
             Action::Send { value, to, into } => write!(f, "send {value} {to}.{into}"),
+            Action::Weak { into, to } => write!(f, "weak {into} {to}"),
+            Action::Strong { into, from } => write!(f, "strong {into} {from}"),
+            Action::Finalizer(root) => write!(f, "finalizer {root}"),
+            Action::Finalize(into) => write!(f, "finalize {into}"),
+            Action::Cleanup { of, with } => write!(f, "cleanup {of} {with}"),
+            Action::Clean(into) => write!(f, "clean {into}"),
             Action::Safepoint => write!(f, "safepoint"),
             Action::Park => write!(f, "park"),
             Action::Unpark => write!(f, "unpark"),
@@ -354,7 +405,17 @@ impl fmt::Display for Collect {
             Collect::Handshake(mutator) => write!(f, "handshake {mutator}"),
             Collect::Finish => write!(f, "finish"),
             Collect::Sweep(steps) => write!(f, "sweep {steps}"),
+            Collect::Abort => write!(f, "abort"),
             Collect::Stats => write!(f, "stats"),
+        }
+    }
+}
+
+impl fmt::Display for Environment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Environment::Fail(requests) => write!(f, "fail {requests}"),
+            Environment::Clock(milliseconds) => write!(f, "clock {milliseconds}"),
         }
     }
 }
@@ -364,6 +425,7 @@ impl fmt::Display for Op {
         match self {
             Op::Mutate { by, action } => write!(f, "{by} {action}"),
             Op::Collect(step) => write!(f, "gc {step}"),
+            Op::Environment(change) => write!(f, "env {change}"),
         }
     }
 }
@@ -398,6 +460,12 @@ mod tests {
 0 read r3
 1 join
 0 send r3 1.r0
+0 weak w3 r3
+0 strong r0 w0
+0 finalizer r3
+0 finalize r0
+0 cleanup r3 r0
+0 clean r0
 0 safepoint
 0 park
 0 unpark
@@ -408,7 +476,10 @@ gc handshake 3
 gc mark 3
 gc finish
 gc sweep 1073741824
+gc abort
 gc stats
+env fail 2
+env clock 1000
 ";
 
     #[test]
@@ -427,14 +498,14 @@ gc stats
             ("0 alloc r0 02", "line 1, column 12: expected a number of pointer fields, found \"02\""),
             ("0 alloc r0 -1", "line 1, column 12: expected a number of pointer fields, found \"-1\""),
             ("0 alloc r0 1073741825", "line 1, column 12: expected a number of pointer fields, found \"1073741825\""),
-            ("4 clear r0", "line 1, column 1: expected a mutator 0 to 3, or gc; found \"4\""),
+            ("4 clear r0", "line 1, column 1: expected a mutator 0 to 3, gc or env; found \"4\""),
             ("0 clear r0 r1", "line 1, column 12: expected the end of the line, found \"r1\""),
             ("0 load r0 g4", "line 1, column 11: expected a field such as r1.2, or a global g0 to g3, found \"g4\""),
             (
                 "gc dance",
-                "line 1, column 4: expected full, start, mark, handshake, finish, sweep or stats; found \"dance\"",
+                "line 1, column 4: expected full, start, mark, handshake, finish, sweep, abort or stats; found \"dance\"",
             ),
-            ("ü", "line 1, column 1: expected a mutator 0 to 3, or gc; found \"ü\""),
+            ("ü", "line 1, column 1: expected a mutator 0 to 3, gc or env; found \"ü\""),
             ("0 clear ü\u{7}", "line 1, column 9: expected a root r0 to r15, found \"ü\\u{7}\""),
         ];
         for (text, message) in cases {

@@ -112,7 +112,7 @@ impl Heap for MyHeap {
         match op {
             Op::Mutate { action, .. } => self.act(action),
             // Your heap here: full, stats; start, handshake, mark, finish and sweep, once you claim them.
-            Op::Collect(_) => Reply::Unsupported,
+            Op::Collect(_) | Op::Environment(_) => Reply::Unsupported,
         }
     }
 }

@@ -4,18 +4,22 @@
 //! and at the end it *settles*: it runs a whole cycle in steps, collects, and reads every object that a mutator can still
 //! reach, so that an object which was lost or damaged on the way is looked at even if the program never came back to it.
 //!
-//! What is asked depends on the answers in one way only: a refused allocation changes what means something later. So a
-//! whole run can be rehearsed and offered to the subject [ahead](Subject::ahead) of time. If a run that was sent ahead
-//! then meets a refusal or a failure, it is made again one operation at a time, which shows where that happened.
+//! What is asked depends on few answers: a refused allocation changes what means something later, and so does what a
+//! weak pointer, a finalizer or a cleanup hands out. So a whole run can be rehearsed, with a guess at these, and offered
+//! to the subject [ahead](Subject::ahead) of time. If a run that was sent ahead then meets a refusal, a wrong guess or a
+//! failure, it is made again one operation at a time, which shows where that happened.
 
 use super::{Failure, Subject};
-use crate::history::{History, Moment};
+use crate::{
+    history::{History, Moment},
+    ledger::Ledger,
+};
 use heaplaw_reference::{
     event::Event,
-    graph::Graph,
+    graph::{Effect, Graph},
     heap::{Capability, Claims, Reply},
     object::{Address, Content, ObjectId, ObjectSet},
-    op::{Action, Collect, MutatorId, Op, Place, Program, ROOTS, Root},
+    op::{Action, Collect, MutatorId, Op, Place, Program, ROOTS, Root, WEAKS, WeakSlot},
     text::answer,
 };
 use std::collections::VecDeque;
@@ -47,9 +51,11 @@ pub fn run(subject: &mut dyn Subject, program: &Program, ending: Ending) -> Resu
     Ok(if history.failure.is_some() && slowly.failure.is_none() { history } else { slowly })
 }
 
-/// The operations that a run asks for if no allocation is refused.
+/// The operations that a run asks for if no allocation is refused and every guess is right.
 fn rehearsed(claims: &Claims, program: &Program, ending: Ending) -> Vec<Op> {
-    let (history, _) = Run::new(&mut Understudy, claims.clone(), false).through(program, ending);
+    let mut understudy = Understudy;
+    let run = Run { rehearsal: true, ..Run::new(&mut understudy, claims.clone(), false) };
+    let (history, _) = run.through(program, ending);
     history.moments.into_iter().map(|moment| moment.op).collect()
 }
 
@@ -66,8 +72,12 @@ impl Subject for Understudy {
             Op::Mutate { action: Action::Alloc { .. }, .. } => {
                 Reply::Born { at: Address(0), usable: 0, found: Content::ZERO, color: None }
             }
-            Op::Mutate { action: Action::Load { .. }, .. } => Reply::Nil,
-            Op::Mutate { action: Action::Read(_), .. } => Reply::Data(Content::ZERO),
+            Op::Mutate { action, .. } => match action {
+                Action::Load { .. } | Action::Strong { .. } | Action::Finalize(_) | Action::Clean(_) => Reply::Nil,
+                Action::Read(_) => Reply::Data(Content::ZERO),
+                Action::Weak { .. } => Reply::Weak(0),
+                _ => Reply::Done,
+            },
             Op::Collect(Collect::Stats) => Reply::Stats { objects: 0, bytes: 0 },
             _ => Reply::Done,
         })
@@ -75,19 +85,21 @@ impl Subject for Understudy {
 }
 
 struct Run<'s> {
-    graph: Graph,
+    ledger: Ledger,
     history: History,
     subject: &'s mut dyn Subject,
     /// Whether the operations were sent ahead.
     ahead: bool,
-    /// Whether an allocation was refused that the plan counted on.
+    /// Whether the subject only stands in, and answers are guessed.
+    rehearsal: bool,
+    /// Whether the subject answered something that the plan did not count on.
     off_plan: bool,
 }
 
 impl<'s> Run<'s> {
     fn new(subject: &'s mut dyn Subject, claims: Claims, ahead: bool) -> Self {
         let history = History { claims, moments: Vec::new(), unclaimed: 0, failure: None };
-        Run { graph: Graph::new(), history, subject, ahead, off_plan: false }
+        Run { ledger: Ledger::default(), history, subject, ahead, rehearsal: false, off_plan: false }
     }
 
     /// The whole run; the history, and whether it broke off because it left the plan.
@@ -103,7 +115,7 @@ impl<'s> Run<'s> {
     }
 
     fn perform(&mut self, op: Op) {
-        if self.off_plan || self.history.failure.is_some() || !self.graph.allows(&op) {
+        if self.off_plan || self.history.failure.is_some() || !self.ledger.graph().allows(&op) {
             return;
         }
         if !self.history.claims.allow(&op) {
@@ -118,10 +130,17 @@ impl<'s> Run<'s> {
             }
             Ok(Reply::OutOfMemory) if self.ahead => self.off_plan = true,
             Ok(reply) => {
-                match reply {
-                    Reply::OutOfMemory => self.graph.refuse(&op),
-                    _ => _ = self.graph.apply(&op),
-                }
+                let guess = self.ahead.then(|| self.ledger.graph().guess(&op));
+                let effect = match self.rehearsal {
+                    true => self.ledger.rehearse(&op),
+                    false => self.ledger.enter(&op, &reply),
+                };
+                let came = match effect {
+                    Effect::Strong { came, .. } | Effect::Clean(came) => came,
+                    Effect::Finalize(ran) => ran.map(|(id, _)| id),
+                    _ => None,
+                };
+                self.off_plan = guess.is_some_and(|guess| guess != came);
                 self.history.moments.push(Moment { op, reply, events });
             }
             Err(failure) => self.history.failure = Some((op, failure)),
@@ -129,16 +148,17 @@ impl<'s> Run<'s> {
     }
 
     fn settle(&mut self) {
-        for op in awake(&self.graph) {
+        for op in awake(self.ledger.graph()) {
             self.perform(op);
         }
-        for op in whole_cycle(&self.graph) {
+        for op in whole_cycle(self.ledger.graph()) {
             self.perform(op);
         }
         self.perform(Op::Collect(Collect::Full));
-        for op in audit(&self.graph) {
+        for op in audit(self.ledger.graph()) {
             self.perform(op);
         }
+        self.mourn();
         let claims: &Claims = &self.history.claims;
         if claims.has(Capability::Collect) {
             self.perform(Op::Collect(Collect::Full));
@@ -146,6 +166,44 @@ impl<'s> Run<'s> {
             self.perform(Op::Collect(Collect::Full));
         }
         self.perform(Op::Collect(Collect::Stats));
+    }
+
+    /// Asks for all that the program has attached to objects: what weak pointers find, and whose finalizers and cleanups
+    /// are due after a full collection, and after another one, until no more are.
+    fn mourn(&mut self) {
+        let Some((by, stack)) = self.ledger.graph().stacks().next() else { return };
+        let empty = |root: &Root| stack.roots[usize::from(root.0)].is_none();
+        let into = (0..ROOTS).map(Root).find(empty).unwrap_or(Root(ROOTS - 1));
+        for slot in (0..WEAKS).map(WeakSlot) {
+            if self.ledger.graph().weaks()[usize::from(slot.0)].is_some() {
+                self.look_at(by, into, Action::Strong { into, from: slot });
+            }
+        }
+        // Every collection finds one more dead, or none ever again.
+        for _ in 0..self.ledger.graph().finalizers().len() {
+            if !self.drain(by, into, Action::Finalize(into), self.ledger.graph().finalizers().len()) {
+                break;
+            }
+            self.perform(Op::Collect(Collect::Full));
+        }
+        self.drain(by, into, Action::Clean(into), self.ledger.graph().cleanups().len());
+    }
+
+    /// Performs an operation until it hands out nothing, and once more than it can hand out something. Says whether it
+    /// ever did.
+    fn drain(&mut self, by: MutatorId, into: Root, action: Action, owed: usize) -> bool {
+        let most = if owed == 0 { 0 } else { owed + 1 };
+        (0..most).take_while(|_| self.look_at(by, into, action)).count() > 0
+    }
+
+    /// Performs an operation that may hand out an object; reads the object and lets go of it. Says whether there was one.
+    fn look_at(&mut self, by: MutatorId, into: Root, action: Action) -> bool {
+        self.perform(Op::Mutate { by, action: Action::Clear(into) });
+        self.perform(Op::Mutate { by, action });
+        let came = self.ledger.graph().root(by, into).is_some();
+        self.perform(Op::Mutate { by, action: Action::Read(into) });
+        self.perform(Op::Mutate { by, action: Action::Clear(into) });
+        came
     }
 }
 
@@ -156,11 +214,18 @@ fn fits(op: &Op, reply: &Reply) -> bool {
         (Op::Mutate { action: Action::Alloc { .. }, .. }, reply) => {
             matches!(reply, Reply::Born { .. } | Reply::OutOfMemory)
         }
-        (Op::Mutate { action: Action::Load { .. }, .. }, reply) => matches!(reply, Reply::Object(_) | Reply::Nil),
+        (
+            Op::Mutate {
+                action: Action::Load { .. } | Action::Strong { .. } | Action::Finalize(_) | Action::Clean(_),
+                ..
+            },
+            reply,
+        ) => matches!(reply, Reply::Object(_) | Reply::Nil),
+        (Op::Mutate { action: Action::Weak { .. }, .. }, reply) => matches!(reply, Reply::Weak(_)),
         (Op::Mutate { action: Action::Read(_), .. }, reply) => matches!(reply, Reply::Data(_)),
         (Op::Mutate { .. }, reply) => *reply == Reply::Done,
         (Op::Collect(Collect::Stats), reply) => matches!(reply, Reply::Stats { .. }),
-        (Op::Collect(Collect::Full), reply) => *reply == Reply::Done,
+        (Op::Collect(Collect::Full) | Op::Environment(_), reply) => *reply == Reply::Done,
         (Op::Collect(_), reply) => matches!(reply, Reply::Done | Reply::Idle),
     }
 }
@@ -316,7 +381,6 @@ impl Walk<'_> {
 mod tests {
     use super::*;
     use crate::generate::{choices::Seed, scenario::Scenario};
-    use heaplaw_reference::graph::Effect;
 
     /// Which objects an audit reads.
     fn read(graph: &Graph) -> (ObjectSet, usize) {

@@ -1,6 +1,6 @@
 //! Scenarios: programs that are likely to get a collector into trouble.
 //!
-//! A scenario keeps the [`Graph`] of what it has drawn so far, and so draws only operations that mean something. Small
+//! A scenario keeps a [`Ledger`] of what it has drawn so far, and so draws only operations that mean something. Small
 //! worlds find the most: a handful of roots, objects of one to three fields, loads and stores that keep moving the same
 //! few objects around while the collector takes one step at a time. Beside those, some programs ask for sizes around
 //! the edges of size classes and pages, for many objects of one size, or for large ones.
@@ -13,13 +13,13 @@
 //! programs.
 
 use super::choices::Choices;
+use crate::ledger::Ledger;
 use heaplaw_reference::{
     event::Phase,
-    graph::Graph,
     heap::{Capability, Claims, Heap},
     machine::Machine,
     object::Shape,
-    op::{Action, Collect, GLOBALS, MutatorId, Op, Place, Program, ROOTS, Root, Run},
+    op::{Action, Collect, Environment, GLOBALS, MutatorId, Op, Place, Program, ROOTS, Root, Run, WEAKS, WeakSlot},
     protocol::Protocol,
 };
 
@@ -33,12 +33,18 @@ pub struct Scenario {
     steps: bool,
     mutators: bool,
     stats: bool,
+    weak: bool,
+    finalizers: bool,
+    cleanups: bool,
+    abort: bool,
+    faults: bool,
+    clock: bool,
 }
 
 impl Default for Scenario {
     /// Sixty operations of every kind.
     fn default() -> Self {
-        Scenario { ops: 60, collect: true, steps: true, mutators: true, stats: true }
+        Scenario::suited(&Claims::new("any").with(&Capability::ALL), 60)
     }
 }
 
@@ -64,6 +70,12 @@ impl Scenario {
             steps: claims.has(Capability::Steps),
             mutators: claims.has(Capability::Mutators),
             stats: claims.has(Capability::Stats),
+            weak: claims.has(Capability::Weak),
+            finalizers: claims.has(Capability::Finalizers),
+            cleanups: claims.has(Capability::Cleanups),
+            abort: claims.has(Capability::Abort),
+            faults: claims.has(Capability::Faults),
+            clock: claims.has(Capability::Clock),
         }
     }
 
@@ -81,9 +93,10 @@ impl Scenario {
         };
         let mut drawing = Drawing {
             crowd: self.mutators && choices.chance(1, 2),
+            mourns: (self.weak || self.finalizers || self.cleanups) && choices.chance(1, 4),
             scenario: self,
             choices,
-            graph: Graph::new(),
+            ledger: Ledger::default(),
             machine: Machine::new(Protocol::HYBRID),
             roots,
             sizes,
@@ -96,7 +109,7 @@ impl Scenario {
         let limit = drawing.ops.len() + self.ops as usize;
         while drawing.ops.len() < limit && !drawing.choices.dry() {
             let op = drawing.op();
-            if !drawing.add(op) && drawing.graph.stacks().next().is_none() {
+            if !drawing.add(op) && drawing.ledger.graph().stacks().next().is_none() {
                 break;
             }
         }
@@ -108,13 +121,15 @@ impl Scenario {
 struct Drawing<'a> {
     scenario: &'a Scenario,
     choices: &'a mut dyn Choices,
-    graph: Graph,
+    ledger: Ledger,
     machine: Machine,
     /// Roots in use, at least two.
     roots: Vec<Root>,
     sizes: Sizes,
     /// Whether mutators other than 0 take part.
     crowd: bool,
+    /// Whether weak pointers, finalizers and cleanups take part.
+    mourns: bool,
     /// The second half of a gesture whose first half was the last operation.
     gesture: Option<Op>,
     ops: Vec<Op>,
@@ -123,10 +138,10 @@ struct Drawing<'a> {
 impl Drawing<'_> {
     /// Adds an operation if it means something; says whether it does.
     fn add(&mut self, op: Op) -> bool {
-        let allowed = self.graph.allows(&op);
+        let allowed = self.ledger.graph().allows(&op);
         if allowed {
-            self.graph.apply(&op);
-            self.machine.perform(&op, &mut Vec::new());
+            let reply = self.machine.perform(&op, &mut Vec::new());
+            self.ledger.enter(&op, &reply);
             self.ops.push(op);
         }
         allowed
@@ -154,15 +169,32 @@ impl Drawing<'_> {
         if collects && self.choices.chance(3, 10) {
             return Op::Collect(self.collect());
         }
+        if (self.scenario.faults || self.scenario.clock) && self.choices.chance(1, 80) {
+            return Op::Environment(self.environment());
+        }
         let by = self.mutator();
         let action = self.action(by);
         let second = match action {
             Action::Load { into, from } if self.machine.phase() == Phase::Mark => Some(self.cut(into, from)),
             Action::Store { value: Some(root), .. } => Some(Action::Clear(root)),
+            // One thing more that waits for a death, or the death.
+            Action::Finalizer(root) if self.choices.chance(1, 3) => Some(self.attach(root, by)),
+            Action::Weak { to: root, .. } | Action::Finalizer(root) | Action::Cleanup { of: root, .. } => {
+                Some(Action::Clear(root))
+            }
             _ => None,
         };
         self.gesture = second.map(|action| Op::Mutate { by, action });
         Op::Mutate { by, action }
+    }
+
+    fn environment(&mut self) -> Environment {
+        let Scenario { faults, clock, .. } = *self.scenario;
+        match self.choices.weighted(&[u32::from(faults), u32::from(clock)]) {
+            0 => Environment::Fail(1 + self.choices.below(2)),
+            // A while, not quite as long as a heap may rest, and longer.
+            _ => Environment::Clock([1_000, 119_999, 120_001][self.choices.weighted(&[2, 1, 3])]),
+        }
     }
 
     /// Overwrites a place that was just loaded from into a root.
@@ -187,16 +219,16 @@ impl Drawing<'_> {
     }
 
     fn collect(&mut self) -> Collect {
-        let Scenario { collect, steps, stats, .. } = *self.scenario;
-        let (full, stats) = (u32::from(collect) * 3, u32::from(stats) * 2);
+        let Scenario { collect, steps, stats, abort, .. } = *self.scenario;
+        let (full, stats, abort) = (u32::from(collect) * 3, u32::from(stats) * 2, u32::from(abort));
         let step = |weight| u32::from(steps) * weight;
         // An empty heap teaches nothing.
         let begin = if self.edges() > 1 { 24 } else { 2 };
-        // full, stats, start, handshake, mark, finish, sweep
+        // full, stats, start, handshake, mark, finish, sweep, abort
         let weights = match self.machine.phase() {
-            Phase::Off => [full, stats, step(begin), step(1), step(1), step(1), step(1)],
-            Phase::Mark | Phase::Terminate => [full / 3, stats, step(1), step(14), step(20), step(8), step(1)],
-            Phase::Sweep => [full, stats, step(8), step(1), step(1), step(1), step(18)],
+            Phase::Off => [full, stats, step(begin), step(1), step(1), step(1), step(1), 0],
+            Phase::Mark | Phase::Terminate => [full / 3, stats, step(1), step(14), step(20), step(8), step(1), abort],
+            Phase::Sweep => [full, stats, step(8), step(1), step(1), step(1), step(18), 0],
         };
         match self.choices.weighted(&weights) {
             0 => Collect::Full,
@@ -205,27 +237,30 @@ impl Drawing<'_> {
             3 => Collect::Handshake(if self.crowd { self.mutator() } else { MutatorId(0) }),
             4 => Collect::Mark(1 + self.choices.weighted(&[6, 2, 1]) as u32),
             5 => Collect::Finish,
-            _ => Collect::Sweep(1 + self.choices.below(4)),
+            6 => Collect::Sweep(1 + self.choices.below(4)),
+            _ => Collect::Abort,
         }
     }
 
     /// How many edges there are between reachable objects.
     fn edges(&self) -> usize {
-        let objects = self.graph.reachable();
-        objects.iter().filter_map(|id| self.graph.object(id)).map(|object| object.fields.iter().count()).sum()
+        let graph = self.ledger.graph();
+        let objects = graph.reachable();
+        objects.iter().filter_map(|id| graph.object(id)).map(|object| object.fields.iter().count()).sum()
     }
 
     fn action(&mut self, by: MutatorId) -> Action {
-        let Some(stack) = self.graph.stack(by) else { return Action::Join };
+        let graph = self.ledger.graph();
+        let Some(stack) = graph.stack(by) else { return Action::Join };
         if stack.parked {
             return Action::Unpark;
         }
-        let holds = |root: &Root| self.graph.root(by, *root).is_some();
+        let holds = |root: &Root| graph.root(by, *root).is_some();
         let held: Vec<Root> = self.roots.iter().copied().filter(holds).collect();
         let fields: Vec<Run> = held
             .iter()
             .filter_map(|root| {
-                let object = self.graph.object(self.graph.root(by, *root)?)?;
+                let object = graph.object(graph.root(by, *root)?)?;
                 Some(Run { of: *root, at: 0, count: object.shape.pointers })
             })
             .filter(|run| run.count > 0)
@@ -233,6 +268,7 @@ impl Drawing<'_> {
         let some = u32::from(!held.is_empty());
         let wide = u32::from(!fields.is_empty());
         let crowd = u32::from(self.crowd);
+        let mourns = u32::from(self.mourns);
         // While marking, rearrange; otherwise build.
         let marking = self.machine.phase() == Phase::Mark;
         let (alloc, load, store, clear, bulk) = if marking { (6, 26, 28, 10, 5) } else { (22, 8, 26, 9, 2) };
@@ -242,14 +278,15 @@ impl Drawing<'_> {
             some + wide * store,
             some * 3, // copy
             some * clear,
-            wide * bulk,      // move
-            wide * bulk,      // wipe
-            some * 2,         // write
-            some * 3,         // read
-            crowd * some * 6, // send
-            1,                // safepoint
-            crowd,            // park
-            crowd,            // exit
+            wide * bulk,                                                         // move
+            wide * bulk,                                                         // wipe
+            some * 2,                                                            // write
+            some * 3,                                                            // read
+            crowd * some * 6,                                                    // send
+            1,                                                                   // safepoint
+            crowd,                                                               // park
+            crowd,                                                               // exit
+            mourns * if self.machine.phase() == Phase::Sweep { 24 } else { 12 }, // weak pointers, finalizers, cleanups
         ];
         let into = self.roots[self.choices.below(self.roots.len() as u32) as usize];
         match self.choices.weighted(&weights) {
@@ -279,7 +316,39 @@ impl Drawing<'_> {
             9 => Action::Send { value: self.pick(&held), to: self.mutator(), into },
             10 => Action::Safepoint,
             11 => Action::Park,
-            _ => Action::Exit,
+            12 => Action::Exit,
+            _ => self.special(into, &held),
+        }
+    }
+
+    /// A cleanup for the object in this root, with the object in some other root as argument.
+    fn attach(&mut self, of: Root, by: MutatorId) -> Action {
+        let graph = self.ledger.graph();
+        let others = self.roots.iter().copied().filter(|root| graph.root(by, *root).is_some() && *root != of);
+        let others: Vec<Root> = others.collect();
+        if others.is_empty() || !self.scenario.cleanups {
+            return Action::Clear(of);
+        }
+        Action::Cleanup { of, with: self.pick(&others) }
+    }
+
+    /// Something is attached to an object, or asked for.
+    fn special(&mut self, into: Root, held: &[Root]) -> Action {
+        let Scenario { weak, finalizers, cleanups, .. } = *self.scenario;
+        let (weak, finalizers, cleanups) = (u32::from(weak), u32::from(finalizers), u32::from(cleanups));
+        let some = u32::from(!held.is_empty());
+        // What the sweep has not come to yet is neither alive nor gone.
+        let find = if self.machine.phase() == Phase::Sweep { 20 } else { 5 };
+        let weights =
+            [4 * some * weak, find * weak, 3 * some * finalizers, 2 * finalizers, 2 * some * cleanups, cleanups];
+        let slot = WeakSlot(self.choices.below(u32::from(WEAKS)) as u8);
+        match self.choices.weighted(&weights) {
+            0 => Action::Weak { into: slot, to: self.pick(held) },
+            1 => Action::Strong { into, from: slot },
+            2 => Action::Finalizer(self.pick(held)),
+            3 => Action::Finalize(into),
+            4 => Action::Cleanup { of: self.pick(held), with: self.pick(held) },
+            _ => Action::Clean(into),
         }
     }
 
@@ -339,10 +408,10 @@ mod tests {
     fn every_operation_of_a_program_means_something() {
         for case in 0..2_000 {
             let program = Scenario::default().draw(&mut Seed::case(1, case));
-            let mut graph = Graph::new();
+            let (mut ledger, mut machine) = (Ledger::default(), Machine::new(Protocol::HYBRID));
             for op in program.ops() {
-                assert!(graph.allows(op), "case {case}: {op}");
-                graph.apply(op);
+                assert!(ledger.graph().allows(op), "case {case}: {op}");
+                ledger.enter(op, &machine.perform(op, &mut Vec::new()));
             }
         }
     }
@@ -355,8 +424,8 @@ mod tests {
                 verbs.insert(op.to_string().split(' ').nth(1).unwrap_or_default().to_owned());
             }
         }
-        // Fifteen actions and seven steps of the collector.
-        assert_eq!(verbs.len(), 15 + 7, "{verbs:?}");
+        // Twenty-one actions, eight steps of the collector, and two things that the world does.
+        assert_eq!(verbs.len(), 21 + 8 + 2, "{verbs:?}");
     }
 
     #[test]

@@ -16,7 +16,7 @@ pub(super) const LAWS: &[Law] = &[
     Law {
         number: 80,
         name: "phase automaton",
-        statement: "Phases follow one another as off, mark, terminate, sweep, off, and objects change colour only while marking.",
+        statement: "Phases follow one another as off, mark, terminate, sweep, off, unless marking is aborted, and objects change colour only while marking.",
         needs: Needs::of(&[Capability::Phases]),
         judge: phase_automaton,
     },
@@ -46,7 +46,9 @@ pub(super) const LAWS: &[Law] = &[
 fn phase_automaton(reading: &Reading<'_>) -> Judgement {
     let mut check = Check::default();
     for (at, from, to) in &reading.phases {
-        check.that(cycle::follows(*from, *to), *at, || (format!("the phase goes from {from} to {to}"), []));
+        let abort = reading.history.moments[*at].op == Op::Collect(Collect::Abort);
+        let follows = cycle::follows(*from, *to) || abort && (*from, *to) == (Phase::Mark, Phase::Off);
+        check.that(follows, *at, || (format!("the phase goes from {from} to {to}"), []));
     }
     let mut phase = Phase::Off;
     for (at, moment, _) in reading.scenes() {
@@ -112,6 +114,10 @@ fn termination(reading: &Reading<'_>) -> Judgement {
                 (format!("the sweep does not end: the phase is still {}", scene.phase), [])
             }),
             Op::Collect(_) => {}
+            Op::Environment(_) => {
+                scanned.clear();
+                (started, marked, finished) = (false, false, false);
+            }
         }
     }
     check.done()

@@ -4,7 +4,7 @@ use super::{Check, Judgement, Law, Needs};
 use crate::reading::{Life, Reading};
 use heaplaw_reference::{
     heap::{Capability, Reply},
-    object::ObjectId,
+    object::{ObjectId, TINY_BLOCK},
     op::{Collect, Op},
 };
 
@@ -39,19 +39,15 @@ pub(super) const LAWS: &[Law] = &[
     },
 ];
 
-/// The size of the block that small pointer-free objects may share (Go: the tiny allocator).
-const TINY: u64 = 16;
-
 /// Whether an object may still exist after a moment because of a neighbour: it is tiny, and in the same block lies another
 /// that still exists too, and that a collection which began at `since` could not free.
 fn may_share(reading: &Reading<'_>, id: ObjectId, life: &Life, since: usize, after: usize) -> bool {
-    let tiny = |life: &Life| life.shape.pointer_free() && life.shape.size() < TINY;
-    let block = |life: &Life| life.address.0 / TINY;
+    let block = |life: &Life| life.address.0 / TINY_BLOCK;
     let keeps = |other: &Life| {
-        let needed = other.unreachable.is_none_or(|unreachable| unreachable > since);
-        tiny(other) && block(other) == block(life) && other.spans(after) && needed
+        let needed = other.born > since || other.kept(since);
+        other.shape.is_tiny() && block(other) == block(life) && other.spans(after) && needed
     };
-    tiny(life) && reading.lives().any(|(other, life)| other != id && keeps(life))
+    life.shape.is_tiny() && reading.lives().any(|(other, life)| other != id && keeps(life))
 }
 
 fn completeness(reading: &Reading<'_>) -> Judgement {
@@ -88,7 +84,7 @@ fn full_collection(reading: &Reading<'_>) -> Judgement {
             continue;
         }
         for (id, life) in reading.lives() {
-            if life.born < at && !life.reachable(at) {
+            if life.born < at && !life.kept(at) {
                 must_be_gone(reading, &mut check, id, at, at, || {
                     format!("{id} is garbage and still exists after a full collection")
                 });
@@ -98,7 +94,7 @@ fn full_collection(reading: &Reading<'_>) -> Judgement {
     check.done()
 }
 
-/// Checks that an object does not exist after a collection, unless a neighbour keeps it.
+/// Checks that an object which stayed garbage does not exist after a collection, unless a neighbour keeps it.
 fn must_be_gone(
     reading: &Reading<'_>,
     check: &mut Check,
@@ -108,8 +104,10 @@ fn must_be_gone(
     why: impl FnOnce() -> String,
 ) {
     let Some(life) = reading.life(id) else { return };
-    let gone = !life.spans(after) || may_share(reading, id, life, since, after);
-    check.that(gone, after, || (why(), [id]));
+    if life.dead(since, after) {
+        let gone = !life.spans(after) || may_share(reading, id, life, since, after);
+        check.that(gone, after, || (why(), [id]));
+    }
 }
 
 fn idempotence(reading: &Reading<'_>) -> Judgement {

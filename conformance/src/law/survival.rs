@@ -11,7 +11,7 @@ pub(super) const LAWS: &[Law] = &[
     Law {
         number: 51,
         name: "reachable never freed",
-        statement: "An object that has been reachable ever since it was born is never freed.",
+        statement: "An object that a mutator can reach is never freed.",
         needs: Needs::NOTHING,
         judge: reachable_never_freed,
     },

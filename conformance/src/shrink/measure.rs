@@ -8,7 +8,7 @@
 use super::operand;
 use heaplaw_reference::{
     object::Shape,
-    op::{Action, Collect, MutatorId, Op, Place},
+    op::{Action, Collect, Environment, MutatorId, Op, Place},
 };
 
 /// How simple a program is: smaller is simpler.
@@ -69,18 +69,27 @@ fn kind(op: &Op) -> u32 {
             Action::Send { .. } => 16,
             Action::Park => 17,
             Action::Unpark => 18,
-            _ => 19,
+            Action::Weak { .. } => 19,
+            Action::Strong { .. } => 20,
+            Action::Finalizer(_) => 21,
+            Action::Finalize(_) => 22,
+            Action::Cleanup { .. } => 23,
+            Action::Clean(_) => 24,
+            _ => 25,
         },
         Op::Collect(step) => match step {
-            Collect::Start => 20,
-            Collect::Handshake(_) => 21,
-            Collect::Mark(_) => 22,
-            Collect::Finish => 23,
-            Collect::Sweep(_) => 24,
-            Collect::Full => 25,
-            Collect::Stats => 26,
-            _ => 27,
+            Collect::Start => 26,
+            Collect::Handshake(_) => 27,
+            Collect::Mark(_) => 28,
+            Collect::Finish => 29,
+            Collect::Sweep(_) => 30,
+            Collect::Full => 31,
+            Collect::Stats => 32,
+            Collect::Abort => 33,
+            _ => 34,
         },
+        Op::Environment(Environment::Clock(_)) => 35,
+        Op::Environment(_) => 36,
     }
 }
 

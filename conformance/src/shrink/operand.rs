@@ -3,7 +3,7 @@
 //! This is the one place of the reducer that knows how operations are laid out. The order is that of the text form,
 //! the mutator first.
 
-use heaplaw_reference::op::{Action, Collect, MutatorId, Op, Place, Root, Run};
+use heaplaw_reference::op::{Action, Collect, Environment, MutatorId, Op, Place, Root, Run, WeakSlot};
 
 /// One number of an operation.
 #[derive(Debug)]
@@ -16,6 +16,8 @@ pub(super) enum Operand<'o> {
     Write(MutatorId, &'o mut Root),
     /// A global.
     Global(&'o mut u8),
+    /// A weak slot.
+    Weak(&'o mut WeakSlot),
     /// A pointer field.
     Field(&'o mut u32),
     /// How many steps or fields.
@@ -33,6 +35,7 @@ impl Operand<'_> {
             Operand::Mutator(mutator) => mutator.0.into(),
             Operand::Read(_, root) | Operand::Write(_, root) => root.0.into(),
             Operand::Global(number) => u32::from(**number),
+            Operand::Weak(slot) => slot.0.into(),
             Operand::Field(n) | Operand::Count(n) | Operand::Pointers(n) | Operand::Bytes(n) => **n,
         }
     }
@@ -45,6 +48,7 @@ impl Operand<'_> {
             Operand::Mutator(mutator) => mutator.0 = value as u8,
             Operand::Read(_, root) | Operand::Write(_, root) => root.0 = value as u8,
             Operand::Global(number) => *number = value as u8,
+            Operand::Weak(slot) => slot.0 = value as u8,
             Operand::Field(n) | Operand::Count(n) | Operand::Pointers(n) | Operand::Bytes(n) => *n = value,
         }
     }
@@ -60,6 +64,8 @@ pub(super) fn each(op: &mut Op, visit: &mut dyn FnMut(Operand<'_>)) {
         Op::Collect(Collect::Mark(count) | Collect::Sweep(count)) => visit(Operand::Count(count)),
         Op::Collect(Collect::Handshake(mutator)) => visit(Operand::Mutator(mutator)),
         Op::Collect(_) => {}
+        Op::Environment(Environment::Fail(count) | Environment::Clock(count)) => visit(Operand::Count(count)),
+        Op::Environment(_) => {}
     }
 }
 
@@ -96,8 +102,20 @@ fn each_of_action(by: MutatorId, action: &mut Action, visit: &mut dyn FnMut(Oper
             visit(Operand::Write(by, into));
             visit(Operand::Read(by, from));
         }
-        Action::Clear(root) => visit(Operand::Write(by, root)),
-        Action::Write(root) | Action::Read(root) => visit(Operand::Read(by, root)),
+        Action::Clear(root) | Action::Finalize(root) | Action::Clean(root) => visit(Operand::Write(by, root)),
+        Action::Write(root) | Action::Read(root) | Action::Finalizer(root) => visit(Operand::Read(by, root)),
+        Action::Weak { into, to } => {
+            visit(Operand::Weak(into));
+            visit(Operand::Read(by, to));
+        }
+        Action::Strong { into, from } => {
+            visit(Operand::Write(by, into));
+            visit(Operand::Weak(from));
+        }
+        Action::Cleanup { of, with } => {
+            visit(Operand::Read(by, of));
+            visit(Operand::Read(by, with));
+        }
         Action::Send { value, to, into } => {
             visit(Operand::Read(by, value));
             visit(Operand::Mutator(to));
@@ -180,6 +198,12 @@ mod tests {
             "0 read r3",
             "1 join",
             "0 send r3 1.r2",
+            "0 weak w3 r2",
+            "0 strong r1 w2",
+            "0 finalizer r2",
+            "0 finalize r3",
+            "0 cleanup r1 r2",
+            "0 clean r4",
             "0 safepoint",
             "0 park",
             "0 unpark",
@@ -191,6 +215,9 @@ mod tests {
             "gc finish",
             "gc sweep 4",
             "gc stats",
+            "gc abort",
+            "env fail 2",
+            "env clock 1000",
         ];
         for line in lines {
             let digits = line.split(|c: char| !c.is_ascii_digit()).filter(|word| !word.is_empty());

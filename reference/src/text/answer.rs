@@ -7,8 +7,9 @@
 //! | `at 4096 48 0`                     | `alloc`                  | address, usable bytes, what it read before stamping |
 //! | `at 4096 48 0 black`               | `alloc`, while marking   | and the colour at birth: `white`, `grey`, `black`  |
 //! | `full`                             | `alloc`                  | out of memory, nothing has changed                 |
-//! | `ref 4096`                         | `load`                   | the loaded pointer                                 |
-//! | `nil`                              | `load`                   | the loaded pointer is nil                          |
+//! | `ref 4096`                         | `load`, `strong`, `finalize`, `clean` | the pointer that came into the root   |
+//! | `nil`                              | the same                 | nil came into the root                             |
+//! | `weak 7`                           | `weak`                   | the identity of the weak pointer                   |
 //! | `data 3`                           | `read`                   | every byte agrees with stamp 3 (0: all zero)       |
 //! | `data torn@9`                      | `read`                   | byte 9 does not agree with the first eight         |
 //! | `stats 12 480`                     | `gc stats`               | objects and usable bytes not yet freed             |
@@ -24,6 +25,7 @@
 //! | `; scan 4096`    | turned black                                           |
 //! | `; stack 0`      | the roots of mutator 0 were looked at                  |
 //! | `; globals`      | the globals were looked at                             |
+//! | `; finalize 4096` | found dead, kept, and its finalizer is due            |
 //! | `; free 4096 8192` | this memory may be handed out again                  |
 //!
 //! Before the first operation a heap is greeted with the line `hello`, and says who it is and what it
@@ -113,6 +115,7 @@ fn reply(words: &mut Words<'_>) -> Parsed<Reply> {
             },
         },
         "ref" => Reply::Object(address(words)?),
+        "weak" => Reply::Weak(count(words, "the identity of a weak pointer")?),
         "data" => Reply::Data(content(words)?),
         "stats" => {
             Reply::Stats { objects: count(words, "a number of objects")?, bytes: count(words, "a number of bytes")? }
@@ -126,7 +129,10 @@ fn reply(words: &mut Words<'_>) -> Parsed<Reply> {
         _ => {
             return words.error(
                 at,
-                format!("expected ok, idle, at, ref, nil, data, stats, full, trap or unknown; found {}", quoted(verb)),
+                format!(
+                    "expected ok, idle, at, ref, nil, weak, data, stats, full, trap or unknown; found {}",
+                    quoted(verb)
+                ),
             );
         }
     })
@@ -155,10 +161,13 @@ fn event(words: &mut Words<'_>, events: &mut Vec<Event>) -> Parsed<()> {
         }
         "shade" => Event::Shade,
         "scan" => Event::Scan,
+        "finalize" => Event::Finalize,
         "free" => Event::Free,
         _ => {
-            return words
-                .error(at, format!("expected phase, shade, scan, stack, globals or free; found {}", quoted(verb)));
+            return words.error(
+                at,
+                format!("expected phase, shade, scan, stack, globals, finalize or free; found {}", quoted(verb)),
+            );
         }
     };
     events.push(of_address(address(words)?));
@@ -210,6 +219,7 @@ pub fn print(reply: &Reply, events: &[Event]) -> String {
             format!("at {} {usable} {}{color}", at.0, data(found))
         }
         Reply::Object(at) => format!("ref {}", at.0),
+        Reply::Weak(identity) => format!("weak {identity}"),
         Reply::Data(found) => format!("data {}", data(found)),
         Reply::Stats { objects, bytes } => format!("stats {objects} {bytes}"),
         // A semicolon would end the message, a line feed the line.
@@ -223,9 +233,11 @@ pub fn print(reply: &Reply, events: &[Event]) -> String {
             Event::Scan(at) => ("scan", Some(at.0.to_string())),
             Event::ScanStack(mutator) => ("stack", Some(mutator.to_string())),
             Event::ScanGlobals => ("globals", None),
+            Event::Finalize(at) => ("finalize", Some(at.0.to_string())),
             Event::Free(at) => ("free", Some(at.0.to_string())),
         };
-        let joins = matches!(event, Event::Shade(_) | Event::Scan(_) | Event::Free(_)) && last == Some(verb);
+        let lists = matches!(event, Event::Shade(_) | Event::Scan(_) | Event::Finalize(_) | Event::Free(_));
+        let joins = lists && last == Some(verb);
         if !joins {
             let _ = write!(line, "; {verb}");
         }
@@ -312,6 +324,8 @@ mod tests {
             "full",
             "ref 18446744073709551615",
             "nil",
+            "weak 7",
+            "ok; finalize 8 16; free 24",
             "data 7",
             "data torn@9",
             "stats 12 480",

@@ -35,18 +35,19 @@ impl<K: Eq + Hash> Names<K> {
 pub(super) fn by_first_use(lines: &[Line]) -> Vec<Edit> {
     let old: Vec<Op> = lines.iter().map(|line| line.op).collect();
     let fields = fields(lines);
-    let all = mutators(&roots(&globals(&fields)));
+    let all = mutators(&roots(&shared(&fields)));
     let edit = |ops: Vec<Op>| Edit::change(ops.into_iter().enumerate());
-    [all, fields, globals(&old), roots(&old), mutators(&old)].map(edit).into()
+    [all, fields, shared(&old), roots(&old), mutators(&old)].map(edit).into()
 }
 
-fn globals(ops: &[Op]) -> Vec<Op> {
-    let mut names = Names::new();
-    let mut rename = |operand: Operand<'_>| {
-        if let Operand::Global(number) = operand {
-            // No more names than there are globals; the same goes for roots and mutators.
-            *number = names.of(*number) as u8;
-        }
+/// Globals and weak slots.
+fn shared(ops: &[Op]) -> Vec<Op> {
+    let (mut globals, mut weaks) = (Names::new(), Names::new());
+    // No more names than there are globals; the same goes for weak slots, roots and mutators.
+    let mut rename = |operand: Operand<'_>| match operand {
+        Operand::Global(number) => *number = globals.of(*number) as u8,
+        Operand::Weak(slot) => slot.0 = weaks.of(slot.0) as u8,
+        _ => {}
     };
     ops.iter().map(|op| changed(op, &mut rename)).collect()
 }
