@@ -9,14 +9,17 @@
 //! [`Coverage`] follows a [`Reading`] once, operation by operation, and counts the operations that met each goal. A goal
 //! that a heap's claims leave out of sight is not applicable, like a law.
 
-use crate::{history::Moment, reading::Reading};
+mod all;
+
+pub use self::all::ALL;
+use crate::{history::Moment, ledger::Ledger, reading::Reading};
 use heaplaw_reference::{
     color::{Color, Coloring},
     cycle,
     event::{Event, Phase},
     graph::{Effect, Graph},
     heap::{BornAs, Capability, Claims, Reply},
-    object::{ObjectId, Shape},
+    object::{ObjectId, ObjectSet, Shape},
     op::{Action, Collect, MutatorId, Op, Place},
 };
 use std::sync::LazyLock;
@@ -45,6 +48,7 @@ enum Deed {
     Birth,
     Join,
     Exit,
+    Strong,
     Start,
     Finish,
     Full,
@@ -67,6 +71,7 @@ impl Deed {
                 Action::Wipe(_) => Deed::Wipe,
                 Action::Move { .. } => Deed::Move,
                 Action::Join => Deed::Join,
+                Action::Strong { .. } => Deed::Strong,
                 Action::Exit => Deed::Exit,
                 _ => Deed::Any,
             },
@@ -98,7 +103,7 @@ struct Sight<'r> {
     /// The colour, before the operation, of what a store overwrites, or a bulk operation if any of it is white; nil
     /// has none.
     old: Option<Color>,
-    /// The colour of the pointer that is stored, loaded or handed over.
+    /// The colour of the pointer that is stored, loaded or handed over, or of what a weak pointer refers to.
     new: Option<Color>,
     /// The colour of the object (or the globals) that is stored into or loaded from.
     holder: Option<Color>,
@@ -116,286 +121,15 @@ struct Sight<'r> {
     together: bool,
     /// Whether an object that refers to itself was freed.
     loop_freed: bool,
+    /// Whether an object was scanned that only a long path leads to.
+    deep: bool,
 }
 
 impl Sight<'_> {
     fn marking(&self) -> bool {
         cycle::barrier_on(self.before)
     }
-
-    /// Whether `new` is stored over `old` while marking.
-    fn stores(&self, new: fn(Option<Color>) -> bool, old: Option<Color>) -> bool {
-        self.marking() && self.old == old && new(self.new)
-    }
-
-    /// Whether something white is stored into something black while marking; into a global, or into an object.
-    fn hides(&self, global: bool) -> bool {
-        let into_global = matches!(self.op, Op::Mutate { action: Action::Store { into: Place::Global(_), .. }, .. });
-        self.marking() && into_global == global && self.holder == Some(Color::Black) && white(self.new)
-    }
-
-    /// Whether this is a move of fields within an object. Two roots may hold the same one; one that names itself is
-    /// enough.
-    fn overlaps(&self) -> bool {
-        match self.op {
-            Op::Mutate { action: Action::Move { into, from, start }, .. } => {
-                into.of == *from && into.at != *start && into.at.abs_diff(*start) < into.count
-            }
-            _ => false,
-        }
-    }
 }
-
-fn nil(color: Option<Color>) -> bool {
-    color.is_none()
-}
-
-fn white(color: Option<Color>) -> bool {
-    color == Some(Color::White)
-}
-
-fn marked(color: Option<Color>) -> bool {
-    color.is_some_and(|color| color > Color::White)
-}
-
-const COLORS: &[Capability] = &[Capability::Steps, Capability::Phases, Capability::Colors];
-const PHASES: &[Capability] = &[Capability::Steps, Capability::Phases];
-const CROWD: &[Capability] = &[Capability::Mutators, Capability::Steps, Capability::Phases];
-const CROWD_COLORS: &[Capability] = &[Capability::Mutators, Capability::Steps, Capability::Phases, Capability::Colors];
-
-/// All goals, in the order in which they are told.
-pub const ALL: &[Goal] = &[
-    // What a store overwrites, and with what. A marked object over nil concerns no barrier.
-    Goal {
-        id: "store-white-over-nil",
-        name: "a white object is stored over nil",
-        needs: COLORS,
-        on: Deed::Store,
-        met: |sight| sight.stores(white, None),
-    },
-    Goal {
-        id: "store-nil-over-white",
-        name: "nil is stored over a white object",
-        needs: COLORS,
-        on: Deed::Store,
-        met: |sight| sight.stores(nil, Some(Color::White)),
-    },
-    Goal {
-        id: "store-white-over-white",
-        name: "a white object is stored over a white one",
-        needs: COLORS,
-        on: Deed::Store,
-        met: |sight| sight.stores(white, Some(Color::White)),
-    },
-    Goal {
-        id: "store-marked-over-white",
-        name: "a marked object is stored over a white one",
-        needs: COLORS,
-        on: Deed::Store,
-        met: |sight| sight.stores(marked, Some(Color::White)),
-    },
-    Goal {
-        id: "store-nil-over-grey",
-        name: "nil is stored over a grey object",
-        needs: COLORS,
-        on: Deed::Store,
-        met: |sight| sight.stores(nil, Some(Color::Grey)),
-    },
-    Goal {
-        id: "store-white-over-grey",
-        name: "a white object is stored over a grey one",
-        needs: COLORS,
-        on: Deed::Store,
-        met: |sight| sight.stores(white, Some(Color::Grey)),
-    },
-    Goal {
-        id: "store-marked-over-grey",
-        name: "a marked object is stored over a grey one",
-        needs: COLORS,
-        on: Deed::Store,
-        met: |sight| sight.stores(marked, Some(Color::Grey)),
-    },
-    Goal {
-        id: "store-nil-over-black",
-        name: "nil is stored over a black object",
-        needs: COLORS,
-        on: Deed::Store,
-        met: |sight| sight.stores(nil, Some(Color::Black)),
-    },
-    Goal {
-        id: "store-white-over-black",
-        name: "a white object is stored over a black one",
-        needs: COLORS,
-        on: Deed::Store,
-        met: |sight| sight.stores(white, Some(Color::Black)),
-    },
-    Goal {
-        id: "store-marked-over-black",
-        name: "a marked object is stored over a black one",
-        needs: COLORS,
-        on: Deed::Store,
-        met: |sight| sight.stores(marked, Some(Color::Black)),
-    },
-    // Where a white object can hide.
-    Goal {
-        id: "white-into-black",
-        name: "a white object is stored into a black one",
-        needs: COLORS,
-        on: Deed::Store,
-        met: |sight| sight.hides(false),
-    },
-    Goal {
-        id: "white-into-scanned-global",
-        name: "a white object is stored into a global after the globals were scanned",
-        needs: COLORS,
-        on: Deed::Store,
-        met: |sight| sight.hides(true),
-    },
-    Goal {
-        id: "load-from-white",
-        name: "a load from a white object",
-        needs: COLORS,
-        on: Deed::Load,
-        met: |sight| sight.marking() && white(sight.holder),
-    },
-    Goal {
-        id: "white-onto-scanned-stack",
-        name: "a white object is loaded onto a stack that was scanned",
-        needs: COLORS,
-        on: Deed::Load,
-        met: |sight| sight.marking() && sight.stack == Some(Color::Black) && white(sight.new),
-    },
-    Goal {
-        id: "send-white",
-        name: "a white object is handed over",
-        needs: CROWD_COLORS,
-        on: Deed::Send,
-        met: |sight| sight.marking() && white(sight.new),
-    },
-    // Many fields at once.
-    Goal {
-        id: "wipe-white",
-        name: "fields that hold a white object are wiped",
-        needs: COLORS,
-        on: Deed::Wipe,
-        met: |sight| sight.marking() && white(sight.old),
-    },
-    Goal {
-        id: "move-over-white",
-        name: "a move overwrites a white object",
-        needs: COLORS,
-        on: Deed::Move,
-        met: |sight| sight.marking() && white(sight.old),
-    },
-    // Races with the phases of a cycle.
-    Goal {
-        id: "alloc-while-marking",
-        name: "an allocation while marking",
-        needs: PHASES,
-        on: Deed::Birth,
-        met: |sight| sight.marking(),
-    },
-    Goal {
-        id: "alloc-while-sweeping",
-        name: "an allocation while sweeping",
-        needs: PHASES,
-        on: Deed::Birth,
-        met: |sight| sight.before == Phase::Sweep,
-    },
-    Goal {
-        id: "finish-too-early",
-        name: "marking is asked to end before it may",
-        needs: PHASES,
-        on: Deed::Finish,
-        met: |sight| sight.before == Phase::Mark && *sight.reply == Reply::Idle,
-    },
-    Goal {
-        id: "finish-after-store",
-        name: "marking ends with a store since the last handshake",
-        needs: COLORS,
-        on: Deed::Any,
-        met: |sight| sight.before == Phase::Mark && sight.after != Phase::Mark && sight.racing,
-    },
-    Goal {
-        id: "full-while-marking",
-        name: "a full collection while marking",
-        needs: &[Capability::Collect, Capability::Steps, Capability::Phases],
-        on: Deed::Full,
-        met: |sight| sight.marking(),
-    },
-    Goal {
-        id: "start-while-sweeping",
-        name: "a cycle starts before the last one was swept",
-        needs: PHASES,
-        on: Deed::Start,
-        met: |sight| sight.before == Phase::Sweep && sight.after == Phase::Mark,
-    },
-    // Mutators that come and go.
-    Goal {
-        id: "join-while-marking",
-        name: "a mutator joins while marking",
-        needs: CROWD,
-        on: Deed::Join,
-        met: |sight| sight.marking(),
-    },
-    Goal {
-        id: "exit-unscanned",
-        name: "a mutator leaves while marking before its stack was scanned",
-        needs: CROWD_COLORS,
-        on: Deed::Exit,
-        met: |sight| sight.marking() && sight.stack == Some(Color::Grey),
-    },
-    Goal {
-        id: "scan-parked",
-        name: "the stack of a parked mutator is scanned",
-        needs: CROWD_COLORS,
-        on: Deed::Any,
-        met: |sight| sight.parked,
-    },
-    Goal {
-        id: "two-mutators-store",
-        name: "two mutators store in one marking",
-        needs: CROWD,
-        on: Deed::Any,
-        met: |sight| sight.together,
-    },
-    // Memory.
-    Goal {
-        id: "reuse",
-        name: "an address is used again",
-        needs: &[Capability::Collect, Capability::Addresses],
-        on: Deed::Birth,
-        met: |sight| sight.reused,
-    },
-    Goal {
-        id: "free-loop",
-        name: "an object that refers to itself is freed",
-        needs: &[Capability::Collect, Capability::Frees],
-        on: Deed::Any,
-        met: |sight| sight.loop_freed,
-    },
-    Goal {
-        id: "more-than-a-page",
-        name: "an object of more than a page",
-        needs: &[],
-        on: Deed::Birth,
-        met: |sight| sight.shape.is_some_and(|shape| shape.size() > 8192),
-    },
-    Goal {
-        id: "many-fields",
-        name: "an object of more than 64 pointers",
-        needs: &[],
-        on: Deed::Birth,
-        met: |sight| sight.shape.is_some_and(|shape| shape.pointers > 64),
-    },
-    Goal {
-        id: "move-overlap",
-        name: "a move whose two runs overlap",
-        needs: &[],
-        on: Deed::Move,
-        met: |sight| sight.overlaps(),
-    },
-];
 
 /// How often each goal was met.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -442,7 +176,7 @@ impl Coverage {
 /// Follows a reading: the world before the next operation.
 struct Walk<'r> {
     reading: &'r Reading<'r>,
-    graph: Graph,
+    ledger: Ledger,
     colors: Coloring,
     phase: Phase,
     /// How many changes of colour, and frees, have been followed.
@@ -451,20 +185,42 @@ struct Walk<'r> {
     /// Whether something was stored since a stack was scanned, and by which mutators in this marking.
     racing: bool,
     storers: u8,
+    /// The objects that were far from any root when something was scanned last.
+    far: ObjectSet,
+}
+
+/// How many fields away from its root an object is far.
+const FAR: u32 = 100;
+
+/// The objects that are reachable only over more than [`FAR`] fields.
+fn far(graph: &Graph) -> ObjectSet {
+    let roots = graph.stacks().flat_map(|(_, stack)| stack.roots).chain(*graph.globals()).flatten();
+    let mut found = ObjectSet::new();
+    let mut level: Vec<ObjectId> = roots.filter(|id| found.insert(*id)).collect();
+    for _ in 0..FAR {
+        let fields = level.iter().filter_map(|id| graph.object(*id)).flat_map(|object| object.fields.iter());
+        level = fields.map(|(_, to)| to).filter(|to| found.insert(*to)).collect();
+    }
+    graph.reachable().iter().filter(|id| !found.contains(*id)).collect()
 }
 
 impl<'r> Walk<'r> {
     fn new(reading: &'r Reading<'r>) -> Self {
         Walk {
             reading,
-            graph: Graph::new(),
+            ledger: Ledger::default(),
             colors: Coloring::new(),
             phase: Phase::Off,
             recolored: 0,
             freed: 0,
             racing: false,
             storers: 0,
+            far: ObjectSet::new(),
         }
+    }
+
+    fn graph(&self) -> &Graph {
+        self.ledger.graph()
     }
 
     /// Takes the next operation.
@@ -484,20 +240,18 @@ impl<'r> Walk<'r> {
             racing: false,
             together: false,
             loop_freed: false,
+            deep: false,
         };
         if let Op::Mutate { by, action } = &moment.op {
             self.look(*by, action, &mut sight);
         }
-        let effect = match moment.reply {
-            Reply::OutOfMemory => {
-                self.graph.refuse(&moment.op);
-                Effect::Quiet
-            }
-            _ => self.graph.apply(&moment.op),
-        };
+        if self.graph().births() > FAR && moment.events.iter().any(|event| matches!(event, Event::Scan(_))) {
+            self.far = far(self.graph());
+        }
+        let effect = self.ledger.enter(&moment.op, &moment.reply);
         if let (Effect::Born(id), Reply::Born { at: address, .. }) = (effect, &moment.reply) {
             self.colors.set_object(id, Some(Color::White));
-            sight.shape = self.graph.object(id).map(|object| object.shape);
+            sight.shape = self.graph().object(id).map(|object| object.shape);
             let older = &self.reading.lives[..id.index()];
             sight.reused = older.iter().flatten().any(|life| life.address == *address);
         }
@@ -524,29 +278,33 @@ impl<'r> Walk<'r> {
             self.colors.set_stack(by, Color::Black);
             return;
         }
+        if let Action::Strong { from, .. } = action {
+            let weak = self.graph().weaks()[usize::from(from.0)];
+            sight.new = weak.and_then(|weak| self.colors.object(weak.target));
+        }
         if !cycle::barrier_on(self.phase) {
             return;
         }
         let color = |id: Option<ObjectId>| id.and_then(|id| self.colors.object(id));
-        let held = |root| self.graph.root(by, root);
+        let held = |root| self.graph().root(by, root);
         let holder = |place| match place {
             Place::Global(_) => Some(self.colors.globals()),
             Place::Field { of, .. } => color(held(of)),
         };
         // White is what matters of many.
         let lightest = |of, at, count| {
-            let object = held(of).and_then(|id| self.graph.object(id));
+            let object = held(of).and_then(|id| self.graph().object(id));
             object.and_then(|object| object.fields.range(at, count).filter_map(|(_, to)| color(Some(to))).min())
         };
         sight.stack = Some(self.colors.stack(by));
         match *action {
             Action::Load { from, .. } => {
                 sight.holder = holder(from);
-                sight.new = color(self.graph.place(by, from));
+                sight.new = color(self.graph().place(by, from));
             }
             Action::Store { into, value } => {
                 sight.holder = holder(into);
-                sight.old = color(self.graph.place(by, into));
+                sight.old = color(self.graph().place(by, into));
                 sight.new = color(value.and_then(held));
             }
             Action::Move { into: run, .. } | Action::Wipe(run) => sight.old = lightest(run.of, run.at, run.count),
@@ -577,6 +335,7 @@ impl<'r> Walk<'r> {
                     && self.reading.life(change.object).is_some_and(|life| life.address == address)
                 {
                     self.recolored += 1;
+                    sight.deep |= change.to == Color::Black && self.far.contains(change.object);
                     self.colors.set_object(change.object, self.colors.object(change.object).max(Some(change.to)));
                 }
             }
@@ -587,12 +346,12 @@ impl<'r> Walk<'r> {
                 {
                     self.freed += 1;
                     self.colors.set_object(*id, None);
-                    let object = self.graph.object(*id);
+                    let object = self.graph().object(*id);
                     sight.loop_freed |= object.is_some_and(|object| object.fields.iter().any(|(_, to)| to == *id));
                 }
             }
             Event::ScanStack(mutator) => {
-                sight.parked |= self.graph.stack(mutator).is_some_and(|stack| stack.parked);
+                sight.parked |= self.graph().stack(mutator).is_some_and(|stack| stack.parked);
                 self.colors.set_stack(mutator, Color::Black);
                 self.racing = false;
                 sight.racing = false;

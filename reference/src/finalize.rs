@@ -102,3 +102,94 @@ impl Specials {
         strong_asks_the_sweep: true,
     };
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        heap::{Heap, Reply},
+        machine::Machine,
+        object::Address,
+        op::Program,
+        place::BASE,
+        protocol::Protocol,
+    };
+    use alloc::vec::Vec;
+
+    /// The answers to a story.
+    fn tell(specials: Specials, story: &str) -> Vec<Reply> {
+        let mut machine = Machine::new(Protocol::HYBRID).with_specials(specials);
+        let program: Program = story.parse().unwrap();
+        program.ops().iter().map(|op| machine.perform(op, &mut Vec::new())).collect()
+    }
+
+    /// What the questions among the last operations of a story find: an object by its place in memory, counted in words.
+    fn found(story: &str) -> Vec<Option<u64>> {
+        let asks = |line: &&str| ["finalize ", "clean ", "strong "].iter().any(|verb| line.contains(verb));
+        let replies = tell(Specials::SOUND, story);
+        let answered = story.lines().zip(&replies).filter(|(line, _)| asks(line));
+        answered
+            .map(|(_, reply)| match reply {
+                Reply::Object(Address(at)) => Some((at - BASE) / 8),
+                _ => None,
+            })
+            .collect()
+    }
+
+    #[test]
+    fn what_leads_to_another_is_finalized_a_cycle_earlier() {
+        let story = "0 alloc r0 1 8\n0 alloc r1 0 16\n0 store r0.0 r1\n0 finalizer r0\n0 finalizer r1\n\
+                     0 clear r0\n0 clear r1\ngc full\n0 finalize r2\n0 finalize r3\n0 clear r2\ngc full\n0 finalize r2\n";
+        assert_eq!(found(story), [Some(0), None, Some(2)]);
+    }
+
+    #[test]
+    fn a_cycle_with_a_finalizer_is_never_found_dead() {
+        let story = "0 alloc r0 1 8\n0 store r0.0 r0\n0 finalizer r0\n0 clear r0\n\
+                     gc full\ngc full\ngc full\ngc full\n0 finalize r1\n";
+        assert_eq!(found(story), [None]);
+        let careless = Specials { closures_are_roots: false, ..Specials::SOUND };
+        assert!(matches!(tell(careless, story).last(), Some(Reply::Object(_))));
+    }
+
+    #[test]
+    fn a_cycle_with_cleanups_is_cleaned_up_at_once() {
+        let story = "0 alloc r0 1 8\n0 alloc r1 1 8\n0 alloc r2 0 16\n0 store r0.0 r1\n0 store r1.0 r0\n\
+                     0 cleanup r0 r2\n0 cleanup r1 r2\n0 clear r0\n0 clear r1\ngc full\n0 clean r3\n0 clean r3\n0 clean r3\n";
+        assert_eq!(found(story), [Some(4), Some(4), None]);
+    }
+
+    #[test]
+    fn of_both_kinds_the_finalizer_runs_first_and_the_cleanup_after_the_second_death() {
+        let story = "0 alloc r0 1 8\n0 alloc r1 0 16\n0 finalizer r0\n0 cleanup r0 r1\n0 clear r0\n\
+                     gc full\n0 clean r3\n0 finalize r2\n0 clear r2\ngc full\n0 clean r3\n";
+        assert_eq!(found(story), [None, Some(0), Some(2)]);
+    }
+
+    #[test]
+    fn an_argument_that_leads_to_the_object_is_a_leak() {
+        let story = "0 alloc r0 1 8\n0 alloc r1 1 8\n0 store r1.0 r0\n0 cleanup r0 r1\n0 clear r0\n0 clear r1\n\
+                     gc full\ngc full\n0 clean r3\ngc stats\n";
+        assert_eq!(found(story), [None]);
+        assert_eq!(tell(Specials::SOUND, story).last(), Some(&Reply::Stats { objects: 2, bytes: 32 }));
+    }
+
+    #[test]
+    fn a_weak_pointer_from_before_a_resurrection_is_another_one_and_finds_nil() {
+        let story = "0 alloc r0 1 8\n0 weak w0 r0\n0 weak w1 r0\n0 finalizer r0\n0 clear r0\ngc full\n\
+                     0 finalize r1\n0 strong r2 w0\n0 weak w2 r1\n0 strong r2 w2\n";
+        assert_eq!(found(story), [Some(0), None, Some(0)]);
+        let replies = tell(Specials::SOUND, story);
+        assert_eq!(replies[1], replies[2]);
+        assert_ne!(replies[1], replies[8]);
+    }
+
+    #[test]
+    fn what_waits_to_be_swept_is_dead() {
+        let story = "0 alloc r0 1 8\n0 weak w0 r0\n0 clear r0\ngc start\ngc handshake 0\ngc mark 1\ngc finish\n\
+                     0 strong r1 w0\n";
+        assert_eq!(found(story), [None]);
+        let careless = Specials { strong_asks_the_sweep: false, ..Specials::SOUND };
+        assert!(matches!(tell(careless, story).last(), Some(Reply::Object(_))));
+    }
+}

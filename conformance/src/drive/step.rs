@@ -179,6 +179,8 @@ impl<'s> Run<'s> {
                 self.look_at(by, into, Action::Strong { into, from: slot });
             }
         }
+        // Some cleanups have to wait until a finalizer has run.
+        self.drain(by, into, Action::Clean(into), self.ledger.graph().cleanups().len());
         // Every collection finds one more dead, or none ever again.
         for _ in 0..self.ledger.graph().finalizers().len() {
             if !self.drain(by, into, Action::Finalize(into), self.ledger.graph().finalizers().len()) {

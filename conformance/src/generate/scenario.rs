@@ -2,8 +2,13 @@
 //!
 //! A scenario keeps a [`Ledger`] of what it has drawn so far, and so draws only operations that mean something. Small
 //! worlds find the most: a handful of roots, objects of one to three fields, loads and stores that keep moving the same
-//! few objects around while the collector takes one step at a time. Beside those, some programs ask for sizes around
-//! the edges of size classes and pages, for many objects of one size, or for large ones.
+//! few objects around while the collector takes one step at a time. Beside those there are other kinds of programs, each
+//! of which finds something that the others hardly ever do:
+//!
+//! * [`Sizes`]: sizes around the edges of size classes and pages, many objects of one size, or large ones.
+//! * [`Start`]: one object that holds many others, a long list, or as much as memory holds.
+//! * [`Mood`]: allocating and dropping all the time, or anything at all with equal chances.
+//! * A third of the programs, if the heap has such things, attach weak pointers, finalizers and cleanups to objects.
 //!
 //! What is likely depends on what the collector is doing. Between cycles a program builds: it allocates, links, and lets
 //! go of roots, so that objects come to be held by other objects only. While marking it rearranges: it loads what is
@@ -26,8 +31,8 @@ use heaplaw_reference::{
 /// What is drawn.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Scenario {
-    /// How many operations a program has at most. One program in a hundred and fifty begins by linking up to
-    /// 319 objects to one, which comes on top.
+    /// How many operations a program has at most. What one program in fifty [starts](Start) with comes on top: up to
+    /// 960 operations.
     pub ops: u32,
     collect: bool,
     steps: bool,
@@ -46,6 +51,30 @@ impl Default for Scenario {
     fn default() -> Self {
         Scenario::suited(&Claims::new("any").with(&Capability::ALL), 60)
     }
+}
+
+/// What a program begins with.
+#[derive(Clone, Copy)]
+enum Start {
+    /// Nothing.
+    Empty,
+    /// One object that holds many others: more than one word of any bitmap, and more than any small queue.
+    FanOut,
+    /// A long list: deeper than any stack that a collector should need.
+    DeepList,
+    /// Large objects in a list, up to a few MiB: a heap with less memory has none left.
+    Full,
+}
+
+/// What a program likes to do.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Mood {
+    /// Builds between cycles, and rearranges while marking.
+    Wary,
+    /// Allocates and lets go.
+    Churning,
+    /// Anything, with equal chances.
+    Blind,
 }
 
 /// What kind of objects a program asks for.
@@ -93,19 +122,21 @@ impl Scenario {
         };
         let mut drawing = Drawing {
             crowd: self.mutators && choices.chance(1, 2),
-            mourns: (self.weak || self.finalizers || self.cleanups) && choices.chance(1, 4),
+            mourns: (self.weak || self.finalizers || self.cleanups) && choices.chance(1, 3),
             scenario: self,
             choices,
             ledger: Ledger::default(),
             machine: Machine::new(Protocol::HYBRID),
             roots,
             sizes,
+            mood: Mood::Wary,
             gesture: None,
             ops: Vec::new(),
         };
-        if drawing.choices.chance(1, 150) {
-            drawing.fan_out();
-        }
+        drawing.mood = [Mood::Wary, Mood::Churning, Mood::Blind][drawing.choices.weighted(&[20, 1, 1])];
+        let starts = [Start::Empty, Start::FanOut, Start::DeepList, Start::Full];
+        let start = drawing.choices.weighted(&[294, 2, 2, 2]);
+        drawing.start(starts[start]);
         let limit = drawing.ops.len() + self.ops as usize;
         while drawing.ops.len() < limit && !drawing.choices.dry() {
             let op = drawing.op();
@@ -126,6 +157,7 @@ struct Drawing<'a> {
     /// Roots in use, at least two.
     roots: Vec<Root>,
     sizes: Sizes,
+    mood: Mood,
     /// Whether mutators other than 0 take part.
     crowd: bool,
     /// Whether weak pointers, finalizers and cleanups take part.
@@ -147,15 +179,33 @@ impl Drawing<'_> {
         allowed
     }
 
-    /// One object that holds many others: more than one word of any bitmap, and more than any small queue.
-    fn fan_out(&mut self) {
+    fn start(&mut self, start: Start) {
         let (parent, child) = (self.roots[0], self.roots[1]);
-        let (count, shape) = (20 + self.choices.below(300), self.shape());
-        self.add(Op::mutate(0, Action::Alloc { into: parent, shape: Shape::new(count, 0) }));
+        let count = match start {
+            Start::Empty => 0,
+            Start::FanOut | Start::DeepList => 20 + self.choices.below(300),
+            Start::Full => 2 + self.choices.below(40),
+        };
+        let alloc = |into, shape| Op::mutate(0, Action::Alloc { into, shape });
+        let store =
+            |of, index, value| Op::mutate(0, Action::Store { into: Place::Field { of, index }, value: Some(value) });
+        let shape = match start {
+            Start::FanOut => self.shape(),
+            Start::Full => Shape::new(1, 20_000 + self.choices.below(50_000)),
+            Start::Empty | Start::DeepList => Shape::new(1 + self.choices.below(2), 0),
+        };
+        if let Start::FanOut = start {
+            self.add(alloc(parent, Shape::new(count, 0)));
+        }
         for index in 0..count {
-            self.add(Op::mutate(0, Action::Alloc { into: child, shape }));
-            let into = Place::Field { of: parent, index };
-            self.add(Op::mutate(0, Action::Store { into, value: Some(child) }));
+            self.add(alloc(child, shape));
+            if let Start::FanOut = start {
+                self.add(store(parent, index, child));
+            } else {
+                // The first one has no next.
+                self.add(store(child, 0, parent));
+                self.add(Op::mutate(0, Action::Copy { into: parent, from: child }));
+            }
         }
     }
 
@@ -272,7 +322,7 @@ impl Drawing<'_> {
         // While marking, rearrange; otherwise build.
         let marking = self.machine.phase() == Phase::Mark;
         let (alloc, load, store, clear, bulk) = if marking { (6, 26, 28, 10, 5) } else { (22, 8, 26, 9, 2) };
-        let weights = [
+        let mut weights = [
             alloc,
             2 + wide * load,
             some + wide * store,
@@ -288,6 +338,11 @@ impl Drawing<'_> {
             crowd,                                                               // exit
             mourns * if self.machine.phase() == Phase::Sweep { 24 } else { 12 }, // weak pointers, finalizers, cleanups
         ];
+        match self.mood {
+            Mood::Wary => {}
+            Mood::Churning => weights[0] += 60,
+            Mood::Blind => weights = weights.map(|weight| weight.min(1)),
+        }
         let into = self.roots[self.choices.below(self.roots.len() as u32) as usize];
         match self.choices.weighted(&weights) {
             0 => Action::Alloc { into, shape: self.shape() },
