@@ -27,7 +27,18 @@
 //! 7. A pointer that goes from stack to stack ([`Action::Send`](crate::op::Action::Send)) passes no place and no
 //!    barrier; the hand-over itself has to shade it.
 //!
-//! This chapter grounds laws 70 to 73. Source: Go's `mbarrier.go` and proposal 17503.
+//! What may be left out, because nothing would be shaded or what would be shaded is safe already:
+//!
+//! 8. All of it, if the value goes into the mutator's own frame, or has no pointers in it.
+//! 9. The deletion half, if the place is known to hold nil: a field of an object that is new and zero.
+//! 10. The insertion half, if the new value is known not to be in the heap: nil, a global's address, read-only data.
+//! 11. Of a bulk copy or clear nothing but repetition: every pointer that is overwritten, and every one that is copied, is
+//!     shaded before the first is written.
+//!
+//! A shade may also be *deferred*: the values go into a buffer, and are shaded when it is full or at the next handshake.
+//! That is sound as long as the old value was read before the store, and every buffer is emptied before marking ends.
+//!
+//! This chapter grounds laws 70 to 73, 76 and 78. Source: Go's `mbarrier.go`, `mwbbuf.go` and proposal 17503.
 //!
 //! Rules 4 to 6 are data here, so that their breach can be tried: each half of a [`Barrier`] has a condition
 //! ([`When`]), and shades and write have an [`Order`].

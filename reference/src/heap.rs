@@ -15,7 +15,11 @@
 //!   and is not parked, a root that is looked through holds an object, a field number is below the object's number of
 //!   fields. Collector steps are the exception: only the heap knows its phase, so `gc mark 1` may arrive at any time.
 //! * **Only what is claimed.** Operations that need a capability outside [`Heap::claims`] are not sent.
-//! * **Sixteen roots, four globals, four mutators**, and never more ([`ROOTS`], [`GLOBALS`], [`MUTATORS`]).
+//! * **Sixteen roots, four globals, four weak slots, four mutators**, and never more ([`ROOTS`], [`GLOBALS`], [`WEAKS`],
+//!   [`MUTATORS`]).
+//! * **Nothing tiny dies alone.** Weak pointers, finalizers and cleanups are asked for only of objects that are not
+//!   [tiny](crate::object::Shape::is_tiny); an object has one finalizer at a time, and is never the argument of its own
+//!   cleanup.
 //! * **Stamps.** The n-th operation that is an `alloc` or a `write` fills the object's data with
 //!   [`Stamp`]`(n)`, counting from 1 and counting refused allocations too.
 //!
@@ -30,6 +34,7 @@
 //! [`ROOTS`]: crate::op::ROOTS
 //! [`GLOBALS`]: crate::op::GLOBALS
 //! [`MUTATORS`]: crate::op::MUTATORS
+//! [`WEAKS`]: crate::op::WEAKS
 
 use crate::{
     event::Event,
