@@ -416,6 +416,17 @@ fn every_module_of_the_reference_is_word_or_meaning() {
     assert_eq!(words.intersection(&meaning).count(), 0);
 }
 
+#[test]
+fn the_modules_of_the_reference_stand_in_the_order_of_the_book() {
+    let (page, root) = (read("ARCHITECTURE.md"), read("reference/src/lib.rs"));
+    let tokens = tokens(&root);
+    let modules: Vec<_> = tokens.windows(2).filter(|pair| pair[0] == "mod").map(|pair| pair[1]).collect();
+    let files = listed(&page, "### reference/src", None).expect("the page lists the reference");
+    let chapters: Vec<_> = files.iter().filter_map(|file| file.strip_suffix(".rs")).collect();
+    let chapters: Vec<_> = chapters.into_iter().filter(|file| *file != "lib" && !file.contains('/')).collect();
+    assert_eq!(modules, chapters);
+}
+
 // ---- The page.
 
 /// The files that a page lists under a heading: the first word of each line of its text block that does not start with

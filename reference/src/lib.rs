@@ -19,7 +19,8 @@
 //! which can happen in it can be followed. Reference [`counting`] is the other way to find garbage, and what it cannot
 //! find.
 //!
-//! The words never depend on the meaning; a test of the workspace holds that line.
+//! The modules stand in this order in the source, which is the order to read them in. The words never depend on the
+//! meaning; a test of the workspace holds that line.
 //!
 //! What is modelled is the memory manager of Go (1.3 to 1.27) and the papers it stands on: Dijkstra et al. 1978 for the
 //! insertion barrier, Yuasa 1990 for the deletion barrier, Pirinen 1998 for the weak invariant, and Go's proposal 17503
@@ -55,22 +56,22 @@
 extern crate alloc;
 
 // The words.
-pub mod event;
-pub mod heap;
 pub mod object;
 pub mod op;
 pub mod text;
+pub mod event;
+pub mod heap;
 
 // The meaning.
-pub mod barrier;
-pub mod color;
-pub mod counting;
-pub mod cycle;
-pub mod finalize;
 pub mod graph;
+pub mod color;
+pub mod barrier;
+pub mod cycle;
+pub mod termination;
+pub mod pacer;
+pub mod finalize;
+pub mod protocol;
+pub mod place;
 pub mod machine;
 pub mod model;
-pub mod pacer;
-pub mod place;
-pub mod protocol;
-pub mod termination;
+pub mod counting;
