@@ -79,11 +79,14 @@ pub enum Capability {
     /// Performs [`Environment::Clock`], and starts a cycle by itself when none has marked for
     /// more than two minutes.
     Clock,
+    /// Performs [`Action::Free`]. A heap that claims this, and not [`Capability::Collect`], is an allocator: it frees
+    /// nothing by itself.
+    Free,
 }
 
 impl Capability {
     /// All of them, in the order in which they are shown.
-    pub const ALL: [Capability; 14] = [
+    pub const ALL: [Capability; 15] = [
         Capability::Collect,
         Capability::Steps,
         Capability::Mutators,
@@ -98,6 +101,7 @@ impl Capability {
         Capability::Abort,
         Capability::Faults,
         Capability::Clock,
+        Capability::Free,
     ];
 
     /// The word for it in reports and in the protocol.
@@ -117,6 +121,7 @@ impl Capability {
             Capability::Abort => "abort",
             Capability::Faults => "faults",
             Capability::Clock => "clock",
+            Capability::Free => "free",
         }
     }
 
@@ -207,6 +212,16 @@ impl Claims {
         self.capabilities >> capability as u32 & 1 == 1
     }
 
+    /// Whether one knows of every object when it is freed: the heap says so, or never frees by itself.
+    pub fn tell_frees(&self) -> bool {
+        self.has(Capability::Frees) || self.is_allocator()
+    }
+
+    /// Whether the heap frees nothing by itself.
+    pub fn is_allocator(&self) -> bool {
+        self.has(Capability::Free) && !self.has(Capability::Collect)
+    }
+
     /// Whether the heap may be asked to perform `op`.
     pub fn allow(&self, op: &Op) -> bool {
         let needs = match op {
@@ -217,6 +232,7 @@ impl Claims {
                 Action::Weak { .. } | Action::Strong { .. } => Some(Capability::Weak),
                 Action::Finalizer(_) | Action::Finalize(_) => Some(Capability::Finalizers),
                 Action::Cleanup { .. } | Action::Clean(_) => Some(Capability::Cleanups),
+                Action::Free(_) => Some(Capability::Free),
                 _ => None,
             },
             Op::Collect(Collect::Full) => Some(Capability::Collect),

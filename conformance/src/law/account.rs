@@ -14,7 +14,7 @@ pub(super) const LAWS: &[Law] = &[Law {
 
 fn balance(reading: &Reading<'_>) -> Judgement {
     let mut check = Check::default();
-    let frees = reading.history.claims.has(Capability::Frees);
+    let frees = reading.history.claims.tell_frees();
     for (at, moment, _) in reading.scenes() {
         let Reply::Stats { objects, bytes } = moment.reply else { continue };
         let count = |counts: &dyn Fn(&Life) -> bool| {
