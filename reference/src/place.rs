@@ -17,6 +17,9 @@
 //!                                       allocator   all of these, in the order in which they are tried
 //! ```
 //!
+//! Together they ground laws 1 to 5, 8 to 13, and 15 to 47. What takes more than one thread (spans in lock-free sets, a
+//! path without locks) is not in here: these chapters say where an object goes, not how fast.
+//!
 //! The reference heaps need less. They place an object in the lowest gap that is large enough: first fit over the objects
 //! that there are, in the order of their addresses. Nothing could be slower or simpler, and it has the one property that
 //! matters there: what was freed is used again at once, so an object that was freed too early is soon overwritten by
@@ -38,13 +41,17 @@
 //! ```
 
 pub mod address;
+pub mod allocator;
 pub mod arena;
 pub mod bump;
+pub mod cache;
+pub mod central;
 pub mod class;
 pub mod fit;
 pub mod generation;
 pub mod large;
 pub mod page;
+pub mod page_heap;
 pub mod segregated;
 pub mod span;
 pub mod summary;

@@ -36,7 +36,7 @@
 //! assert!(arenas.is_set(Flag::InUse, base + 8192) && !arenas.is_set(Flag::Marked, base + 8192));
 //! ```
 
-use crate::place::PAGE;
+use crate::place::{PAGE, page::CHUNK};
 use alloc::collections::{BTreeMap, BTreeSet};
 
 /// The bytes of an arena.
@@ -156,6 +156,13 @@ impl Arenas {
         bases.filter(move |base| *base >= from)
     }
 
+    /// The first address of the `number`th piece of 512 pages, counted over all arenas in order.
+    pub fn piece(&self, number: u64) -> Option<u64> {
+        let pieces = PAGES / CHUNK;
+        let arena = self.arenas.keys().nth((number / pieces) as usize)?;
+        Some(LOWEST.wrapping_add(arena * ARENA) + number % pieces * CHUNK * PAGE)
+    }
+
     /// Whether a span that is about to be made may find something other than zeroes in these pages; and notes that they
     /// are used from now on. Pages beyond the first never used are zero, even if those before are skipped.
     ///
@@ -213,7 +220,8 @@ mod tests {
     #[test]
     fn only_pages_that_were_used_need_zeroing() {
         let mut arenas = Arenas::default();
-        (arenas.insert(BASE), arenas.insert(BASE + ARENA));
+        arenas.insert(BASE);
+        arenas.insert(BASE + ARENA);
         let mut need = |page: u64, pages| arenas.need_zero(BASE + page * PAGE, pages);
         assert!(!need(0, 2) && !need(2, 1) && need(1, 1) && need(2, 3), "the last one is only partly new");
         assert!(!need(10, 1) && need(7, 1), "what was skipped counts as used");

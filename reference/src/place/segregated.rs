@@ -148,7 +148,8 @@ mod tests {
             for _ in 0..3000 {
                 if dice.below(5) < 2 && !live.is_empty() {
                     let at = *live.keys().nth(dice.below(live.len() as u64) as usize).unwrap();
-                    (heap.free(at).unwrap(), live.remove(&at).unwrap());
+                    heap.free(at).unwrap();
+                    live.remove(&at).unwrap();
                     continue;
                 }
                 let (size, before) = (1 + dice.below(600), heap.clone());

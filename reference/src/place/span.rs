@@ -44,7 +44,7 @@ use crate::place::{
     class::{LARGE, SpanClass, row},
     generation::Generation,
 };
-use alloc::{vec, vec::Vec};
+use alloc::{format, string::String, vec, vec::Vec};
 
 /// What a span is used for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -261,6 +261,19 @@ impl Span {
         self.need_zero |= freed > 0;
         Ok(freed)
     }
+
+    /// Law 36: as many slots are allocated as it counts.
+    ///
+    /// # Errors
+    /// What does not hold.
+    pub fn verify(&self) -> Result<(), String> {
+        let allocated = (0..self.slots).filter(|index| self.is_allocated(*index)).count() as u64;
+        if allocated == self.allocated {
+            Ok(())
+        } else {
+            Err(format!("law 36: {allocated} slots at {:#x} are allocated, and {} counted", self.base, self.allocated))
+        }
+    }
 }
 
 fn bit(bits: &[u64], index: u64) -> bool {
@@ -312,11 +325,24 @@ mod tests {
         assert_eq!((span.allocate(), span.cursor()), (None, 15));
     }
 
+    /// Law 36.
+    #[test]
+    fn a_wrong_count_is_noticed() {
+        let mut span = Span::small(0, SpanClass::new(5, false), Generation(0));
+        span.allocate();
+        span.allocate();
+        assert_eq!(span.verify(), Ok(()));
+        assert!(Span { allocated: 1, ..span.clone() }.verify().is_err());
+        assert!(Span { cursor: 1, ..span }.verify().is_err());
+    }
+
     /// Law 96.
     #[test]
     fn a_marked_slot_that_is_free_is_a_zombie() {
         let mut span = Span::small(0, SpanClass::new(5, false), Generation(0));
-        (span.allocate(), span.mark(0), span.mark(100));
+        span.allocate();
+        span.mark(0);
+        span.mark(100);
         let before = span.clone();
         assert_eq!((span.sweep(), &span), (Err(Zombie(100)), &before));
     }

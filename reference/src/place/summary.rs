@@ -226,7 +226,7 @@ impl Tree {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::place::{Dice, page::Pages};
+    use crate::place::{Dice, PAGE, page::Pages};
     use alloc::vec::Vec;
 
     fn summary(start: u64, max: u64, end: u64) -> Summary {
@@ -243,8 +243,9 @@ mod tests {
         ];
         vectors.into_iter().for_each(|(parts, whole)| assert_eq!(Summary::merge(parts, 512), whole));
         assert_eq!(Summary::merge([full; 8], 512), summary(4096, 4096, 4096));
-        let widths: Vec<_> = (0..LEVELS).map(|level| width(level) * 8 >> 20 << 20 >> 10).collect();
-        assert_eq!((widths[0], width(4), width(0) * 16_384), (16 << 10, CHUNK, 1 << 35), "48 bits of address");
+        let mib = [0, 1, 2, 3, 4].map(|level| (width(level) * PAGE) >> 20);
+        assert_eq!(mib, [16 << 10, 2 << 10, 256, 32, 4]);
+        assert_eq!((width(LEVELS - 1), 16_384 * TOP * PAGE), (CHUNK, 1 << 48), "all addresses");
     }
 
     #[test]
@@ -285,7 +286,8 @@ mod tests {
             let (mut tree, mut pages) = (Tree::default(), Pages::default());
             let edge = (1 + round) * TOP;
             for (first, count) in [(edge - 9 * CHUNK, 8 + round % 2), (edge, 3)] {
-                (tree.grow(first, count * CHUNK), pages.grow(first, count * CHUNK));
+                tree.grow(first, count * CHUNK);
+                pages.grow(first, count * CHUNK);
             }
             let mut live = Vec::new();
             for step in 0..300 {
