@@ -175,7 +175,7 @@ impl AddressSpace {
         let next = step.leads_to();
         let changed = self.parts(start, end).filter(|(_, _, state)| *state != next).map(|(_, length, _)| length).sum();
         let after = self.state(end);
-        self.boundaries.retain(|at, _| !(start..=end).contains(at));
+        self.boundaries.retain(|at, _| !(start..end).contains(at));
         self.boundaries.extend([(start, next), (end, after)]);
         match step {
             Step::Reserve | Step::Allocate => _ = self.granted.insert(start, length),

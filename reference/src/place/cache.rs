@@ -87,8 +87,6 @@ impl Cache {
         assert!(old.is_none_or(|old| heap.span(old).is_full()), "a refill is for a full span");
         assert!(!heap.span(base).is_full(), "a refill has room");
         assert!(heap.step(base, Step::Cache), "law 39: what is cached is swept, and nobody's");
-        // The window is rebuilt: whoever had the span before may have left it anywhere.
-        heap.span_mut(base).load_window();
         old
     }
 

@@ -237,7 +237,7 @@ impl Span {
     }
 
     /// Loads the window at the cursor.
-    pub fn load_window(&mut self) {
+    fn load_window(&mut self) {
         let word = self.alloc_bits.get((self.cursor / WORD) as usize).copied();
         self.window = word.map_or(0, |word| !word >> (self.cursor % WORD));
     }

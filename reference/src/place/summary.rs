@@ -309,6 +309,16 @@ mod tests {
     }
 
     #[test]
+    fn no_run_leads_over_pages_that_are_not_there() {
+        let (mut tree, edge) = (Tree::default(), TOP);
+        tree.grow(edge - CHUNK, CHUNK);
+        tree.grow(edge + TOP, CHUNK);
+        assert_eq!((tree.find(CHUNK), tree.find(CHUNK + 1)), (Some(edge - CHUNK), None));
+        tree.grow(edge, TOP);
+        assert_eq!(tree.find(CHUNK + TOP + 9), Some(edge - CHUNK), "all of an entry of the highest level, and more");
+    }
+
+    #[test]
     fn an_exhausted_tree_is_searched_no_more() {
         let mut tree = Tree::default();
         tree.grow(0, CHUNK);

@@ -66,7 +66,10 @@ fn freed_pages_become_other_spans_and_released_ones_come_back() {
     assert_eq!(heap.space.bytes(Memory::Prepared), before + 50 * PAGE);
     let c = take(&mut heap, 40).unwrap();
     assert_eq!((c, heap.span(c).need_zero), (a, true));
-    assert!(heap.find(a + 45 * PAGE).is_none(), "outside of the span that begins where another did");
+    heap.free(c);
+    assert_eq!(take(&mut heap, 25), Some(c));
+    assert!(heap.find(c + 24 * PAGE).is_some());
+    assert!(heap.find(c + 25 * PAGE).is_none(), "this page remembers a longer span that began there");
 }
 
 /// Growth and page caches: a fresh heap's first span is not from a cache, and its second is.
