@@ -12,6 +12,7 @@ pub mod account;
 pub mod color;
 pub mod content;
 pub mod finalize;
+pub mod parallel;
 pub mod phase;
 pub mod placement;
 pub mod reclamation;
