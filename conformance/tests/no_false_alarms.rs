@@ -3,7 +3,7 @@
 use heaplaw_conformance::{
     campaign::{Campaign, End},
     drive::InProcess,
-    history::{History, Moment},
+    history::{Again, History, Moment},
     law,
     report::text,
 };
@@ -187,7 +187,13 @@ fn broken(claims: Claims, lines: &str) -> Option<u16> {
         let (reply, events) = answer::parse(answer).expect("an answer");
         Moment { op: op.parse().expect("an operation"), reply, events }
     };
-    let history = History { claims, moments: lines.lines().map(moment).collect(), unclaimed: 0, failure: None };
+    let history = History {
+        claims,
+        moments: lines.lines().map(moment).collect(),
+        unclaimed: 0,
+        failure: None,
+        again: Again::NotTried,
+    };
     let laws: Vec<_> = law::all().collect();
     law::judge(&history, &laws).broken().map(|(law, _)| law.number)
 }

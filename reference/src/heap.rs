@@ -79,11 +79,17 @@ pub enum Capability {
     /// Performs [`Environment::Clock`], and starts a cycle by itself when none has marked for
     /// more than two minutes.
     Clock,
+    /// The barrier asks for no colours and puts nothing off: while marking, whatever an operation overwrites (of a heap
+    /// that keeps a weak invariant) or stores (of one that keeps the strong one) is shaded before it is over, whatever the
+    /// colour of the object that is stored into; and so is what a stack that was not scanned hands to one that was.
+    Barrier,
+    /// Does the same again, addresses apart, if the same program is run again on a fresh heap.
+    Deterministic,
 }
 
 impl Capability {
     /// All of them, in the order in which they are shown.
-    pub const ALL: [Capability; 14] = [
+    pub const ALL: [Capability; 16] = [
         Capability::Collect,
         Capability::Steps,
         Capability::Mutators,
@@ -98,6 +104,8 @@ impl Capability {
         Capability::Abort,
         Capability::Faults,
         Capability::Clock,
+        Capability::Barrier,
+        Capability::Deterministic,
     ];
 
     /// The word for it in reports and in the protocol.
@@ -117,6 +125,8 @@ impl Capability {
             Capability::Abort => "abort",
             Capability::Faults => "faults",
             Capability::Clock => "clock",
+            Capability::Barrier => "barrier",
+            Capability::Deterministic => "deterministic",
         }
     }
 
