@@ -341,8 +341,9 @@ struct Reader<'h> {
     owners: HashMap<Address, ObjectId>,
     /// Whether the barrier is looked at.
     audits: bool,
-    /// The mutators whose stack was scanned in this cycle.
+    /// The mutators whose stack was scanned in this cycle, and those that were there at any time in it.
     scanned: [bool; MUTATORS as usize],
+    present: [bool; MUTATORS as usize],
     /// The objects that wait for their finalizer, as far as it is reported; and the one whose finalizer runs now.
     waiting: ObjectSet,
     finalized: Option<ObjectId>,
@@ -368,6 +369,7 @@ impl<'h> Reader<'h> {
                     .into_iter()
                     .all(|capability| history.claims.has(capability)),
             scanned: [false; MUTATORS as usize],
+            present: [false; MUTATORS as usize],
             waiting: ObjectSet::new(),
             finalized: None,
             due: ObjectSet::new(),
@@ -458,6 +460,7 @@ impl<'h> Reader<'h> {
                 // An empty stack has nothing to be scanned.
                 self.colors.set_stack(*by, Color::Black);
                 self.scanned[usize::from(by.0)] = false;
+                self.present[usize::from(by.0)] = true;
             }
             let looks_only = matches!(
                 action,
@@ -663,10 +666,7 @@ impl<'h> Reader<'h> {
             // It is kept, and not for its colour: nothing else may refer to it.
             Event::Finalize(address) => match self.owners.get(&address) {
                 Some(id) => {
-                    // While marking it may well be marked for its own sake.
-                    if !cycle::barrier_on(self.phase) {
-                        self.colors.set_object(*id, Some(Color::Black));
-                    }
+                    self.colors.set_object(*id, Some(Color::Black));
                     let has_one = self.graph.finalizers().contains(id) || self.finalized == Some(*id);
                     if !(self.waiting.insert(*id) && has_one && self.phase != Phase::Off) {
                         self.reading.misfits.push((at, event));
@@ -687,8 +687,7 @@ impl<'h> Reader<'h> {
         };
         let again = std::mem::replace(scanned, true);
         self.reading.stack_scans.push(StackScan { moment: at, mutator, again });
-        let leaves = Op::Mutate { by: mutator, action: Action::Exit };
-        if self.graph.stack(mutator).is_none() && self.reading.history.moments[at].op != leaves {
+        if !self.present[usize::from(mutator.0)] {
             self.reading.misfits.push((at, Event::ScanStack(mutator)));
         }
         self.colors.set_stack(mutator, Color::Black);
@@ -697,6 +696,12 @@ impl<'h> Reader<'h> {
     fn begin(&mut self, at: usize) {
         self.colors.bleach();
         self.scanned = [false; MUTATORS as usize];
+        // One that leaves in this very operation was there.
+        let leaves = |mutator| self.reading.history.moments[at].op == Op::Mutate { by: mutator, action: Action::Exit };
+        self.present = std::array::from_fn(|number| {
+            let mutator = MutatorId(number as u8);
+            self.graph.stack(mutator).is_some() || leaves(mutator)
+        });
         let garbage = self.garbage();
         let cycle = Cycle {
             start: at,
@@ -742,7 +747,11 @@ impl<'h> Reader<'h> {
     fn recolor(&mut self, at: usize, event: Event, address: Address, to: Color) {
         let known = self.owners.get(&address).and_then(|id| Some((*id, self.colors.object(*id)?)));
         match known {
-            Some((object, from)) => {
+            Some((object, mut from)) => {
+                // What was found dead while marking, and counts as black, may be marked for its own sake.
+                if self.waiting.contains(object) && from == Color::Black {
+                    from = Color::White;
+                }
                 self.reading.recolorings.push(Recoloring { moment: at, object, from, to });
                 self.colors.set_object(object, Some(from.max(to)));
             }

@@ -44,7 +44,7 @@ pub(super) const LAWS: &[Law] = &[
     Law {
         number: 132,
         name: "trace order",
-        statement: "Only the stack of a mutator that is there is scanned, and an object is kept for a finalizer only in the course of a cycle, if it has one, and once.",
+        statement: "No stack is scanned but of a mutator that was there in the same cycle, and an object is kept for a finalizer only in the course of a cycle, if it has one, and once.",
         needs: Needs::of(&[Capability::Phases]),
         judge: trace_order,
     },

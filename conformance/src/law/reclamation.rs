@@ -89,7 +89,8 @@ fn done_before_mark(reading: &Reading<'_>) -> Judgement {
     for cycle in &reading.cycles {
         let (Some(marked), Some(swept)) = (cycle.marked, cycle.swept) else { continue };
         for id in cycle.white.iter() {
-            let Some(life) = reading.life(id) else { continue };
+            // What is born in the operation in which marking ends may have been born after that.
+            let Some(life) = reading.life(id).filter(|life| life.born < marked) else { continue };
             let sweeping = marked..=swept;
             let gone = || !life.spans(swept);
             let dies = || reading.finalized.iter().any(|(at, dead)| *dead == id && sweeping.contains(at));
