@@ -4,7 +4,7 @@
 //! campaign ends with its first counterexample: what a heap that has lost an object does afterwards says little.
 
 use crate::{
-    drive::{Failure, Subject, step},
+    drive::{Failure, Subject, again::again, step},
     generate::{choices::Seed, scenario::Scenario},
     goals::Coverage,
     history::History,
@@ -15,6 +15,9 @@ use crate::{
 };
 use heaplaw_reference::{heap::Claims, op::Program};
 use std::time::{Duration, Instant};
+
+/// One case of so many is run twice, if a law wants that.
+const TWICE_EVERY: u64 = 16;
 
 /// What is to be done.
 #[derive(Clone, Debug)]
@@ -150,7 +153,7 @@ pub struct Judged {
     pub breach: Option<Breach>,
 }
 
-/// Runs `program` and judges it; gives what is wrong, if anything.
+/// Runs `program`, twice if a law wants that, and judges it; gives what is wrong, if anything.
 ///
 /// # Errors
 /// If the subject cannot be started.
@@ -160,9 +163,17 @@ pub fn judge(
     ending: step::Ending,
     laws: &[&'static Law],
 ) -> Result<(History, Judged), Failure> {
-    let history = step::run(subject, program, ending)?;
+    let mut history = step::run(subject, program, ending)?;
+    if twice(laws, &history.claims) {
+        again(subject, program, ending, &mut history)?;
+    }
     let judged = judged(&Reading::new(&history), laws);
     Ok((history, judged))
+}
+
+/// Whether one of these laws applies that wants a program to be run twice.
+fn twice(laws: &[&'static Law], claims: &Claims) -> bool {
+    laws.iter().any(|law| law.needs.twice && law.missing(claims).is_empty())
 }
 
 fn judged(reading: &Reading<'_>, laws: &[&'static Law]) -> Judged {
@@ -208,6 +219,7 @@ impl Campaign {
             Err(failure) => return End::Unstartable(failure),
         };
         let scenario = Scenario::suited(&claims, self.ops);
+        let twice = twice(&self.laws, &claims);
         outcome.claims = Some(claims);
         let saved = first.iter().map(|program| (None, program.clone()));
         let drawn = (0..self.cases).map(|case| (Some(case), scenario.draw(&mut Seed::case(self.seed, case))));
@@ -218,7 +230,13 @@ impl Campaign {
             if !watch.about_to_run(&program, outcome.programs) {
                 return End::Interrupted;
             }
-            match step::run(subject, &program, step::Ending::Settle) {
+            let ran = step::run(subject, &program, step::Ending::Settle).and_then(|mut history| {
+                if twice && case.is_none_or(|case| case % TWICE_EVERY == 0) {
+                    again(subject, &program, step::Ending::Settle, &mut history)?;
+                }
+                Ok(history)
+            });
+            match ran {
                 Err(failure) => return End::Unstartable(failure),
                 Ok(history) => {
                     let reading = Reading::new(&history);

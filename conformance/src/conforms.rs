@@ -34,6 +34,8 @@ macro_rules! conforms {
             6 law_6_content_stability
             7 law_7_address_stability
             8 law_8_identity
+            10 law_10_total_failure
+            13 law_13_determinism
             14 law_14_cross_equivalence
             51 law_51_reachable_never_freed
             52 law_52_sound_termination
@@ -43,13 +45,22 @@ macro_rules! conforms {
             57 law_57_allocate_black
             59 law_59_completeness
             60 law_60_two_cycles
+            65 law_65_bounded_work
             68 law_68_root_completeness
+            70 law_70_covers_all_stores
+            71 law_71_old_value_first
+            72 law_72_nil_is_not_special
+            73 law_73_hand_over_shade
             80 law_80_phase_automaton
             82 law_82_no_premature_termination
             83 law_83_termination
+            84 law_84_scan_once
             90 law_90_sweep_exactness
             92 law_92_swept_before_use
+            93 law_93_done_before_mark
             97 law_97_full_collection
+            105 law_105_periodic
+            106 law_106_no_needless_cycle
             107 law_107_at_most_once
             108 law_108_resurrection
             109 law_109_dependency_order
@@ -60,6 +71,8 @@ macro_rules! conforms {
             114 law_114_weak_canonical
             115 law_115_weak_to_strong_in_mark
             123 law_123_balance
+            127 law_127_live_after_collection
+            132 law_132_trace_order
             139 law_139_idempotence
         }
     };

@@ -4,6 +4,7 @@
 //! program in any language that speaks the text form on its standard input and output
 //! ([`process::Process`]). A subject can do what a heap cannot: it can [fail](Failure) to answer at all.
 
+pub mod again;
 pub mod parallel;
 pub mod process;
 pub mod step;

@@ -1,24 +1,24 @@
 //! Every law is broken by some heap, and no law is broken by a sound one.
 
 use heaplaw_conformance::{
-    drive::{InProcess, step},
+    campaign::{self, Judged},
+    drive::{InProcess, Subject, step::Ending},
     faulty::{self, Fault},
     generate::{choices::Seed, scenario::Scenario},
-    history::History,
     law::{self, Judgement, Law},
 };
-use heaplaw_reference::{heap::Heap, machine::Machine, protocol::Protocol};
+use heaplaw_reference::{machine::Machine, protocol::Protocol};
 
-fn history<H: Heap>(make: impl FnMut() -> H, campaign: u64, case: u64) -> History {
-    let program = Scenario::default().draw(&mut Seed::case(campaign, case));
-    let mut subject = InProcess::new(make);
-    step::run(&mut subject, &program, step::Ending::Settle).expect("the heap starts")
+fn judged(subject: &mut dyn Subject, seed: u64, case: u64, laws: &[&'static Law]) -> Judged {
+    let program = Scenario::default().draw(&mut Seed::case(seed, case));
+    campaign::judge(subject, &program, Ending::Settle, laws).expect("the heap starts").1
 }
 
 /// How many programs it takes until the fault's own law is broken.
 fn programs_until_broken(fault: &Fault, campaign: u64) -> Option<u64> {
     let law = [Law::numbered(fault.law).expect("a law of this number")];
-    (0..3_000).find(|case| law::judge(&history(|| fault.heap(), campaign, *case), &law).broken().is_some())
+    let mut subject = InProcess::new(|| fault.heap());
+    (0..20_000).find(|case| judged(&mut subject, campaign, *case, &law).breach.is_some())
 }
 
 #[test]
@@ -40,13 +40,13 @@ fn sound_designs_break_no_law_and_every_law_is_checked_on_some() {
     let laws: Vec<_> = law::all().collect();
     let mut checks = vec![0; laws.len()];
     for protocol in Protocol::ALL.into_iter().filter(|protocol| protocol.sound) {
-        for case in 0..1_000 {
-            let history = history(|| Machine::new(protocol), 7, case);
-            let verdict = law::judge(&history, &laws);
-            if let Some((law, witness)) = verdict.broken() {
-                panic!("{} breaks {law:?} in case {case}: {}\n{}", protocol.name, witness.why, history.program());
+        let mut subject = InProcess::new(|| Machine::new(protocol));
+        for case in 0..3_000 {
+            let Judged { verdict, breach } = judged(&mut subject, 7, case, &laws);
+            if let Some(breach) = breach {
+                let program = Scenario::default().draw(&mut Seed::case(7, case));
+                panic!("{} in case {case}: {breach:?}\n{program}", protocol.name);
             }
-            assert_eq!(verdict.failure, None);
             for (sum, finding) in checks.iter_mut().zip(&verdict.findings) {
                 if let Judgement::Holds { checks } = finding.judgement {
                     *sum += checks;
@@ -62,7 +62,8 @@ fn sound_designs_break_no_law_and_every_law_is_checked_on_some() {
 fn unsound_designs_are_rejected() {
     let laws: Vec<_> = law::all().collect();
     for protocol in Protocol::ALL.into_iter().filter(|protocol| !protocol.sound) {
-        let rejected = |case: &u64| law::judge(&history(|| Machine::new(protocol), 9, *case), &laws).broken().is_some();
+        let mut subject = InProcess::new(|| Machine::new(protocol));
+        let mut rejected = |case: &u64| judged(&mut subject, 9, *case, &laws).breach.is_some();
         assert!((0..1_000).any(|case| rejected(&case)), "{} is not rejected", protocol.name);
     }
 }

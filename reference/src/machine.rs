@@ -258,13 +258,7 @@ impl Machine {
         if order == Order::ShadeFirst {
             self.pay(mutator, place, old, new, events)?;
         }
-        match place {
-            Place::Global(number) => self.globals[usize::from(number)] = new,
-            Place::Field { of, index } => {
-                let object = self.held(mutator, of)?;
-                self.cell(object)?.fields.set(index, new);
-            }
-        }
+        self.put(mutator, place, new)?;
         match order {
             Order::ShadeFirst => Ok(()),
             Order::ShadeLast => self.pay(mutator, place, old, new, events),
@@ -273,6 +267,29 @@ impl Machine {
                 self.pay(mutator, place, too_late, new, events)
             }
         }
+    }
+
+    /// A store that is part of a move or a wipe.
+    fn store_in_bulk(
+        &mut self,
+        mutator: MutatorId,
+        place: Place,
+        new: Option<Address>,
+        events: &mut Vec<Event>,
+    ) -> Result<(), Trap> {
+        if self.protocol.bulk_shades { self.store(mutator, place, new, events) } else { self.put(mutator, place, new) }
+    }
+
+    /// A store without its barrier.
+    fn put(&mut self, mutator: MutatorId, place: Place, new: Option<Address>) -> Result<(), Trap> {
+        match place {
+            Place::Global(number) => self.globals[usize::from(number)] = new,
+            Place::Field { of, index } => {
+                let object = self.held(mutator, of)?;
+                self.cell(object)?.fields.set(index, new);
+            }
+        }
+        Ok(())
     }
 
     /// The barrier: shades what a store owes while marking.
@@ -333,7 +350,7 @@ impl Machine {
                 self.within(target, at, count)?;
                 let values = moved(&self.cell(source)?.fields.clone(), start, &self.cell(target)?.fields, at, count);
                 for (index, value) in values {
-                    self.store(by, place(of, at + index), value, events)?;
+                    self.store_in_bulk(by, place(of, at + index), value, events)?;
                 }
             }
             Action::Wipe(Run { of, at, count }) => {
@@ -341,7 +358,7 @@ impl Machine {
                 self.within(object, at, count)?;
                 let stored: Vec<_> = self.cell(object)?.fields.range(at, count).map(|(index, _)| index).collect();
                 for index in stored {
-                    self.store(by, place(of, index), None, events)?;
+                    self.store_in_bulk(by, place(of, index), None, events)?;
                 }
             }
             Action::Copy { into, from } => {

@@ -54,6 +54,8 @@ pub struct Protocol {
     pub born: Color,
     /// Whether a pointer that is sent from stack to stack is shaded.
     pub sends_shade: bool,
+    /// Whether moves and wipes go through the barrier too, field by field.
+    pub bulk_shades: bool,
     /// Whether a store and its barrier happen in one step. If not, anything can happen in between.
     pub stores_are_atomic: bool,
     /// Whether a store that found the barrier off can still be under way when marking begins.
@@ -72,6 +74,7 @@ impl Protocol {
         stacks: StackScan::Stopped,
         born: Color::Black,
         sends_shade: false,
+        bulk_shades: true,
         stores_are_atomic: true,
         flag_test_can_be_overtaken: false,
         invariant: None,
@@ -85,6 +88,7 @@ impl Protocol {
         stacks: StackScan::Rescan,
         born: Color::White,
         sends_shade: false,
+        bulk_shades: true,
         stores_are_atomic: true,
         flag_test_can_be_overtaken: false,
         invariant: Some(Invariant::Strong),
@@ -98,6 +102,7 @@ impl Protocol {
         stacks: StackScan::Snapshot,
         born: Color::Black,
         sends_shade: true,
+        bulk_shades: true,
         stores_are_atomic: true,
         flag_test_can_be_overtaken: false,
         invariant: Some(Invariant::Weak),
@@ -111,6 +116,7 @@ impl Protocol {
         stacks: StackScan::Once,
         born: Color::Black,
         sends_shade: true,
+        bulk_shades: true,
         stores_are_atomic: true,
         flag_test_can_be_overtaken: false,
         invariant: Some(Invariant::ModifiedWeak),

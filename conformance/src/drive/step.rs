@@ -11,7 +11,7 @@
 
 use super::{Failure, Subject};
 use crate::{
-    history::{History, Moment},
+    history::{Again, History, Moment},
     ledger::Ledger,
 };
 use heaplaw_reference::{
@@ -98,7 +98,7 @@ struct Run<'s> {
 
 impl<'s> Run<'s> {
     fn new(subject: &'s mut dyn Subject, claims: Claims, ahead: bool) -> Self {
-        let history = History { claims, moments: Vec::new(), unclaimed: 0, failure: None };
+        let history = History { claims, moments: Vec::new(), unclaimed: 0, failure: None, again: Again::NotTried };
         Run { ledger: Ledger::default(), history, subject, ahead, rehearsal: false, off_plan: false }
     }
 

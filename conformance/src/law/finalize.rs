@@ -114,7 +114,9 @@ fn swept_before_use(reading: &Reading<'_>) -> Judgement {
         let sweeping = scene.phase == Phase::Sweep;
         let cycle = reading.cycles.iter().rev().find(|cycle| cycle.start <= at).filter(|_| sweeping);
         let Some(cycle) = cycle.filter(|cycle| cycle.white.contains(target)) else { continue };
-        let dead = cycle.marked.is_some_and(|marked| marked < at);
+        // What was kept for its finalizer may have been handed out to that, and live again.
+        let kept = reading.finalized.iter().any(|(moment, id)| *id == target && (cycle.start..=at).contains(moment));
+        let dead = cycle.marked.is_some_and(|marked| marked < at) && !kept;
         check.that(!dead || came != Some(target), at, || {
             (format!("{target} was not marked, and is handed out before the sweep has come to it"), [target])
         });
