@@ -109,6 +109,30 @@ while lines := os.read(0, 4096).decode().splitlines():
 }
 
 #[test]
+fn a_heap_is_not_blamed_for_what_a_wrong_plan_asked_of_it() {
+    // The second allocation is refused, so that what is sent after it looks for a field that is not there.
+    let script = "\
+import os, sys
+while lines := os.read(0, 4096).decode().splitlines():
+    for line in lines:
+        if line == 'hello': print('heap x batch')
+        elif 'wipe' in line: os._exit(9)
+        elif 'alloc r0 9' in line: print('full')
+        elif 'alloc' in line: print('at 4096 16 0')
+        elif 'read' in line: print('data 1')
+        else: print('ok')
+    sys.stdout.flush()
+";
+    let refused: Program = "0 alloc r0 0 16\n0 alloc r0 9\n0 wipe r0.0 9\n0 read r0\n".parse().expect("a program");
+    let planned: Program = "0 alloc r0 2\n0 wipe r0.0 1\n".parse().expect("a program");
+    let mut subject = Process::new(["python3", "-c", script], PATIENT);
+    let history = step::run(&mut subject, &refused, step::Ending::Abrupt).expect("it starts");
+    assert_eq!((&history.failure, history.moments.len()), (&None, 3));
+    let history = step::run(&mut subject, &planned, step::Ending::Abrupt).expect("it starts again");
+    assert!(matches!(history.failure, Some((_, Failure::Crashed(_)))), "{history:?}");
+}
+
+#[test]
 fn a_plan_may_be_longer_than_what_is_sent_at_once() {
     let program: Program = "0 alloc r0 1 8\n0 store r0.0 r0\n0 read r0\n".repeat(1_000).parse().expect("a program");
     let mut heap = process(&compiled("heap.c", "heap-long", &[]));
