@@ -147,7 +147,11 @@ impl Subject for Process {
                 self.sent = lines.matches('\n').count();
                 peer.send(&lines)?;
             }
-            assert_eq!(self.planned.pop_front().map(|planned| planned.op).as_ref(), Some(op), "only what is planned is performed");
+            assert_eq!(
+                self.planned.pop_front().map(|planned| planned.op).as_ref(),
+                Some(op),
+                "only what is planned is performed"
+            );
             self.sent -= 1;
             let line = peer.hear(op, self.timeout, self.sent > 0)?;
             understood(&line, op, answer::parse)?

@@ -436,6 +436,7 @@ mod tests {
                 let allowed = match op {
                     Op::Mutate { by, action } => by.0 == 0 && !matches!(action, Action::Send { .. } | Action::Join),
                     Op::Collect(step) => *step == Collect::Full,
+                    Op::Environment(_) => false,
                 };
                 assert!(allowed, "{op}");
             }
