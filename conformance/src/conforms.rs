@@ -5,7 +5,7 @@ use crate::{
     drive::{InProcess, Subject},
     law::{Judgement, Law},
     report::text,
-    saved,
+    saved::{self, Flaky},
     shrink::Budget,
 };
 use heaplaw_reference::{heap::Heap, op::Program};
@@ -119,13 +119,18 @@ fn judge(campaign: &Campaign, subject: &mut dyn Subject, out: &Path) -> Result<(
     match outcome.end {
         End::Found(found) => {
             let heap = found.history.claims.name.to_string();
-            let shown = campaign::shrink(subject, *found, Budget::default(), &mut ()).counterexample;
+            let shrunk = campaign::shrink(subject, *found, Budget::default(), &mut ());
+            let (shown, again) = (shrunk.counterexample, shrunk.again);
             let path = out.join(saved::name(&shown.breach, &shown.program()));
-            let wrote = match saved::save(&path, &heap, "cargo test", &shown) {
+            let check = format!("HEAPLAW_SEED={} HEAPLAW_CASES={} cargo test", campaign.seed, outcome.programs);
+            let flaky = again.is_flaky().then_some(Flaky { again, check: &check });
+            let wrote = match saved::save(&path, &heap, "cargo test", &shown, flaky) {
                 Ok(()) => format!("  wrote  {} (runs first from now on)\n", path.display()),
                 Err(error) => format!("  cannot write {}: {error}\n", path.display()),
             };
-            Err(format!("\n{}{wrote}", text::counterexample(&shown)))
+            let flaky =
+                if again.is_flaky() { format!("  FLAKY  it {again} when it is run again\n") } else { String::new() };
+            Err(format!("\n{}{flaky}{wrote}", text::counterexample(&shown)))
         }
         End::Unstartable(failure) => Err(failure.to_string()),
         End::Finished | End::OutOfTime | End::Interrupted => {

@@ -32,12 +32,12 @@ pub struct History {
     /// How the subject failed, if it did, and the operation that it failed at.
     pub failure: Option<(Op, Failure)>,
     /// What came of running the same program once more.
-    pub again: Again,
+    pub twice: Twice,
 }
 
 /// What came of running the same program once more on a fresh heap.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub enum Again {
+pub enum Twice {
     /// That was not tried.
     #[default]
     NotTried,

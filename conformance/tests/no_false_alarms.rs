@@ -3,7 +3,7 @@
 use heaplaw_conformance::{
     campaign::{Campaign, End},
     drive::InProcess,
-    history::{Again, History, Moment},
+    history::{History, Moment, Twice},
     law,
     report::text,
 };
@@ -315,7 +315,7 @@ fn broken(claims: Claims, lines: &str) -> Option<u16> {
         moments: lines.lines().map(moment).collect(),
         unclaimed: 0,
         failure: None,
-        again: Again::NotTried,
+        twice: Twice::NotTried,
     };
     let laws: Vec<_> = law::all().collect();
     law::judge(&history, &laws).broken().map(|(law, _)| law.number)

@@ -237,7 +237,7 @@ impl<'h, S: SharedHeap> Thread<'h, S> {
     }
 
     fn perform(&mut self, action: Action) -> Option<Reply> {
-        let Some(mutator) = self.mutator.as_mut().filter(|_| !self.stopped) else { return None };
+        let mutator = self.mutator.as_mut().filter(|_| !self.stopped)?;
         self.events.clear();
         let stamp = Stamp((u64::from(self.id.0) + 1) << 40 | self.births);
         let trouble = match guarded(|| mutator.perform(&action, stamp, &mut self.events)) {

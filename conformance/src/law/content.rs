@@ -1,7 +1,7 @@
 //! What objects hold, and that it is the same every time: laws 5, 6, 13 and 14.
 
 use super::{Check, Judgement, Law, Needs};
-use crate::{history::Again, reading::Reading};
+use crate::{history::Twice, reading::Reading};
 use heaplaw_reference::{
     graph::Effect,
     heap::{Capability, Reply},
@@ -68,10 +68,10 @@ fn content_stability(reading: &Reading<'_>) -> Judgement {
 
 fn determinism(reading: &Reading<'_>) -> Judgement {
     let mut check = Check::default();
-    match &reading.history.again {
-        Again::NotTried => {}
-        Again::Same => check.held(),
-        Again::Different { moment, then } => {
+    match &reading.history.twice {
+        Twice::NotTried => {}
+        Twice::Same => check.held(),
+        Twice::Different { moment, then } => {
             check.failed(*moment, format!("when the program is run once more, the answer here is {then:?}"), []);
         }
     }

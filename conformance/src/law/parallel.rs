@@ -56,12 +56,15 @@ fn judge_counts(account: &Account) -> Result<u64, Breach> {
     }
 }
 
+/// By which thread, and what.
+type Store = (Option<usize>, Option<Name>);
+
 /// What all threads together did.
 struct Facts {
     /// Every object that was born, and by whom; the walk is nobody.
     born: HashSet<Name>,
     /// What was stored where, by which thread, in the order of each.
-    stores: HashMap<Location, Vec<(Option<usize>, Option<Name>)>>,
+    stores: HashMap<Location, Vec<Store>>,
 }
 
 impl Facts {

@@ -5,7 +5,7 @@
 //! the first has to be used again in the second.
 
 use super::{Failure, Subject, step};
-use crate::history::{Again, History, Moment};
+use crate::history::{History, Moment, Twice};
 use heaplaw_reference::{event::Event, heap::Reply, op::Program, text::answer};
 use std::collections::HashMap;
 
@@ -13,24 +13,24 @@ use std::collections::HashMap;
 ///
 /// # Errors
 /// If the subject cannot even be reset.
-pub fn again(
+pub fn second_run(
     subject: &mut dyn Subject,
     program: &Program,
     ending: step::Ending,
     history: &mut History,
 ) -> Result<(), Failure> {
     let second = step::run(subject, program, ending)?;
-    history.again = compared(&history.moments, &second.moments);
+    history.twice = compared(&history.moments, &second.moments);
     Ok(())
 }
 
-fn compared(first: &[Moment], second: &[Moment]) -> Again {
+fn compared(first: &[Moment], second: &[Moment]) -> Twice {
     let mut names = Names::default();
     let different = first.iter().zip(second).position(|(a, b)| !names.same_moment(a, b));
     let shorter = first.len().min(second.len());
     match different.or((first.len() != second.len()).then_some(shorter)) {
-        None => Again::Same,
-        Some(at) => Again::Different {
+        None => Twice::Same,
+        Some(at) => Twice::Different {
             // The second run may have gone on for longer.
             moment: at.min(first.len().saturating_sub(1)),
             then: second.get(at).map_or("nothing".to_owned(), |moment| answer::print(&moment.reply, &moment.events)),
@@ -112,15 +112,15 @@ gc full => ok; phase mark; globals; stack 0; phase terminate; phase sweep; free 
 
     #[test]
     fn addresses_may_be_others() {
-        assert_eq!(compared(&moments(ONE), &moments(ONE)), Again::Same);
-        assert_eq!(compared(&moments(ONE), &moments(&ONE.replace("4096", "64"))), Again::Same);
+        assert_eq!(compared(&moments(ONE), &moments(ONE)), Twice::Same);
+        assert_eq!(compared(&moments(ONE), &moments(&ONE.replace("4096", "64"))), Twice::Same);
     }
 
     #[test]
     fn an_address_that_is_used_again_has_to_be_used_again() {
         let other = ONE.replacen("=> at 4096", "=> at 64", 1).replace("free 4096", "free 64");
         let then = "at 4096 8 0".to_owned();
-        assert_eq!(compared(&moments(ONE), &moments(&other)), Again::Different { moment: 3, then });
+        assert_eq!(compared(&moments(ONE), &moments(&other)), Twice::Different { moment: 3, then });
     }
 
     #[test]
@@ -130,11 +130,11 @@ gc full => ok; phase mark; globals; stack 0; phase terminate; phase sweep; free 
         {
             let one = ONE.replace("; globals; stack 0", "; stack 0; globals");
             let different = compared(&moments(&one), &moments(&one.replacen(part, other, 1)));
-            assert!(matches!(different, Again::Different { .. }), "{part}");
+            assert!(matches!(different, Twice::Different { .. }), "{part}");
         }
         let less = ONE.lines().next().expect("a line");
         let then = "nothing".to_owned();
-        assert_eq!(compared(&moments(ONE), &moments(less)), Again::Different { moment: 1, then });
-        assert!(matches!(compared(&moments(less), &moments(ONE)), Again::Different { moment: 0, .. }));
+        assert_eq!(compared(&moments(ONE), &moments(less)), Twice::Different { moment: 1, then });
+        assert!(matches!(compared(&moments(less), &moments(ONE)), Twice::Different { moment: 0, .. }));
     }
 }
