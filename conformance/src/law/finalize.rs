@@ -21,7 +21,7 @@ pub(super) const LAWS: &[Law] = &[
     Law {
         number: 92,
         name: "swept before use",
-        statement: "While sweeping, a weak pointer finds no object that was white when marking ended.",
+        statement: "While sweeping, a weak pointer finds no object that was white when marking ended, unless it was kept for its finalizer.",
         needs: Needs::of(&[Capability::Weak, Capability::Phases, Capability::Colors]),
         judge: swept_before_use,
     },
@@ -234,7 +234,7 @@ fn cleanup(reading: &Reading<'_>) -> Judgement {
                 let due = pending.iter().position(|cleanup| owed(cleanup) && dead(&cleanup.0));
                 match due.or_else(|| pending.iter().position(owed)) {
                     None => {
-                        check.failed(at, format!("no cleanup with the argument {argument} is left to run"), [argument])
+                        check.failed(at, format!("no cleanup with the argument {argument} is left to run"), [argument]);
                     }
                     Some(place) => {
                         let (of, _) = pending.remove(place);
