@@ -371,49 +371,72 @@ fn only_the_file_that_talks_to_the_kernel_is_unsafe() {
     assert_eq!(unsafe_files(bad), ["bad.rs"]);
 }
 
-// ---- Words and meaning.
+// ---- Words, meaning and places.
 
-/// The modules of the reference that are words, and those that are meaning, as a page divides them.
-fn words_and_meaning(page: &str) -> Result<(BTreeSet<&str>, BTreeSet<&str>), String> {
+/// The modules of the reference, as a page divides them.
+struct Parts<'p> {
+    words: BTreeSet<&'p str>,
+    meaning: BTreeSet<&'p str>,
+    places: BTreeSet<&'p str>,
+}
+
+fn parts(page: &str) -> Result<Parts<'_>, String> {
     let modules = |part| -> Result<BTreeSet<&str>, String> {
         let files = listed(page, "### reference/src", Some(part))?;
         // The module of `text/answer.rs` is `text`.
         Ok(files.into_iter().filter_map(|file| file.split(['/', '.']).next()).collect())
     };
-    Ok((modules("-- the words --")?, modules("-- the meaning --")?))
+    let [words, meaning, places] = ["-- the words --", "-- the meaning --", "-- the places --"].map(modules);
+    Ok(Parts { words: words?, meaning: meaning?, places: places? })
+}
+
+/// Which modules outside of their own part the files of a part must not name, as complaints; and how many files it has.
+fn strays(sources: &[(String, String)], part: &BTreeSet<&str>, others: &BTreeSet<&str>) -> (Vec<String>, usize) {
+    let inside = |file: &str| file.split(['/', '.']).next().is_some_and(|module| part.contains(module));
+    let files: Vec<_> = sources.iter().filter(|(file, _)| inside(file)).collect();
+    let stray = |(file, text): &&(String, String)| {
+        let named: Vec<_> = reached(text).into_iter().filter(|module| others.contains(module)).collect();
+        (!named.is_empty()).then(|| format!("{file} names {named:?}"))
+    };
+    (files.iter().filter_map(stray).collect(), files.len())
 }
 
 #[test]
-fn words_never_name_the_meaning() {
+fn words_name_only_words_and_places_never_name_the_meaning() {
     let page = read("ARCHITECTURE.md");
-    let (words, meaning) = words_and_meaning(&page).expect("the page divides the reference");
-    let mut seen = 0;
-    for (file, text) in source("reference/src") {
-        if file.split(['/', '.']).next().is_some_and(|module| words.contains(module)) {
-            seen += 1;
-            let named: Vec<_> = reached(&text).into_iter().filter(|module| meaning.contains(module)).collect();
-            assert!(named.is_empty(), "the words in {file} name {named:?}");
-        }
+    let Parts { words, meaning, places } = parts(&page).expect("the page divides the reference");
+    let sources = source("reference/src");
+    let others = meaning.union(&places).copied().collect();
+    for (part, others) in [(&words, &others), (&places, &meaning)] {
+        let (strays, files) = strays(&sources, part, others);
+        assert_eq!(strays, [""; 0]);
+        assert!(files >= 5 && files >= part.len(), "only {files} files of {part:?} were found");
     }
-    assert!(seen >= words.len() && words.len() >= 5, "only {seen} files of words were found");
     for module in ["object", "op", "text", "event", "heap"] {
-        assert!(words.contains(module) && !meaning.contains(module), "{module} is a word");
+        assert!(words.contains(module), "{module} is a word");
     }
     for module in ["graph", "color", "barrier", "cycle", "protocol", "machine"] {
-        assert!(meaning.contains(module) && !words.contains(module), "{module} is meaning");
+        assert!(meaning.contains(module), "{module} is meaning");
     }
-    let bad = reached("use crate::{op::Op, graph::Graph};");
-    assert!(bad.contains("graph"));
+    assert_eq!(places, BTreeSet::from(["place"]));
+
+    let file = |name: &str, text: &str| (name.to_owned(), text.to_owned());
+    let bad = [file("op.rs", "use crate::{op::Op, graph::Graph};"), file("graph.rs", "use crate::graph::Graph;")];
+    let (told, files) = strays(&bad, &words, &others);
+    assert_eq!((told, files), (vec!["op.rs names [\"graph\"]".to_owned()], 1));
+    let (told, _) = strays(&[file("place/page.rs", "fn f() { crate::pacer::f() }")], &places, &meaning);
+    assert_eq!(told, ["place/page.rs names [\"pacer\"]"]);
 }
 
 #[test]
-fn every_module_of_the_reference_is_word_or_meaning() {
+fn every_module_of_the_reference_is_word_meaning_or_place() {
     let (page, root) = (read("ARCHITECTURE.md"), read("reference/src/lib.rs"));
-    let (words, meaning) = words_and_meaning(&page).expect("the page divides the reference");
+    let Parts { words, meaning, places } = parts(&page).expect("the page divides the reference");
     let tokens = tokens(&root);
-    let modules: BTreeSet<_> = tokens.windows(2).filter(|pair| pair[0] == "mod").map(|pair| pair[1]).collect();
-    assert_eq!(modules, words.union(&meaning).copied().collect());
-    assert_eq!(words.intersection(&meaning).count(), 0);
+    let modules: Vec<_> = tokens.windows(2).filter(|pair| pair[0] == "mod").map(|pair| pair[1]).collect();
+    let divided: Vec<_> = words.iter().chain(&meaning).chain(&places).copied().collect();
+    assert_eq!(modules.iter().copied().collect::<BTreeSet<_>>(), divided.iter().copied().collect());
+    assert_eq!(modules.len(), divided.len(), "each is in one part");
 }
 
 #[test]

@@ -5,6 +5,7 @@
 //! ([`process::Process`]). A subject can do what a heap cannot: it can [fail](Failure) to answer at all.
 
 pub mod again;
+pub mod parallel;
 pub mod process;
 pub mod step;
 

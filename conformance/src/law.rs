@@ -14,6 +14,7 @@ pub mod barrier;
 pub mod color;
 pub mod content;
 pub mod finalize;
+pub mod parallel;
 pub mod pacing;
 pub mod phase;
 pub mod placement;

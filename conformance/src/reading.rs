@@ -197,7 +197,7 @@ pub struct Reading<'h> {
     pub misfits: Vec<(usize, Event)>,
     /// How much time had passed after each moment at which some did, in milliseconds.
     pub clock: Vec<(usize, u64)>,
-    /// Frees, in order.
+    /// What the heap freed by itself, in order.
     pub frees: Vec<(usize, ObjectId)>,
     /// Finalizers that came to be due, in order.
     pub finalized: Vec<(usize, ObjectId)>,
@@ -429,9 +429,11 @@ impl<'h> Reader<'h> {
                 }
             }
             (effect, _) => {
-                if matches!(effect, Effect::Born(_)) {
+                match effect {
                     // Not an answer to an allocation; the birth number is used up.
-                    self.reading.lives.push(None);
+                    Effect::Born(_) => self.reading.lives.push(None),
+                    Effect::Freed(id) => self.free(at, id),
+                    _ => {}
                 }
                 for event in &moment.events {
                     self.hear(at, *event);
@@ -573,7 +575,7 @@ impl<'h> Reader<'h> {
     /// memory that it then hands out; or after, and then mark the newborn. What is said about the address tells which.
     fn place_of_birth(&self, moment: &Moment, address: Address, color: Option<BornAs>) -> usize {
         let events = &moment.events;
-        let start = match (self.owners.contains_key(&address), self.claims.has(Capability::Frees)) {
+        let start = match (self.owners.contains_key(&address), self.claims.tell_frees()) {
             (false, _) | (true, false) => 0,
             // Events are about the former owner until it is freed; if it never is, two objects share the address.
             (true, true) => match events.iter().position(|event| *event == Event::Free(address)) {
@@ -653,12 +655,9 @@ impl<'h> Reader<'h> {
             Event::Scan(address) => self.recolor(at, event, address, Color::Black),
             Event::ScanStack(mutator) => self.scan_stack(at, mutator),
             Event::ScanGlobals => self.colors.set_globals(Color::Black),
-            Event::Free(address) => match self.owners.remove(&address) {
+            Event::Free(address) => match self.owners.get(&address).copied() {
                 Some(id) => {
-                    self.colors.set_object(id, None);
-                    if let Some(life) = &mut self.reading.lives[id.index()] {
-                        life.freed = Some(at);
-                    }
+                    self.free(at, id);
                     self.reading.frees.push((at, id));
                 }
                 None => self.reading.strays.push((at, event)),
@@ -677,6 +676,16 @@ impl<'h> Reader<'h> {
             },
             // A kind of event that this kit does not know says nothing to it.
             _ => {}
+        }
+    }
+
+    fn free(&mut self, at: usize, id: ObjectId) {
+        self.colors.set_object(id, None);
+        if let Some(life) = &mut self.reading.lives[id.index()] {
+            life.freed = Some(at);
+            if self.owners.get(&life.address) == Some(&id) {
+                self.owners.remove(&life.address);
+            }
         }
     }
 

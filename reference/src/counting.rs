@@ -272,7 +272,8 @@ impl Counting {
             | Action::Finalizer(_)
             | Action::Finalize(_)
             | Action::Cleanup { .. }
-            | Action::Clean(_) => return Ok(Reply::Unsupported),
+            | Action::Clean(_)
+            | Action::Free(_) => return Ok(Reply::Unsupported),
         }
         Ok(Reply::Done)
     }

@@ -112,6 +112,8 @@ pub enum Effect {
     Cleanup(ObjectId, ObjectId),
     /// A cleanup was asked for; if one was handed out, its argument.
     Clean(Option<ObjectId>),
+    /// This object was freed by hand.
+    Freed(ObjectId),
 }
 
 /// What to think of a finalizer that runs now.
@@ -148,7 +150,7 @@ pub enum Obituary {
 /// Every object, root and global of a program so far.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Graph {
-    // By birth number; `None` for a birth that the heap refused.
+    // By birth number; `None` for a birth that the heap refused, and for what was freed by hand.
     objects: Vec<Option<Object>>,
     stacks: [Option<Stack>; MUTATORS as usize],
     globals: [Option<ObjectId>; GLOBALS as usize],
@@ -187,7 +189,7 @@ impl Graph {
         self.objects.len() as u32
     }
 
-    /// An object that was born and not refused.
+    /// An object that was born, not refused, and not freed by hand.
     pub fn object(&self, id: ObjectId) -> Option<&Object> {
         self.objects.get(id.index())?.as_ref()
     }
@@ -258,6 +260,7 @@ impl Graph {
             Action::Join | Action::Unpark => false,
             Action::Alloc { .. } | Action::Safepoint | Action::Park | Action::Exit => true,
             Action::Finalize(_) | Action::Clean(_) => true,
+            Action::Free(root) => stack.get(root).is_some_and(|id| !self.is_referred_to(id)),
             Action::Weak { to, .. } => special(to).is_some(),
             Action::Strong { from, .. } => self.weaks[usize::from(from.0)].is_some(),
             Action::Finalizer(root) => special(root).is_some_and(|id| !self.finalizers.contains(&id)),
@@ -392,6 +395,16 @@ impl Graph {
                 self.set_root(by, into, came);
                 return Effect::Clean(came);
             }
+            Action::Free(root) => {
+                let Some(id) = self.root(by, root) else { return Effect::Quiet };
+                let roots = self.stacks.iter_mut().flatten().flat_map(|stack| &mut stack.roots);
+                for holder in roots.chain(&mut self.globals).filter(|holder| **holder == Some(id)) {
+                    *holder = None;
+                }
+                // What its fields hold is held by it no more.
+                self.objects[id.index()] = None;
+                return Effect::Freed(id);
+            }
             Action::Safepoint => {}
             Action::Park => self.set_parked(by, true),
             Action::Unpark => self.set_parked(by, false),
@@ -399,6 +412,16 @@ impl Graph {
             Action::Exit => self.stacks[usize::from(by.0)] = None,
         }
         Effect::Quiet
+    }
+
+    /// Whether a field holds an object, or anything is attached to it.
+    fn is_referred_to(&self, id: ObjectId) -> bool {
+        let held = |object: &Object| object.fields.iter().any(|(_, to)| to == id);
+        let weak = |weak: &WeakPointer| weak.target == id;
+        self.objects.iter().flatten().any(held)
+            || self.weaks.iter().flatten().any(weak)
+            || self.finalizers.contains(&id)
+            || self.cleanups.iter().any(|(of, with)| *of == id || *with == id)
     }
 
     /// Takes part in `op` although the heap refused it: an allocation uses up its birth number and its stamp, and

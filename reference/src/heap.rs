@@ -79,6 +79,9 @@ pub enum Capability {
     /// Performs [`Environment::Clock`], and starts a cycle by itself when none has marked for
     /// more than two minutes.
     Clock,
+    /// Performs [`Action::Free`]. A heap that claims this, and not [`Capability::Collect`], is an allocator: it frees
+    /// nothing by itself.
+    Free,
     /// The barrier asks for no colours and puts nothing off: while marking, whatever an operation overwrites (of a heap
     /// that keeps a weak invariant) or stores (of one that keeps the strong one) is shaded before it is over, whatever the
     /// colour of the object that is stored into; and so is what a stack that was not scanned hands to one that was.
@@ -89,7 +92,7 @@ pub enum Capability {
 
 impl Capability {
     /// All of them, in the order in which they are shown.
-    pub const ALL: [Capability; 16] = [
+    pub const ALL: [Capability; 17] = [
         Capability::Collect,
         Capability::Steps,
         Capability::Mutators,
@@ -104,6 +107,7 @@ impl Capability {
         Capability::Abort,
         Capability::Faults,
         Capability::Clock,
+        Capability::Free,
         Capability::Barrier,
         Capability::Deterministic,
     ];
@@ -125,6 +129,7 @@ impl Capability {
             Capability::Abort => "abort",
             Capability::Faults => "faults",
             Capability::Clock => "clock",
+            Capability::Free => "free",
             Capability::Barrier => "barrier",
             Capability::Deterministic => "deterministic",
         }
@@ -217,6 +222,16 @@ impl Claims {
         self.capabilities >> capability as u32 & 1 == 1
     }
 
+    /// Whether one knows of every object when it is freed: the heap says so, or never frees by itself.
+    pub fn tell_frees(&self) -> bool {
+        self.has(Capability::Frees) || self.is_allocator()
+    }
+
+    /// Whether the heap frees nothing by itself.
+    pub fn is_allocator(&self) -> bool {
+        self.has(Capability::Free) && !self.has(Capability::Collect)
+    }
+
     /// Whether the heap may be asked to perform `op`.
     pub fn allow(&self, op: &Op) -> bool {
         let needs = match op {
@@ -227,6 +242,7 @@ impl Claims {
                 Action::Weak { .. } | Action::Strong { .. } => Some(Capability::Weak),
                 Action::Finalizer(_) | Action::Finalize(_) => Some(Capability::Finalizers),
                 Action::Cleanup { .. } | Action::Clean(_) => Some(Capability::Cleanups),
+                Action::Free(_) => Some(Capability::Free),
                 _ => None,
             },
             Op::Collect(Collect::Full) => Some(Capability::Collect),

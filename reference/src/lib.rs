@@ -14,13 +14,22 @@
 //! phases, [`termination`] the art of noticing that there is nothing left to mark, and the [`pacer`] says when a cycle
 //! should begin and who pays for it. A [`protocol`] is one collector design: a barrier, a way of scanning stacks, an
 //! allocation colour. Finalizers, cleanups and weak pointers are what a program can learn of a death, and [`finalize`]
-//! says in which order it may. A [`place`] is where an object goes. The [`machine`] is a heap that runs any of these designs in
-//! single steps, slowly and in the open. The [`model`] is the same in the palm of a hand, small enough that everything
-//! which can happen in it can be followed. Reference [`counting`] is the other way to find garbage, and what it cannot
-//! find.
+//! says in which order it may. The [`machine`] is a heap that runs any of these designs in single steps, slowly and in
+//! the open. The [`model`] is the same in the palm of a hand, small enough that everything which can happen in it can be
+//! followed. Reference [`counting`] is the other way to find garbage, and what it cannot find.
+//!
+//! **The places.** A [`place`] is where an object goes. Its chapters are allocators, from the simplest to a whole one. The
+//! textbook has a cursor ([`bump`](place::bump)), a list of free blocks ([`fit`](place::fit)), and a list for each size
+//! ([`segregated`](place::segregated)). Go rounds sizes up to a [`class`](place::class), packs what is
+//! [`tiny`](place::tiny), and cuts a [`span`](place::span) of pages into slots; a [`generation`](place::generation) says
+//! who may touch it. Below are what the kernel gave ([`address`](place::address)), what is known of each page
+//! ([`arena`](place::arena)), which pages are free ([`page`](place::page), and [`summary`](place::summary) for the same
+//! in a hurry), and the [`page_heap`](place::page_heap) that makes spans of them. Above are the spans that nobody uses
+//! ([`central`](place::central)), those that one processor does ([`cache`](place::cache)), those of a single object
+//! ([`large`](place::large)), and the [`allocator`](place::allocator) that tries all of these in order.
 //!
 //! The modules stand in this order in the source, which is the order to read them in. The words never depend on the
-//! meaning; a test of the workspace holds that line.
+//! meaning or the places, nor the places on the meaning; a test of the workspace holds that line.
 //!
 //! What is modelled is the memory manager of Go (1.3 to 1.27) and the papers it stands on: Dijkstra et al. 1978 for the
 //! insertion barrier, Yuasa 1990 for the deletion barrier, Pirinen 1998 for the weak invariant, and Go's proposal 17503
@@ -71,7 +80,9 @@ pub mod termination;
 pub mod pacer;
 pub mod finalize;
 pub mod protocol;
-pub mod place;
 pub mod machine;
 pub mod model;
 pub mod counting;
+
+// The places.
+pub mod place;

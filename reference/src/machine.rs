@@ -25,7 +25,8 @@
 //! environment can refuse. The clock stands still unless the program moves it; a machine that has marked for longer than
 //! [`PERIOD_MS`] ago starts a cycle by itself, as Go's does.
 //!
-//! The machine implements [`Heap`] and claims everything, so the same laws judge it as any other heap.
+//! The machine implements [`Heap`] and claims everything that a collector can, so the same laws judge it as any other
+//! heap.
 //!
 //! This chapter grounds laws 51 to 60, 75, 80, 90 and 97. Source: appendix A of the project's fact sheet; Go's `mgc.go`.
 
@@ -418,6 +419,7 @@ impl Machine {
                 let argument = self.attached.next_cleanup();
                 return self.hand_out(by, into, argument, events);
             }
+            Action::Free(_) => return Ok(Reply::Unsupported),
             Action::Safepoint | Action::Park | Action::Unpark => {}
         }
         Ok(Reply::Done)
@@ -683,7 +685,8 @@ impl Machine {
 
 impl Heap for Machine {
     fn claims(&self) -> Claims {
-        let claims = Claims::new(self.protocol.name).with(&Capability::ALL);
+        let by_itself = Capability::ALL.into_iter().filter(|capability| *capability != Capability::Free);
+        let claims = Claims::new(self.protocol.name).with(&by_itself.collect::<Vec<_>>());
         match self.protocol.invariant {
             Some(invariant) => claims.upholding(invariant),
             None => claims,

@@ -159,6 +159,9 @@ pub enum Action {
     },
     /// `clean r0`: some cleanup that is due runs: its argument comes into the root. Nil if none is due.
     Clean(Root),
+    /// `free r0`: the object is freed by hand, and every root and global that holds it becomes nil. Means nothing as long
+    /// as a field holds it, or anything is attached to it; only allocators are asked for it.
+    Free(Root),
     /// `safepoint`: the mutator is at a point where its stack can be scanned; it answers a handshake that waits for it.
     Safepoint,
     /// `park`: the mutator goes into a blocking call. Until [`Action::Unpark`] it does nothing, and the collector may

@@ -63,6 +63,8 @@
 //! assert!(!account.in_debt());
 //! ```
 
+pub use crate::place::PAGE;
+
 use crate::op::MutatorId;
 use alloc::{collections::VecDeque, vec::Vec};
 
@@ -83,9 +85,6 @@ pub const UTILIZATION: f64 = 0.25;
 
 /// The least scan work that an assist does, in bytes: what is too much is paid ahead.
 pub const LEAST_ASSIST: i64 = 64 * KIB as i64;
-
-/// The bytes of a page.
-pub const PAGE: u64 = 8 * KIB;
 
 // ---- how large the heap may become
 

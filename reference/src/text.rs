@@ -25,6 +25,7 @@
 //! 0 finalize r0        # run one that is due: its object into r0
 //! 0 cleanup r3 r0      # give the object in r3 a cleanup, with the one in r0 as argument
 //! 0 clean r0           # run one that is due: its argument into r0
+//! 0 free r0            # free the object in r0 by hand (allocators only)
 //! 0 safepoint
 //! 0 park
 //! 0 unpark
@@ -259,6 +260,7 @@ impl<'t> Words<'t> {
             "finalize" => Action::Finalize(self.root()?),
             "cleanup" => Action::Cleanup { of: self.root()?, with: self.root()? },
             "clean" => Action::Clean(self.root()?),
+            "free" => Action::Free(self.root()?),
             "safepoint" => Action::Safepoint,
             "park" => Action::Park,
             "unpark" => Action::Unpark,
@@ -269,7 +271,7 @@ impl<'t> Words<'t> {
                     at,
                     format!(
                         "expected alloc, load, store, move, wipe, copy, clear, write, read, send, weak, strong, \
-                         finalizer, finalize, cleanup, clean, safepoint, park, unpark, join or exit; found {}",
+                         finalizer, finalize, cleanup, clean, free, safepoint, park, unpark, join or exit; found {}",
                         quoted(verb)
                     ),
                 );
@@ -387,6 +389,7 @@ impl fmt::Display for Action {
             Action::Finalize(into) => write!(f, "finalize {into}"),
             Action::Cleanup { of, with } => write!(f, "cleanup {of} {with}"),
             Action::Clean(into) => write!(f, "clean {into}"),
+            Action::Free(root) => write!(f, "free {root}"),
             Action::Safepoint => write!(f, "safepoint"),
             Action::Park => write!(f, "park"),
             Action::Unpark => write!(f, "unpark"),
@@ -466,6 +469,7 @@ mod tests {
 0 finalize r0
 0 cleanup r3 r0
 0 clean r0
+0 free r0
 0 safepoint
 0 park
 0 unpark

@@ -19,7 +19,7 @@ use heaplaw_reference::{
     graph::{Effect, Graph},
     heap::{Capability, Claims, Reply},
     object::{Address, Content, ObjectId, ObjectSet},
-    op::{Action, Collect, MutatorId, Op, Place, Program, ROOTS, Root, WEAKS, WeakSlot},
+    op::{Action, Collect, GLOBALS, MutatorId, Op, Place, Program, ROOTS, Root, WEAKS, WeakSlot},
     text::answer,
 };
 use std::collections::VecDeque;
@@ -159,6 +159,9 @@ impl<'s> Run<'s> {
             self.perform(op);
         }
         self.mourn();
+        if self.history.claims.is_allocator() {
+            self.free_all();
+        }
         let claims: &Claims = &self.history.claims;
         if claims.has(Capability::Collect) {
             self.perform(Op::Collect(Collect::Full));
@@ -189,6 +192,26 @@ impl<'s> Run<'s> {
             self.perform(Op::Collect(Collect::Full));
         }
         self.drain(by, into, Action::Clean(into), self.ledger.graph().cleanups().len());
+    }
+
+    /// Frees by hand what roots and globals hold, as far as no field holds it, until nothing more can be freed.
+    fn free_all(&mut self) {
+        let Some((by, _)) = self.ledger.graph().stacks().next() else { return };
+        for number in 0..GLOBALS {
+            let (into, global) = (Root(ROOTS - 1), Place::Global(number));
+            if self.ledger.graph().place(by, global).is_some() {
+                self.perform(Op::Mutate { by, action: Action::Load { into, from: global } });
+                self.perform(Op::Mutate { by, action: Action::Free(into) });
+            }
+        }
+        // Each round frees what only the round before has held.
+        for _ in 0..ROOTS {
+            let stacks = self.ledger.graph().stacks();
+            let frees = stacks.flat_map(|(by, _)| (0..ROOTS).map(move |root| (by, Root(root))));
+            for (by, root) in frees.collect::<Vec<_>>() {
+                self.perform(Op::Mutate { by, action: Action::Free(root) });
+            }
+        }
     }
 
     /// Performs an operation until it hands out nothing, and once more than it can hand out something. Says whether it

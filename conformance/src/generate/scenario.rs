@@ -44,6 +44,7 @@ pub struct Scenario {
     abort: bool,
     faults: bool,
     clock: bool,
+    free: bool,
 }
 
 impl Default for Scenario {
@@ -105,6 +106,7 @@ impl Scenario {
             abort: claims.has(Capability::Abort),
             faults: claims.has(Capability::Faults),
             clock: claims.has(Capability::Clock),
+            free: claims.has(Capability::Free),
         }
     }
 
@@ -328,14 +330,15 @@ impl Drawing<'_> {
             some + wide * store,
             some * 3, // copy
             some * clear,
-            wide * bulk,                                                         // move
-            wide * bulk,                                                         // wipe
-            some * 2,                                                            // write
-            some * 3,                                                            // read
-            crowd * some * 6,                                                    // send
-            1,                                                                   // safepoint
-            crowd,                                                               // park
-            crowd,                                                               // exit
+            wide * bulk,      // move
+            wide * bulk,      // wipe
+            some * 2,         // write
+            some * 3,         // read
+            crowd * some * 6, // send
+            1,                // safepoint
+            crowd,            // park
+            crowd,            // exit
+            u32::from(self.scenario.free) * some * 14,
             mourns * if self.machine.phase() == Phase::Sweep { 24 } else { 12 }, // weak pointers, finalizers, cleanups
         ];
         match self.mood {
@@ -372,6 +375,7 @@ impl Drawing<'_> {
             10 => Action::Safepoint,
             11 => Action::Park,
             12 => Action::Exit,
+            13 => Action::Free(self.pick(&held)),
             _ => self.special(into, &held),
         }
     }
@@ -479,20 +483,18 @@ mod tests {
                 verbs.insert(op.to_string().split(' ').nth(1).unwrap_or_default().to_owned());
             }
         }
-        // Twenty-one actions, eight steps of the collector, and two things that the world does.
-        assert_eq!(verbs.len(), 21 + 8 + 2, "{verbs:?}");
+        // Twenty-two actions, eight steps of the collector, and two things that the world does.
+        assert_eq!(verbs.len(), 22 + 8 + 2, "{verbs:?}");
     }
 
     #[test]
     fn a_heap_that_claims_little_is_asked_for_little() {
-        let scenario = Scenario::suited(&Claims::new("modest").with(&[Capability::Collect]), 100);
-        for case in 0..300 {
-            for op in scenario.draw(&mut Seed::case(3, case)).ops() {
-                let allowed = match op {
-                    Op::Mutate { by, action } => by.0 == 0 && !matches!(action, Action::Send { .. } | Action::Join),
-                    Op::Collect(step) => *step == Collect::Full,
-                };
-                assert!(allowed, "{op}");
+        for claimed in [&[Capability::Collect][..], &[Capability::Mutators, Capability::Weak], &[Capability::Free]] {
+            let claims = Claims::new("modest").with(claimed);
+            for case in 0..300 {
+                for op in Scenario::suited(&claims, 100).draw(&mut Seed::case(3, case)).ops() {
+                    assert!(claims.allow(op), "{op}");
+                }
             }
         }
     }
@@ -503,7 +505,7 @@ mod tests {
         for length in 0..300usize {
             let bytes: Vec<u8> = (0..length).map(|at| (at * 167 + length * 31) as u8).collect();
             let program = Scenario::default().draw(&mut Bytes(&bytes));
-            assert!(program.len() <= 60 + 641);
+            assert!(program.len() <= 60 + 960);
         }
     }
 }

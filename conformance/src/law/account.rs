@@ -62,7 +62,7 @@ fn total_failure(reading: &Reading<'_>) -> Judgement {
 
 fn balance(reading: &Reading<'_>) -> Judgement {
     let mut check = Check::default();
-    let frees = reading.history.claims.has(Capability::Frees);
+    let frees = reading.history.claims.tell_frees();
     for (at, moment, _) in reading.scenes() {
         let Reply::Stats { objects, bytes } = moment.reply else { continue };
         let count =

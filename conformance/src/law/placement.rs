@@ -50,7 +50,7 @@ pub(super) const LAWS: &[Law] = &[
 /// Calls `each` for every birth, with each older object that exists at that time: that was not freed, or of a heap that
 /// does not report its frees, that a mutator can reach.
 fn at_births(reading: &Reading<'_>, mut each: impl FnMut(ObjectId, ObjectId)) {
-    let frees = reading.history.claims.has(Capability::Frees);
+    let frees = reading.history.claims.tell_frees();
     for (id, life) in reading.lives() {
         for (other, older) in reading.lives().take_while(|(other, _)| *other < id) {
             if older.spans(life.born) && (frees || older.reachable(life.born)) {

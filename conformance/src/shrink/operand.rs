@@ -103,7 +103,9 @@ fn each_of_action(by: MutatorId, action: &mut Action, visit: &mut dyn FnMut(Oper
             visit(Operand::Read(by, from));
         }
         Action::Clear(root) | Action::Finalize(root) | Action::Clean(root) => visit(Operand::Write(by, root)),
-        Action::Write(root) | Action::Read(root) | Action::Finalizer(root) => visit(Operand::Read(by, root)),
+        Action::Write(root) | Action::Read(root) | Action::Finalizer(root) | Action::Free(root) => {
+            visit(Operand::Read(by, root));
+        }
         Action::Weak { into, to } => {
             visit(Operand::Weak(into));
             visit(Operand::Read(by, to));
@@ -204,6 +206,7 @@ mod tests {
             "0 finalize r3",
             "0 cleanup r1 r2",
             "0 clean r4",
+            "0 free r4",
             "0 safepoint",
             "0 park",
             "0 unpark",
