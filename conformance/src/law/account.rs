@@ -12,7 +12,7 @@ pub(super) const LAWS: &[Law] = &[
     Law {
         number: 10,
         name: "total failure",
-        statement: "What is refused does not count: from one look at the statistics to the next, they grow by what was born in between at most.",
+        statement: "From one look at the statistics to the next they grow by no more than was born in between: an allocation that is refused does not count.",
         needs: Needs::of(&[Capability::Stats]),
         judge: total_failure,
     },
@@ -26,7 +26,7 @@ pub(super) const LAWS: &[Law] = &[
     Law {
         number: 127,
         name: "live after collection",
-        statement: "Right after a full collection the statistics count what is kept, and no garbage.",
+        statement: "Right after a full collection the statistics count exactly what is kept: no garbage, however it is connected.",
         needs: Needs::of(&[Capability::Stats, Capability::Collect]),
         judge: live_after_collection,
     },

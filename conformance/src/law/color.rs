@@ -33,14 +33,14 @@ pub(super) const LAWS: &[Law] = &[
     Law {
         number: 65,
         name: "bounded work",
-        statement: "Within a cycle an object is scanned once at most, and not at all if it was born black.",
+        statement: "Within a cycle an object is scanned at most once, and one that was born black not at all.",
         needs: Needs::of(&[Capability::Phases, Capability::Colors]),
         judge: bounded_work,
     },
     Law {
         number: 84,
         name: "scan once",
-        statement: "Under a weak invariant a stack is scanned once at most in a cycle.",
+        statement: "A heap that keeps a weak invariant scans each stack at most once in a cycle.",
         needs: Needs::of(&[Capability::Phases, Capability::Colors])
             .upholding(&[Invariant::Weak, Invariant::ModifiedWeak]),
         judge: scan_once,

@@ -27,7 +27,7 @@ pub(super) const LAWS: &[Law] = &[
     Law {
         number: 13,
         name: "determinism",
-        statement: "The same program on a fresh heap is answered in the same way again, with the same events, but for where objects lie.",
+        statement: "A program that is run again on a fresh heap gets the same answers and the same events, but for where objects lie.",
         needs: Needs::of(&[Capability::Deterministic]).twice(),
         judge: determinism,
     },

@@ -21,7 +21,7 @@ pub(super) const LAWS: &[Law] = &[
     Law {
         number: 92,
         name: "swept before use",
-        statement: "While sweeping, a weak pointer finds no object that was white when marking ended.",
+        statement: "While sweeping, a weak pointer finds no object that was white when marking ended, unless it was kept for its finalizer.",
         needs: Needs::of(&[Capability::Weak, Capability::Phases, Capability::Colors]),
         judge: swept_before_use,
     },

@@ -1,7 +1,8 @@
 //! When a cycle starts: laws 105 and 106.
 //!
 //! How large a heap may grow before it collects is its own affair. What can be asked of any is that it does not forget
-//! to collect when time passes, and that it does not collect for nothing.
+//! to collect when time passes, and that it does not collect for nothing. A heap that is made to collect all the time, so
+//! as to be tested, breaks law 106, and is meant to.
 
 use super::{Check, Judgement, Law, Needs};
 use crate::reading::Reading;
@@ -17,7 +18,7 @@ pub(super) const LAWS: &[Law] = &[
     Law {
         number: 105,
         name: "periodic",
-        statement: "When the clock says that two minutes have gone by since objects were marked last, if they ever were, a cycle starts at once.",
+        statement: "When more than two minutes have gone by since objects were last marked, if they ever were, a cycle starts as soon as the clock says so.",
         needs: Needs::of(&[Capability::Clock, Capability::Phases]),
         judge: periodic,
     },

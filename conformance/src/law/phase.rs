@@ -44,7 +44,7 @@ pub(super) const LAWS: &[Law] = &[
     Law {
         number: 132,
         name: "trace order",
-        statement: "No stack is scanned but of a mutator that was there in the same cycle, and an object is kept for a finalizer only in the course of a cycle, if it has one, and once.",
+        statement: "Only the stack of a mutator that was there in the same cycle is scanned, and only an object that has a finalizer is kept for it, once, in the course of a cycle.",
         needs: Needs::of(&[Capability::Phases]),
         judge: trace_order,
     },
