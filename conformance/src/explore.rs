@@ -9,17 +9,18 @@
 //! invariant, that is looked at in every state, which finds the same mistakes in fewer steps; it can be turned off, to
 //! see the loss itself.
 
+mod export;
+mod schedule;
 pub mod termination;
 
+pub use schedule::Schedule;
+
 use heaplaw_reference::{
-    color::Color,
     heap::Invariant,
-    model::{Scope, Step, World},
-    op::{Action, Collect, MutatorId, Op, Place, Program, Root},
-    protocol::{Protocol, StackScan},
+    model::{Scope, World},
+    protocol::Protocol,
 };
 use std::{
-    fmt::Write,
     num::NonZeroUsize,
     thread,
     time::{Duration, Instant},
@@ -43,21 +44,12 @@ pub struct Exploration {
 pub enum Verdict {
     /// Every state was seen, and nothing is wrong.
     Exhausted,
-    /// There is a state in which an object is lost.
+    /// There is a state in which something is lost.
     Lost(Schedule),
     /// There is a state in which the invariant does not hold.
     Broken(Invariant, Schedule),
     /// There are more states than were to be kept. Nothing was wrong in those that were seen.
     TooLarge,
-}
-
-/// A schedule: a world at the beginning of marking, and what happens in it.
-#[derive(Clone, Debug)]
-pub struct Schedule {
-    /// The world at the beginning.
-    pub beginning: World,
-    /// Each step with the world after it. Objects keep their numbers.
-    pub steps: Vec<(Step, World)>,
 }
 
 /// An exploration's result.
@@ -245,9 +237,8 @@ impl Exploration {
         for index in part.frontier..end {
             let parent = (index * threads + at) as u32;
             let world = World::unpack(part.states[index]);
-            world.each_step(&self.protocol, self.scope, |_, next| {
+            world.each_next(&self.protocol, self.scope, |state| {
                 part.transitions += 1;
-                let state = next.pack();
                 found[owner(state, threads)].push((state, parent));
             });
         }
@@ -289,7 +280,7 @@ impl Exploration {
         for state in &way[1..] {
             let mut next = None;
             now.without_garbage().each_named_step(&self.protocol, self.scope, |step, world| {
-                if next.is_none() && world.canonical().pack() == *state {
+                if next.is_none() && world.pack_canonical() == *state {
                     next = Some((step, world));
                 }
             });
@@ -313,200 +304,6 @@ fn first(a: Option<(u128, u32)>, b: Option<(u128, u32)>) -> Option<(u128, u32)> 
     }
 }
 
-/// The name of an object in a story.
-fn name(object: u8) -> char {
-    char::from(b'a' + object)
-}
-
-fn named(object: Option<u8>) -> String {
-    object.map_or_else(|| "nil".to_owned(), |object| name(object).to_string())
-}
-
-impl Schedule {
-    /// The schedule as a table: what happens, what it shades, and which half of a barrier would have been needed.
-    pub fn table(&self, protocol: &Protocol, scope: Scope) -> String {
-        let mut text = String::new();
-        let _ = writeln!(text, "    at the start of marking: {}", drawn(&self.beginning, scope));
-        let mut before = self.beginning;
-        for (number, (step, after)) in (1..).zip(&self.steps) {
-            let operation = told(*step, &before);
-            let changes = changes(&before, after, scope);
-            let owed = owed(*step, &before, after, protocol);
-            let line = format!("    {number:>2}  {operation:<34} {changes:<26} {owed}");
-            let _ = writeln!(text, "{}", line.trim_end());
-            before = *after;
-        }
-        let _ = writeln!(text, "    at the end: {}", drawn(&before, scope));
-        text
-    }
-
-    /// The schedule as a program that the reference machine can run, if whole operations can express it: not if a store
-    /// is interrupted.
-    pub fn program(&self, scope: Scope) -> Option<Program> {
-        let mut ops = beginning(&self.beginning, scope)?;
-        for (step, _) in &self.steps {
-            let mutate = |by: u8, action| Op::Mutate { by: MutatorId(by), action };
-            ops.push(match *step {
-                Step::Load { mutator, into, from, field } => {
-                    let from = Place::Field { of: Root(from), index: u32::from(field) };
-                    mutate(mutator, Action::Load { into: Root(into), from })
-                }
-                Step::Store { mutator, of, field, value } => {
-                    let into = Place::Field { of: Root(of), index: u32::from(field) };
-                    mutate(mutator, Action::Store { into, value: value.map(Root) })
-                }
-                Step::Go(_) => return None,
-                Step::Copy { mutator, into, from } => {
-                    mutate(mutator, Action::Copy { into: Root(into), from: Root(from) })
-                }
-                Step::Clear { mutator, register } => mutate(mutator, Action::Clear(Root(register))),
-                Step::Allocate { mutator, into } => {
-                    let shape = heaplaw_reference::object::Shape::new(u32::from(scope.fields), 0);
-                    mutate(mutator, Action::Alloc { into: Root(into), shape })
-                }
-                Step::Send { mutator, value, into } => {
-                    let to = MutatorId(1 - mutator);
-                    mutate(mutator, Action::Send { value: Root(value), to, into: Root(into) })
-                }
-                Step::ScanStack(mutator) => Op::Collect(Collect::Handshake(MutatorId(mutator))),
-                Step::Scan(_) => Op::Collect(Collect::Mark(1)),
-                Step::Rescan => Op::Collect(Collect::Finish),
-            });
-        }
-        ops.push(Op::Collect(Collect::Finish));
-        ops.push(Op::Collect(Collect::Sweep(100)));
-        Some(Program::new(ops))
-    }
-}
-
-/// Operations that build a world and begin to mark.
-fn beginning(world: &World, scope: Scope) -> Option<Vec<Op>> {
-    let mutate = |by: u8, action| Op::Mutate { by: MutatorId(by), action };
-    // Objects are held by roots that the story does not use until all references are in place.
-    let spare = |object: u8| Root(8 + object);
-    let mut ops = Vec::new();
-    let shape = heaplaw_reference::object::Shape::new(u32::from(scope.fields), 0);
-    for object in world.objects() {
-        ops.push(mutate(0, Action::Alloc { into: spare(object), shape }));
-    }
-    for object in world.objects() {
-        for field in 0..scope.fields {
-            if let Some(to) = world.holds(object, field) {
-                let into = Place::Field { of: spare(object), index: u32::from(field) };
-                ops.push(mutate(0, Action::Store { into, value: Some(spare(to)) }));
-            }
-        }
-    }
-    for mutator in 0..scope.mutators {
-        if mutator > 0 {
-            ops.push(mutate(mutator, Action::Join));
-        }
-        for register in 0..scope.registers {
-            let Some(held) = world.register(mutator, register) else { continue };
-            ops.push(mutate(
-                0,
-                match mutator {
-                    0 => Action::Copy { into: Root(register), from: spare(held) },
-                    _ => Action::Send { value: spare(held), to: MutatorId(mutator), into: Root(register) },
-                },
-            ));
-        }
-    }
-    for object in world.objects() {
-        ops.push(mutate(0, Action::Clear(spare(object))));
-    }
-    ops.push(Op::Collect(Collect::Start));
-    // The globals, which hold nothing.
-    ops.push(Op::Collect(Collect::Mark(1)));
-    Some(ops)
-}
-
-fn drawn(world: &World, scope: Scope) -> String {
-    let mut parts = Vec::new();
-    for mutator in 0..scope.mutators {
-        for register in 0..scope.registers {
-            if let Some(held) = world.register(mutator, register) {
-                parts.push(format!("{mutator}.r{register} -> {}", name(held)));
-            }
-        }
-    }
-    for object in world.objects() {
-        let color = world.object_color(object).unwrap_or_default();
-        let fields =
-            (0..scope.fields).filter_map(|field| Some(format!(" .{field} -> {}", name(world.holds(object, field)?))));
-        parts.push(format!("{} {color}{}", name(object), fields.collect::<String>()));
-    }
-    parts.join(", ")
-}
-
-fn told(step: Step, before: &World) -> String {
-    let held = |mutator, register| named(before.register(mutator, register));
-    match step {
-        Step::Load { mutator, into, from, field } => {
-            let object = before.register(mutator, from);
-            let value = object.and_then(|object| before.holds(object, field));
-            format!("{mutator}: r{into} = {}.{field}  ({})", held(mutator, from), named(value))
-        }
-        Step::Store { mutator, of, field, value } => {
-            let value = value.and_then(|value| before.register(mutator, value));
-            format!("{mutator}: {}.{field} = {}", held(mutator, of), named(value))
-        }
-        Step::Go(mutator) => format!("{mutator}: the store goes on"),
-        Step::Copy { mutator, into, from } => format!("{mutator}: r{into} = r{from}  ({})", held(mutator, from)),
-        Step::Clear { mutator, register } => format!("{mutator}: r{register} = nil  (was {})", held(mutator, register)),
-        Step::Allocate { mutator, into } => format!("{mutator}: r{into} = new"),
-        Step::Send { mutator, value, into } => {
-            format!("{mutator}: send {} to {}.r{into}", held(mutator, value), 1 - mutator)
-        }
-        Step::ScanStack(mutator) => format!("gc: scan the stack of {mutator}"),
-        Step::Scan(object) => format!("gc: scan {}", name(object)),
-        Step::Rescan => "gc: scan all stacks and finish".to_owned(),
-    }
-}
-
-fn changes(before: &World, after: &World, scope: Scope) -> String {
-    let mut parts = Vec::new();
-    for object in after.objects() {
-        let (old, new) = (before.object_color(object), after.object_color(object));
-        match (old, new) {
-            (Some(Color::White), Some(Color::Grey)) => parts.push(format!("shades {}", name(object))),
-            (Some(old), Some(Color::Black)) if old != Color::Black => parts.push(format!("{} is black", name(object))),
-            (None, Some(color)) => parts.push(format!("{} is born {color}", name(object))),
-            _ => {}
-        }
-    }
-    for mutator in 0..scope.mutators {
-        if before.stack_color(mutator) != after.stack_color(mutator) {
-            parts.push(format!("stack {mutator} is black"));
-        }
-    }
-    parts.join(", ")
-}
-
-/// What a step should have shaded: the half of the hybrid barrier that this design left out.
-fn owed(step: Step, before: &World, after: &World, protocol: &Protocol) -> String {
-    let white = |object: &u8| after.object_color(*object) == Some(Color::White);
-    match step {
-        Step::Store { mutator, of, field, value } if protocol.stores_are_atomic => {
-            let object = before.register(mutator, of);
-            let old = object.and_then(|object| before.holds(object, field)).filter(white);
-            let new = value.and_then(|value| before.register(mutator, value)).filter(white);
-            let mut halves = Vec::new();
-            halves.extend(old.map(|old| format!("deletion half owed: {}", name(old))));
-            halves.extend(new.map(|new| format!("insertion half owed: {}", name(new))));
-            halves.join(", ")
-        }
-        Step::Send { mutator, value, .. } => {
-            let sent = before.register(mutator, value).filter(white);
-            sent.map_or_else(String::new, |sent| format!("hand-over owes: {}", name(sent)))
-        }
-        Step::Allocate { .. } if protocol.born == Color::White && protocol.stacks != StackScan::Rescan => {
-            "newborn owed: black".to_owned()
-        }
-        _ => String::new(),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -516,7 +313,7 @@ mod tests {
         Exploration { protocol, scope, invariant, most_states: 10_000_000 }.run_on(threads)
     }
 
-    const SMALL: Scope = Scope { objects: 3, fields: 1, mutators: 1, registers: 2 };
+    const SMALL: Scope = Scope::new(3, 1, 1, 2);
 
     #[test]
     fn packing_loses_nothing() {

@@ -11,11 +11,11 @@ use heaplaw_reference::{machine::Machine, model::Scope, protocol::TABLE};
 fn shortest_losing_schedules_replay_on_the_machine() {
     let mut replayed = Vec::new();
     for row in TABLE.iter().filter(|row| !row.protocol.sound) {
-        let scopes = [(1, 2), (2, 1)].map(|(mutators, registers)| Scope { objects: 3, fields: 1, mutators, registers });
+        let scopes = [(1, 2), (2, 1)].map(|(mutators, registers)| Scope::new(3, 1, mutators, registers));
         for scope in scopes {
             let exploration = Exploration { protocol: row.protocol, scope, invariant: false, most_states: 10_000_000 };
             let Verdict::Lost(schedule) = exploration.run_on(2).verdict else { continue };
-            let Some(program) = schedule.program(scope) else { continue };
+            let Some(program) = schedule.program(&row.protocol, scope) else { continue };
             let mut subject = InProcess::new(|| Machine::new(row.protocol));
             let history = step::run(&mut subject, &program, step::Ending::Abrupt).expect("the machine starts");
             let law = [Law::numbered(51).expect("law 51")];

@@ -1,0 +1,157 @@
+//! Every design whose fate is known: the table that [explorations](crate::model) have to confirm.
+//!
+//! The first part turns the knobs of stores, stacks and newborns; its numbers (X) are those of the fact sheet, and a
+//! letter tells apart what the sheet puts into one line. The other parts turn the knobs of what a heap has besides: the
+//! sweep (S), weak handles (W), finalizers (F), mutators that arrive (J), cycles that are given up (A). Each row of
+//! those says which [`Alphabet`] it takes to see the difference.
+
+use super::{Abort, Alphabet, Cleared, Finalizers, Protocol, StackScan, Unswept, Weak};
+use crate::{
+    barrier::{Barrier, Order, When},
+    color::Color,
+};
+
+/// A row of the table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Row {
+    /// Its number.
+    pub id: &'static str,
+    /// The design.
+    pub protocol: Protocol,
+    /// What has to happen, besides loads and stores, for the row to be put to the test.
+    pub alphabet: Alphabet,
+}
+
+/// A sound or unsound variation of a design.
+const fn row(id: &'static str, name: &'static str, sound: bool, protocol: Protocol) -> Row {
+    Row { id, protocol: Protocol { name, sound, ..protocol }, alphabet: Alphabet::PLAIN }
+}
+
+/// The hybrid design with another barrier.
+const fn hybrid(deletion: When, insertion: When, order: Order) -> Protocol {
+    Protocol { barrier: Barrier { deletion, insertion, order }, ..Protocol::HYBRID }
+}
+
+/// The same design with stores and conversions in steps.
+const fn split(protocol: Protocol) -> Protocol {
+    Protocol { stores_are_atomic: false, ..protocol }
+}
+
+const PLAIN: Alphabet = Alphabet::PLAIN;
+
+/// The same row, to be tried with a sweep.
+const fn sweeping(row: Row) -> Row {
+    Row { alphabet: Alphabet { sweep: true, ..PLAIN }, ..row }
+}
+
+/// A variation of how a design makes references from weak handles.
+const fn weak(id: &'static str, name: &'static str, sound: bool, weak: Weak, of: Protocol) -> Row {
+    Row { alphabet: Alphabet { sweep: true, weak: true, ..PLAIN }, ..row(id, name, sound, Protocol { weak, ..of }) }
+}
+
+/// A variation of how the hybrid design keeps finalizers.
+const fn finalizers(id: &'static str, name: &'static str, sound: bool, finalizers: Finalizers) -> Row {
+    Row {
+        alphabet: Alphabet { sweep: true, finalizers: true, ..PLAIN },
+        ..row(id, name, sound, Protocol { finalizers, ..Protocol::HYBRID })
+    }
+}
+
+/// A variation of the hybrid design, to be tried with mutators that come and go.
+const fn arrivals(id: &'static str, name: &'static str, sound: bool, protocol: Protocol) -> Row {
+    Row { alphabet: Alphabet { arrivals: true, ..PLAIN }, ..row(id, name, sound, protocol) }
+}
+
+/// A variation of how the hybrid design gives up a cycle.
+const fn aborts(id: &'static str, name: &'static str, sound: bool, abort: Abort) -> Row {
+    Row {
+        alphabet: Alphabet { sweep: true, aborts: true, ..PLAIN },
+        ..row(id, name, sound, Protocol { abort, ..Protocol::HYBRID })
+    }
+}
+
+/// Every design whose fate is known.
+pub const TABLE: &[Row] = {
+    use Order::{ShadeFirst, ShadeLast, WriteFirst};
+    use When::{
+        Always, MyStackIsGrey, NewIsNotNil, ObjectIsBlack, ObjectIsGrey, ObjectIsNotBlack, ObjectIsNotWhite,
+        SomeStackIsGrey,
+    };
+    const HYBRID: Protocol = Protocol::HYBRID;
+    const DELETION: Protocol = Protocol::DELETION;
+    const INSERTION: Protocol = Protocol::INSERTION;
+    const STOPPED: Protocol = Protocol::STOP_THE_WORLD;
+    const WEAK: Weak = Weak::GO;
+    const BARE: Weak = Weak { shades: false, ..WEAK };
+    const UNBLOCKED: Weak = Weak { waits: false, ..WEAK };
+    const KEPT: Finalizers = Finalizers::GO;
+    &[
+        // Stores, stacks and newborns.
+        row("X0", "stop-the-world", true, STOPPED),
+        row("X1", "no-barrier", false, Protocol::NO_BARRIER),
+        row("X2", "insertion-without-rescan", false, Protocol::INSERTION_WITHOUT_RESCAN),
+        row("X3", "insertion", true, INSERTION),
+        row("X4", "no-barrier-rescan", false, Protocol { barrier: Barrier::NONE, invariant: None, ..INSERTION }),
+        row("X5", "deletion-without-snapshot", false, Protocol::DELETION_WITHOUT_SNAPSHOT),
+        row("X6", "snapshot-allocating", false, Protocol { stacks: StackScan::SnapshotAllocating, ..DELETION }),
+        row("X7", "deletion", true, DELETION),
+        row(
+            "X8",
+            "snapshot-sending-bare",
+            false,
+            Protocol { stacks: StackScan::SnapshotSending, sends_shade: false, ..DELETION },
+        ),
+        row("X9", "hybrid", true, HYBRID),
+        row("X9m", "hybrid-my-stack", true, hybrid(Always, MyStackIsGrey, ShadeFirst)),
+        row("X9s", "hybrid-some-stack", true, hybrid(Always, SomeStackIsGrey, ShadeFirst)),
+        row("X10", "hybrid-allocate-white", false, Protocol::HYBRID_ALLOCATE_WHITE),
+        row("X11", "hybrid-sending-bare", false, Protocol { sends_shade: false, ..HYBRID }),
+        row("X12", "hybrid-in-steps", true, split(HYBRID)),
+        row("X12m", "hybrid-my-stack-in-steps", true, split(hybrid(Always, MyStackIsGrey, ShadeFirst))),
+        row("X12l", "hybrid-shade-last", true, split(hybrid(Always, Always, ShadeLast))),
+        row("X12b", "hybrid-write-first", false, hybrid(Always, Always, WriteFirst)),
+        row("X13", "insertion-if-black", false, split(hybrid(Always, ObjectIsBlack, ShadeFirst))),
+        row("X13d", "deletion-unless-black", true, split(hybrid(ObjectIsNotBlack, Always, ShadeFirst))),
+        row("X14", "nil-is-special", false, hybrid(NewIsNotNil, Always, ShadeFirst)),
+        row("X15", "flag-test-overtaken", false, Protocol { flag_test_can_be_overtaken: true, ..split(HYBRID) }),
+        row("X16", "deletion-if-grey", false, hybrid(ObjectIsGrey, MyStackIsGrey, ShadeFirst)),
+        row("X16w", "deletion-unless-white", false, hybrid(ObjectIsNotWhite, MyStackIsGrey, ShadeFirst)),
+        // The sweep.
+        sweeping(row("S1", "sweep", true, HYBRID)),
+        sweeping(row("S2", "sweep-born-white", false, Protocol { born_while_sweeping: Color::White, ..HYBRID })),
+        // Weak handles.
+        weak("W1", "weak", true, WEAK, HYBRID),
+        weak("W1i", "weak-in-steps", true, WEAK, split(HYBRID)),
+        weak("W2", "weak-bare", false, BARE, HYBRID),
+        weak("W2r", "weak-bare-rescan", true, BARE, INSERTION),
+        weak("W2d", "weak-bare-snapshot", false, BARE, DELETION),
+        weak("W3", "weak-unswept", false, Weak { unswept: Unswept::Taken, ..WEAK }, HYBRID),
+        weak("W3s", "weak-unswept-stopped", false, Weak { unswept: Unswept::Taken, ..WEAK }, STOPPED),
+        weak("W4", "weak-swept-unseen", false, Weak { unswept: Unswept::SweptUnseen, ..WEAK }, HYBRID),
+        weak("W5", "weak-not-blocked", false, UNBLOCKED, HYBRID),
+        weak("W5a", "weak-look-again", true, UNBLOCKED, Protocol { looks_again: true, ..HYBRID }),
+        weak("W6", "weak-not-pinned", false, Weak { pins: false, ..WEAK }, split(HYBRID)),
+        weak("W7", "weak-never-cleared", false, Weak { cleared: Cleared::Never, ..WEAK }, HYBRID),
+        weak("W8", "weak-cleared-marking", false, Weak { cleared: Cleared::WhileMarking, ..WEAK }, HYBRID),
+        weak(
+            "W9",
+            "weak-cleared-at-the-end",
+            true,
+            Weak { cleared: Cleared::AtTheEnd, unswept: Unswept::Taken, ..WEAK },
+            HYBRID,
+        ),
+        // Finalizers.
+        finalizers("F1", "finalizers", true, KEPT),
+        finalizers("F2", "finalizer-alone", false, Finalizers { closure_is_root: false, ..KEPT }),
+        finalizers("F3", "finalizer-attached-bare", false, Finalizers { attaching_shades: false, ..KEPT }),
+        finalizers("F4", "finalizer-queue-unscanned", false, Finalizers { queue_is_root: false, ..KEPT }),
+        finalizers("F5", "finalizer-taken-bare", false, Finalizers { taking_shades: false, ..KEPT }),
+        // Mutators that come and go.
+        arrivals("J1", "arrivals", true, HYBRID),
+        arrivals("J2", "arrival-bare", false, Protocol { arguments_shade: false, ..HYBRID }),
+        // Cycles that are given up.
+        aborts("A1", "aborts", true, Abort::Forgets),
+        aborts("A2", "abort-keeps-marks", false, Abort::KeepsMarks),
+        aborts("A3", "abort-sweeps", false, Abort::Sweeps),
+    ]
+};
