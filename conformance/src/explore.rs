@@ -21,6 +21,7 @@ use heaplaw_reference::{
     protocol::Protocol,
 };
 use std::{
+    hint::black_box,
     num::NonZeroUsize,
     thread,
     time::{Duration, Instant},
@@ -77,8 +78,20 @@ impl Explored {
 /// How many states of the frontier a thread expands before it hands on what it has found.
 const BATCH: usize = 1 << 15;
 
-/// A state that was found, and where it was found from.
-type Find = (u128, u32);
+/// How many finds a thread remembers: few enough to stay in its core's cache.
+const RECENT: usize = 1 << 15;
+
+/// How many finds are looked up at once.
+const LOOKED_UP: usize = 16;
+
+/// A state that was found.
+#[derive(Clone, Copy)]
+struct Find {
+    state: u128,
+    hash: u64,
+    /// Where it was found from.
+    parent: u32,
+}
 
 /// One thread's part of the states.
 struct Part {
@@ -88,6 +101,8 @@ struct Part {
     parents: Vec<u32>,
     /// Open addressing: a state's index plus 1, or 0. Never more than half full.
     table: Vec<u32>,
+    /// States that this part found not long ago, by their hash. It need not tell their owners again.
+    recent: Vec<u128>,
     /// States from here on have not been expanded.
     frontier: usize,
     /// States of the next level start here.
@@ -107,16 +122,25 @@ fn hash(state: u128) -> u64 {
 
 impl Part {
     fn new() -> Part {
-        Part { states: Vec::new(), parents: Vec::new(), table: vec![0; 1 << 10], frontier: 0, level: 0, transitions: 0 }
+        Part {
+            states: Vec::new(),
+            parents: Vec::new(),
+            table: vec![0; 1 << 10],
+            // No state is zero: whoever is not there has a black stack.
+            recent: vec![0; RECENT],
+            frontier: 0,
+            level: 0,
+            transitions: 0,
+        }
     }
 
     /// Adds a state; says its index if it is new.
-    fn insert(&mut self, state: u128, parent: Option<u32>, number: impl Fn(usize) -> u32) -> Option<usize> {
+    fn insert(&mut self, state: u128, hash: u64, parent: Option<u32>, number: impl Fn(usize) -> u32) -> Option<usize> {
         if (self.states.len() + 1) * 2 > self.table.len() {
             self.grow();
         }
         let mask = self.table.len() - 1;
-        let mut at = hash(state) as usize & mask;
+        let mut at = hash as usize & mask;
         while let Some(index) = self.table[at].checked_sub(1) {
             if self.states[index as usize] == state {
                 return None;
@@ -128,6 +152,18 @@ impl Part {
         self.states.push(state);
         self.parents.push(parent.unwrap_or_else(|| number(index)));
         Some(index)
+    }
+
+    /// Brings what is going to be compared into the cache, for several states at once: waiting for memory one after the
+    /// other is what takes the time.
+    fn look_up(&self, finds: &[Find]) {
+        let mask = self.table.len() - 1;
+        let mut entries = [0; LOOKED_UP];
+        for (entry, find) in entries.iter_mut().zip(finds) {
+            *entry = self.table[find.hash as usize & mask];
+        }
+        let found = entries.iter().filter_map(|entry| self.states.get(entry.wrapping_sub(1) as usize));
+        black_box(found.fold(0, |all, state| all ^ state));
     }
 
     fn grow(&mut self) {
@@ -144,8 +180,8 @@ impl Part {
 }
 
 /// The part that owns a state: by the high bits of its hash, since the table uses the low ones.
-fn owner(state: u128, parts: usize) -> usize {
-    (hash(state) >> 48) as usize % parts
+fn owner(hash: u64, parts: usize) -> usize {
+    (hash >> 48) as usize % parts
 }
 
 impl Exploration {
@@ -165,9 +201,10 @@ impl Exploration {
         let mut wrong = None;
         for world in self.scope.beginnings(&self.protocol) {
             let state = world.pack();
-            let part = owner(state, threads);
+            let hash = hash(state);
+            let part = owner(hash, threads);
             let number = |index| (index * threads + part) as u32;
-            if let Some(index) = parts[part].insert(state, None, number)
+            if let Some(index) = parts[part].insert(state, hash, None, number)
                 && self.is_wrong(&world)
             {
                 wrong = first(wrong, Some((state, number(index))));
@@ -239,7 +276,12 @@ impl Exploration {
             let world = World::unpack(part.states[index]);
             world.each_next(&self.protocol, self.scope, |state| {
                 part.transitions += 1;
-                found[owner(state, threads)].push((state, parent));
+                let hash = hash(state);
+                let recent = &mut part.recent[hash as usize % RECENT];
+                if *recent != state {
+                    *recent = state;
+                    found[owner(hash, threads)].push(Find { state, hash, parent });
+                }
             });
         }
         part.frontier = end;
@@ -250,11 +292,14 @@ impl Exploration {
     fn take_in(&self, part: &mut Part, at: usize, threads: usize, found: &[Vec<Vec<Find>>]) -> Option<(u128, u32)> {
         let mut wrong = None;
         let number = |index| (index * threads + at) as u32;
-        for (state, parent) in found.iter().flat_map(|by_owner| &by_owner[at]) {
-            if let Some(index) = part.insert(*state, Some(*parent), number)
-                && self.is_wrong(&World::unpack(*state))
-            {
-                wrong = first(wrong, Some((*state, number(index))));
+        for finds in found.iter().flat_map(|by_owner| by_owner[at].chunks(LOOKED_UP)) {
+            part.look_up(finds);
+            for Find { state, hash, parent } in finds.iter().copied() {
+                if let Some(index) = part.insert(state, hash, Some(parent), number)
+                    && self.is_wrong(&World::unpack(state))
+                {
+                    wrong = first(wrong, Some((state, number(index))));
+                }
             }
         }
         wrong

@@ -125,14 +125,21 @@ pub struct Finalizers {
     pub attaching_shades: bool,
     /// Whether the queue is a root.
     pub queue_is_root: bool,
+    /// Whether finalizers are scanned after a snapshot of the stacks, if the design takes one.
+    pub after_snapshot: bool,
     /// Whether taking from the queue goes through the deletion half of the barrier. The queue is a place.
     pub taking_shades: bool,
 }
 
 impl Finalizers {
     /// What Go does.
-    pub const GO: Finalizers =
-        Finalizers { closure_is_root: true, attaching_shades: true, queue_is_root: true, taking_shades: true };
+    pub const GO: Finalizers = Finalizers {
+        closure_is_root: true,
+        attaching_shades: true,
+        queue_is_root: true,
+        after_snapshot: true,
+        taking_shades: true,
+    };
 }
 
 /// What the collector makes of a cycle that it gives up while marking.

@@ -39,7 +39,9 @@ impl Schedule {
             let _ = writeln!(text, "{}", line.trim_end());
             before = *after;
         }
-        let _ = writeln!(text, "    at the end: {}{}", drawn(&before, scope), ending(&before, protocol));
+        let cleared = before.lost(protocol) == Some(Loss::HandleCleared);
+        let cleared = if cleared { ", and the target of w can be reached" } else { "" };
+        let _ = writeln!(text, "    at the end: {}{cleared}", drawn(&before, scope));
         text
     }
 }
@@ -54,6 +56,7 @@ fn drawn(world: &World, scope: Scope) -> String {
         }
     }
     parts.extend(world.target().map(|target| format!("w -> {}", name(target))));
+    parts.extend(world.handle_dangles().then(|| "w -> what was freed".to_owned()));
     for object in world.objects() {
         let color = world.object_color(object).unwrap_or_default();
         let fields =
@@ -63,6 +66,9 @@ fn drawn(world: &World, scope: Scope) -> String {
         parts.push(format!("{} {color}{}{finalizer}{queued}", name(object), fields.collect::<String>()));
     }
     parts.extend((0..scope.mutators).filter(|mutator| !world.is_present(*mutator)).map(|gone| format!("no {gone}")));
+    if parts.is_empty() {
+        parts.push("nothing".to_owned());
+    }
     parts.join(", ")
 }
 
@@ -148,7 +154,7 @@ fn changes(step: Step, before: &World, after: &World, scope: Scope) -> String {
     if matches!(step, Step::Sweep(_) | Step::Strengthen { .. } | Step::Go(_)) && after.period() == Period::Sweep {
         parts.extend(freed.map(|object| format!("frees {}", name(object))));
     }
-    if before.target().is_some() && after.target().is_none() {
+    if before.target().is_some() && after.target().is_none() && !after.handle_dangles() {
         parts.push("w is cleared".to_owned());
     }
     if step == Step::End && after.period() == Period::Mark {
@@ -174,7 +180,7 @@ fn owed(step: Step, before: &World, after: &World, protocol: &Protocol) -> Strin
         }
         Step::Send { mutator, value, .. } => owes("hand-over owes", before.register(mutator, value)),
         Step::Join { mutator, argument: Some(value) } => owes("argument owes", before.register(1 - mutator, value)),
-        Step::Strengthen { .. } if marking => owes("conversion owes", before.target()),
+        Step::Strengthen { .. } if marking && protocol.stores_are_atomic => owes("conversion owes", before.target()),
         Step::Strengthen { .. } if before.period() == Period::Sweep => {
             let dead = before.target().filter(|target| after.object_color(*target) == Some(Color::White));
             dead.map_or_else(String::new, |target| format!("sweep owed first: {}", name(target)))
@@ -198,14 +204,5 @@ fn owed(step: Step, before: &World, after: &World, protocol: &Protocol) -> Strin
             "newborn owed: black".to_owned()
         }
         _ => String::new(),
-    }
-}
-
-/// What is lost at the end, if it is not an object.
-fn ending(world: &World, protocol: &Protocol) -> &'static str {
-    match world.lost(protocol) {
-        Some(Loss::HandleOfFreed) => ", and w answers what was freed",
-        Some(Loss::HandleCleared) => ", and w was cleared although its target can be reached",
-        Some(Loss::Object(_)) | None => "",
     }
 }

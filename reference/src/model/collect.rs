@@ -31,7 +31,7 @@ impl World {
             }
             Period::Off if self.quiet(protocol) => {
                 let mut world = *self;
-                world.start_marking();
+                world.start_marking(scope);
                 tell(Step::Start, world);
             }
             Period::Off => {}
@@ -54,13 +54,13 @@ impl World {
         }
     }
 
-    /// Stacks and finalizers turn grey, if there are any. Objects are what they were left.
-    pub(super) fn start_marking(&mut self) {
+    /// Stacks and finalizers turn grey. Objects are what they were left.
+    pub(super) fn start_marking(&mut self, scope: Scope) {
         self.period = Period::Mark;
         for mutator in (0..MUTATORS).filter(|mutator| self.present >> mutator & 1 == 1) {
             self.stacks[mutator] = Color::Grey;
         }
-        if self.finalizable | self.queued != 0 {
+        if scope.alphabet.finalizers {
             self.finalizers = Color::Grey;
         }
     }
@@ -88,11 +88,12 @@ impl World {
                 world.scan(at);
                 tell(Step::Scan(at as u8), world);
             }
-            if self.finalizers == Color::Grey {
-                let mut world = *self;
-                world.scan_finalizers(protocol);
-                tell(Step::ScanFinalizers, world);
-            }
+        }
+        let in_time = !stacks_first || !protocol.finalizers.after_snapshot || self.all_scanned();
+        if self.finalizers == Color::Grey && in_time {
+            let mut world = *self;
+            world.scan_finalizers(protocol);
+            tell(Step::ScanFinalizers, world);
         }
         if protocol.weak.cleared == Cleared::WhileMarking && self.target_is_white() {
             let alive = self.reachable() & World::bit(self.handle) != 0;

@@ -27,7 +27,9 @@ impl World {
     /// Tells what a mutator that is there can do next.
     pub(super) fn mutate(&self, mutator: u8, protocol: &Protocol, scope: Scope, tell: &mut impl FnMut(Step, World)) {
         if self.pending[usize::from(mutator)].stage != Stage::None {
-            return tell(Step::Go(mutator), self.go(mutator, protocol));
+            let mut world = *self;
+            world.go(mutator, protocol);
+            return tell(Step::Go(mutator), world);
         }
         let registers = self.registers[usize::from(mutator)];
         let used = 0..scope.registers;
@@ -159,72 +161,77 @@ impl World {
         self.pending[usize::from(mutator)] = pending;
         if protocol.stores_are_atomic {
             while self.pending[usize::from(mutator)].stage != Stage::None {
-                *self = self.go(mutator, protocol);
+                self.go(mutator, protocol);
             }
         }
     }
 
     /// The next step of a store or conversion.
-    fn go(&self, mutator: u8, protocol: &Protocol) -> World {
-        let mut world = *self;
+    fn go(&mut self, mutator: u8, protocol: &Protocol) {
         let Pending { stage, object, field, old, new } = self.pending[usize::from(mutator)];
-        let pending = &mut world.pending[usize::from(mutator)];
         let order = protocol.barrier.order;
+        let then = |world: &mut World, stage| world.pending[usize::from(mutator)].stage = stage;
         match stage {
             Stage::None => {}
             Stage::ReadOld => {
-                pending.old = self.field(object, field);
-                pending.stage = if order == Order::ShadeLast { Stage::Write } else { Stage::ShadeOld };
+                self.pending[usize::from(mutator)].old = self.field(object, field);
+                then(self, if order == Order::ShadeLast { Stage::Write } else { Stage::ShadeOld });
             }
             Stage::ShadeOld => {
-                pending.stage = Stage::TestNew;
                 if self.due(protocol.barrier.deletion, mutator, object, new) {
-                    world.shade(old);
+                    self.shade(old);
                 }
+                then(self, Stage::TestNew);
             }
             Stage::TestNew => {
                 let due = self.due(protocol.barrier.insertion, mutator, object, new);
-                pending.stage = if due { Stage::ShadeNew } else { Stage::Write };
+                then(self, if due { Stage::ShadeNew } else { Stage::Write });
             }
             Stage::ShadeNew => {
-                pending.stage = Stage::Write;
-                world.shade(new);
+                self.shade(new);
+                then(self, Stage::Write);
             }
             Stage::Write => {
+                self.set_field(object, field, new);
                 match order {
-                    Order::ShadeFirst => *pending = Pending::NONE,
-                    Order::ShadeLast => pending.stage = Stage::WrittenShadeOld,
+                    Order::ShadeFirst => self.finish(mutator),
+                    Order::ShadeLast => then(self, Stage::WrittenShadeOld),
                     // Too late: this is the new value.
-                    Order::WriteFirst => (pending.old, pending.stage) = (new, Stage::WrittenShadeOld),
+                    Order::WriteFirst => {
+                        self.pending[usize::from(mutator)].old = new;
+                        then(self, Stage::WrittenShadeOld);
+                    }
                 }
-                world.set_field(object, field, new);
             }
             Stage::WritePlainly => {
-                *pending = Pending::NONE;
-                world.set_field(object, field, new);
+                self.set_field(object, field, new);
+                self.finish(mutator);
             }
             Stage::WrittenShadeOld => {
-                pending.stage = Stage::WrittenShadeNew;
                 if self.due(protocol.barrier.deletion, mutator, object, new) {
-                    world.shade(old);
+                    self.shade(old);
                 }
+                then(self, Stage::WrittenShadeNew);
             }
             Stage::WrittenShadeNew => {
-                *pending = Pending::NONE;
                 if self.due(protocol.barrier.insertion, mutator, object, new) {
-                    world.shade(new);
+                    self.shade(new);
                 }
+                self.finish(mutator);
             }
             Stage::Settle => {
-                pending.stage = Stage::Receive;
-                world.settle(old, protocol);
+                self.settle(old, protocol);
+                then(self, Stage::Receive);
             }
             Stage::Receive => {
-                *pending = Pending::NONE;
-                world.receive(mutator, field, old, protocol);
+                self.receive(mutator, field, old, protocol);
+                self.finish(mutator);
             }
         }
-        world
+    }
+
+    fn finish(&mut self, mutator: u8) {
+        self.pending[usize::from(mutator)] = Pending::NONE;
     }
 
     /// Whether a half of the barrier shades.

@@ -82,7 +82,7 @@ impl Scope {
                     world.fields[object][field] = next(values);
                 }
             }
-            world.start_marking();
+            world.start_marking(self);
             tell(&world);
             if protocol.flag_test_can_be_overtaken {
                 world.overtaken(self, &mut tell);

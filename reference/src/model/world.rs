@@ -119,16 +119,46 @@ pub struct World {
     pub(super) finalizers: Color,
 }
 
-/// New names of objects, by old name. Nil and what was freed keep theirs.
-struct Names([Ref; 8]);
+/// New names of objects, by old name: four bits for each, of which the upper says that there is a name. Nil and what was
+/// freed keep theirs. In one number, because this is where exploration spends its time.
+#[derive(Clone, Copy)]
+struct Names(u32);
 
 impl Names {
-    fn of(&self, at: Ref) -> Ref {
-        self.0[usize::from(at & 7)]
+    const NAMED: u32 = 8;
+    /// No object has a name.
+    const NONE: Names = Names(Names::NAMED | (Names::NAMED | 5) << (4 * 5) | (Names::NAMED | 6) << (4 * 6));
+    /// Every object keeps its name.
+    const SAME: Names = Names(Names::NONE.0 | 0x000c_ba90);
+
+    fn has(self, at: Ref) -> bool {
+        self.0 >> (4 * at) & Names::NAMED != 0
     }
 
-    fn of_all(&self, objects: Objects) -> Objects {
+    fn of(self, at: Ref) -> Ref {
+        (self.0 >> (4 * at) & 7) as Ref
+    }
+
+    fn of_all(self, objects: Objects) -> Objects {
         each(objects).fold(0, |set, at| set | World::bit(self.of(at as Ref + 1)))
+    }
+}
+
+/// A walk that gives names in the order in which it finds objects.
+struct Walk {
+    names: Names,
+    /// The objects found, four bits for each.
+    order: u32,
+    found: u32,
+}
+
+impl Walk {
+    fn find(&mut self, at: Ref) {
+        if !self.names.has(at) {
+            self.order |= u32::from(at) << (4 * self.found);
+            self.found += 1;
+            self.names.0 |= (Names::NAMED | self.found) << (4 * at);
+        }
     }
 }
 
@@ -193,6 +223,11 @@ impl World {
     /// Where in its cycle the collector is.
     pub fn period(&self) -> Period {
         self.period
+    }
+
+    /// Whether the weak handle refers to an object that was freed.
+    pub fn handle_dangles(&self) -> bool {
+        self.handle == FREED
     }
 
     /// The weak handle's target.
@@ -296,42 +331,33 @@ impl World {
     /// Names of objects in the order in which a walk finds them: from the registers, stores under way and the handle,
     /// then from what is grey, queued or has a finalizer. What the walk does not find gets none.
     fn names(&self) -> Names {
-        let mut names = [NIL, NIL, NIL, NIL, NIL, FREED, EARLY, NIL];
-        let mut order = [0usize; OBJECTS];
-        let mut count = 0;
-        let mut find = |at: Ref, order: &mut [usize; OBJECTS], count: &mut usize| {
-            let name = &mut names[usize::from(at & 7)];
-            if at != NIL && *name == NIL {
-                order[*count & (OBJECTS - 1)] = usize::from(at) - 1;
-                *count += 1;
-                *name = *count as Ref;
-            }
-        };
+        let mut walk = Walk { names: Names::NONE, order: 0, found: 0 };
         for mutator in 0..MUTATORS {
             for at in self.registers[mutator] {
-                find(at, &mut order, &mut count);
+                walk.find(at);
             }
             let Pending { stage, object, old, new, .. } = self.pending[mutator];
             if stage != Stage::None {
                 for at in [object, old, new] {
-                    find(at, &mut order, &mut count);
+                    walk.find(at);
                 }
             }
         }
-        find(self.handle, &mut order, &mut count);
+        walk.find(self.handle);
         for roots in [self.colored(Color::Grey), self.queued, self.finalizable] {
             for at in each(roots) {
-                find(at as Ref + 1, &mut order, &mut count);
+                walk.find(at as Ref + 1);
             }
         }
         let mut walked = 0;
-        while walked < count {
-            for to in self.fields[order[walked & (OBJECTS - 1)] & (OBJECTS - 1)] {
-                find(to, &mut order, &mut count);
+        while walked < walk.found {
+            let at = (walk.order >> (4 * walked) & 7) as usize - 1;
+            for to in self.fields[at % OBJECTS] {
+                walk.find(to);
             }
             walked += 1;
         }
-        Names(names)
+        walk.names
     }
 
     /// The same world with objects named in the order in which they are found, and without those that do not matter.
@@ -373,17 +399,17 @@ impl World {
 
     /// The world as a number.
     pub fn pack(&self) -> u128 {
-        self.packed(&Names([0, 1, 2, 3, 4, FREED, EARLY, 0]))
+        self.packed(Names::SAME)
     }
 
     /// The [canonical](World::canonical) world as a number.
     pub fn pack_canonical(&self) -> u128 {
-        self.packed(&self.names())
+        self.packed(self.names())
     }
 
     /// The world with new names as a number: 40 bits for the objects, 22 for registers, colours, handle and period, and
     /// in the upper half 14 for what each mutator has begun. An object without a name is left out.
-    fn packed(&self, names: &Names) -> u128 {
+    fn packed(&self, names: Names) -> u128 {
         let name = |at: Ref| u64::from(names.of(at));
         let mut number: u64 = 0;
         for (at, color) in self.colors.iter().enumerate() {

@@ -46,15 +46,12 @@ const fn sweeping(row: Row) -> Row {
 
 /// A variation of how a design makes references from weak handles.
 const fn weak(id: &'static str, name: &'static str, sound: bool, weak: Weak, of: Protocol) -> Row {
-    Row { alphabet: Alphabet { sweep: true, weak: true, ..PLAIN }, ..row(id, name, sound, Protocol { weak, ..of }) }
+    Row { alphabet: Alphabet { weak: true, ..PLAIN }, ..row(id, name, sound, Protocol { weak, ..of }) }
 }
 
-/// A variation of how the hybrid design keeps finalizers.
-const fn finalizers(id: &'static str, name: &'static str, sound: bool, finalizers: Finalizers) -> Row {
-    Row {
-        alphabet: Alphabet { sweep: true, finalizers: true, ..PLAIN },
-        ..row(id, name, sound, Protocol { finalizers, ..Protocol::HYBRID })
-    }
+/// A variation of how a design keeps finalizers.
+const fn finalizers(id: &'static str, name: &'static str, sound: bool, finalizers: Finalizers, of: Protocol) -> Row {
+    Row { alphabet: Alphabet { finalizers: true, ..PLAIN }, ..row(id, name, sound, Protocol { finalizers, ..of }) }
 }
 
 /// A variation of the hybrid design, to be tried with mutators that come and go.
@@ -64,10 +61,7 @@ const fn arrivals(id: &'static str, name: &'static str, sound: bool, protocol: P
 
 /// A variation of how the hybrid design gives up a cycle.
 const fn aborts(id: &'static str, name: &'static str, sound: bool, abort: Abort) -> Row {
-    Row {
-        alphabet: Alphabet { sweep: true, aborts: true, ..PLAIN },
-        ..row(id, name, sound, Protocol { abort, ..Protocol::HYBRID })
-    }
+    Row { alphabet: Alphabet { aborts: true, ..PLAIN }, ..row(id, name, sound, Protocol { abort, ..Protocol::HYBRID }) }
 }
 
 /// Every design whose fate is known.
@@ -141,11 +135,12 @@ pub const TABLE: &[Row] = {
             HYBRID,
         ),
         // Finalizers.
-        finalizers("F1", "finalizers", true, KEPT),
-        finalizers("F2", "finalizer-alone", false, Finalizers { closure_is_root: false, ..KEPT }),
-        finalizers("F3", "finalizer-attached-bare", false, Finalizers { attaching_shades: false, ..KEPT }),
-        finalizers("F4", "finalizer-queue-unscanned", false, Finalizers { queue_is_root: false, ..KEPT }),
-        finalizers("F5", "finalizer-taken-bare", false, Finalizers { taking_shades: false, ..KEPT }),
+        finalizers("F1", "finalizers", true, KEPT, HYBRID),
+        finalizers("F2", "finalizer-alone", false, Finalizers { closure_is_root: false, ..KEPT }, HYBRID),
+        finalizers("F3", "finalizer-attached-bare", false, Finalizers { attaching_shades: false, ..KEPT }, HYBRID),
+        finalizers("F4", "finalizer-queue-unscanned", false, Finalizers { queue_is_root: false, ..KEPT }, HYBRID),
+        finalizers("F5", "finalizer-taken-bare", false, Finalizers { taking_shades: false, ..KEPT }, HYBRID),
+        finalizers("F6", "finalizers-before-snapshot", false, Finalizers { after_snapshot: false, ..KEPT }, DELETION),
         // Mutators that come and go.
         arrivals("J1", "arrivals", true, HYBRID),
         arrivals("J2", "arrival-bare", false, Protocol { arguments_shade: false, ..HYBRID }),
