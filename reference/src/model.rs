@@ -11,7 +11,7 @@
 //!                           read the old value, shade it, shade the new value, write
 //!                collector  scan a stack, scan any grey object
 //!   sweep        collector  end marking, sweep any dead object, start again
-//!   weak         mutator    make the handle refer to an object; make a reference from the handle
+//!   weak         mutator    make the weak pointer refer to an object; make a strong one of it
 //!                collector  decide that nothing is grey, then end marking
 //!   finalizers   mutator    attach a finalizer; take an object from the queue
 //!                collector  scan the finalizers, which is: what their objects refer to, and the queue
@@ -25,21 +25,21 @@
 //! barrier off.) There are no globals here: they are an object that nobody can drop.
 //!
 //! ```text
-//!   mark ──────▶ ending ──────▶ sweep ──────▶ off ──────▶ mark …      ending: only with weak handles; it is decided,
+//!   mark ──────▶ ending ──────▶ sweep ──────▶ off ──────▶ mark …      ending: only with weak pointers; it is decided,
 //!     │  nothing is grey  world stopped   nothing is white            but the world has not been stopped yet
 //!     └────────────────── abort ─────────────▶ off
 //! ```
 //!
 //! What is [lost](World::lost) is judged in every world. Where marking can end, everything that a mutator can reach has
 //! to be black, and so has everything that an object with a finalizer refers to. While sweeping, nothing reachable may
-//! be white. The handle must not answer an object that is gone, nor be nil while its target is there.
+//! be white. The weak pointer must not answer an object that is gone, nor be nil while its target is there.
 //!
 //! Objects that can neither be reached nor make others grey are forgotten, and the others are named in the order in
 //! which a walk from the registers finds them. So worlds that differ only in names are one world, and an object's place
 //! can be taken by a new one.
 //!
 //! This chapter grounds laws 51 to 54, 70 to 76, 79, 93, 107, 108, 112, 115 and 137. Source: the model-checked table of
-//! the fact sheet (7.4) and its kernels for weak handles and finalizers (appendix B); the idea of a design space as data
+//! the fact sheet (7.4) and its kernels for weak pointers and finalizers (appendix B); the idea of a design space as data
 //! is from A. Clements' models of Go's barriers.
 //!
 //! ```

@@ -15,25 +15,25 @@
 //! | `deletion-without-snapshot`| deletion  | once     | black | yes         | no    | a store from an unscanned stack hides behind black |
 //! | `hybrid-allocate-white`    | hybrid    | once     | white | yes         | no    | nobody looks at a scanned stack's new object again |
 //!
-//! A heap is more than loads and stores, and each thing that it adds is one more way to lose an object: [weak
-//! handles](Weak), [finalizers](Finalizers), mutators that [arrive](Protocol::arguments_shade), cycles that are [given
+//! A heap is more than loads and stores, and each thing that it adds is one more way to lose an object: [weak pointers
+//! and finalizers](crate::finalize), mutators that [arrive](Protocol::arguments_shade), cycles that are [given
 //! up](Abort), objects born [while sweeping](Protocol::born_while_sweeping). The four sound rows do all of these as Go
 //! does. Which of them are tried is an [`Alphabet`]; the [table](TABLE) has rows that do one of them differently.
 //!
-//! This chapter grounds laws 57, 79, 107, 108, 112 and 115.
+//! This chapter grounds laws 57 and 79.
 
 mod table;
 
 pub use table::{Row, TABLE};
 
-use crate::{barrier::Barrier, color::Color, heap::Invariant};
+use crate::{barrier::Barrier, color::Color, finalize::Specials, heap::Invariant};
 
 /// What can happen to a heap besides loads, stores, allocations and hand-overs. Everything is off by default.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Alphabet {
     /// After marking there is a sweep, and then another cycle, and so on. Whatever needs a sweep brings it along.
     pub sweep: bool,
-    /// There is one weak handle.
+    /// There is one weak pointer.
     pub weak: bool,
     /// Objects can have finalizers.
     pub finalizers: bool,
@@ -55,91 +55,6 @@ impl Alphabet {
     pub const fn has_cycles(self) -> bool {
         self.sweep || self.weak || self.finalizers || self.aborts
     }
-}
-
-/// How a reference is made from a weak handle, which does not keep its target alive.
-///
-/// ```text
-///   strong(w):  wait while the end of marking is being decided           waits
-///               t = w                                                    from here on no phase may end: pins
-///               if marking: shade(t)                                     shades
-///               if sweeping: sweep t, which may clear w                  unswept
-///               register = w
-/// ```
-///
-/// The handle's target can be white, and no path from a root leads to it: so a conversion makes grey out of nothing,
-/// which no store does. Hence the shade, and hence the wait. A deletion barrier that runs while the end of marking is
-/// being decided finds only what is black already; a conversion does not.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Weak {
-    /// Whether a conversion shades the target while marking.
-    pub shades: bool,
-    /// What becomes of a target that the sweep has not come to.
-    pub unswept: Unswept,
-    /// Whether conversions wait from the moment when nothing is grey until marking is over.
-    pub waits: bool,
-    /// Whether the end of marking waits for a conversion that has begun.
-    pub pins: bool,
-    /// When the handle of a dead target is cleared.
-    pub cleared: Cleared,
-}
-
-impl Weak {
-    /// What Go does.
-    pub const GO: Weak =
-        Weak { shades: true, unswept: Unswept::SweptFirst, waits: true, pins: true, cleared: Cleared::BySweep };
-}
-
-/// What a conversion does between the end of marking and the sweep of its target.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Unswept {
-    /// Sweeps it, then reads the handle again.
-    SweptFirst,
-    /// Sweeps it, and goes on with what it has read before.
-    SweptUnseen,
-    /// Takes it, dead or alive.
-    Taken,
-}
-
-/// When the handle of a dead target is cleared.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Cleared {
-    /// By the sweep, when it comes to the target.
-    BySweep,
-    /// When marking ends, in the same step.
-    AtTheEnd,
-    /// While marking, as soon as the collector finds the target white.
-    WhileMarking,
-    /// Never.
-    Never,
-}
-
-/// How finalizers are kept. An object with a finalizer that is found dead is not freed: it is put in a queue, and
-/// handed to a mutator later. So everything it reaches has to stay, and it has not: the object is garbage first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Finalizers {
-    /// Whether what the object refers to is a root, the object itself is not.
-    pub closure_is_root: bool,
-    /// Whether attaching a finalizer while marking shades what the object refers to, there and then. The roots may have
-    /// been scanned already.
-    pub attaching_shades: bool,
-    /// Whether the queue is a root.
-    pub queue_is_root: bool,
-    /// Whether finalizers are scanned after a snapshot of the stacks, if the design takes one.
-    pub after_snapshot: bool,
-    /// Whether taking from the queue goes through the deletion half of the barrier. The queue is a place.
-    pub taking_shades: bool,
-}
-
-impl Finalizers {
-    /// What Go does.
-    pub const GO: Finalizers = Finalizers {
-        closure_is_root: true,
-        attaching_shades: true,
-        queue_is_root: true,
-        after_snapshot: true,
-        taking_shades: true,
-    };
 }
 
 /// What the collector makes of a cycle that it gives up while marking.
@@ -194,10 +109,8 @@ pub struct Protocol {
     pub invariant: Option<Invariant>,
     /// Whether the world is stopped and looked at once more before marking ends. If something is grey, marking goes on.
     pub looks_again: bool,
-    /// How references are made from weak handles.
-    pub weak: Weak,
-    /// How finalizers are kept.
-    pub finalizers: Finalizers,
+    /// The rules for weak pointers and finalizers.
+    pub specials: Specials,
     /// Whether a pointer that a mutator arrives with is shaded. Its stack is black: it is empty but for that pointer.
     pub arguments_shade: bool,
     /// What becomes of a cycle that is given up.
@@ -253,8 +166,7 @@ impl Protocol {
         flag_test_can_be_overtaken: false,
         invariant: Some(Invariant::ModifiedWeak),
         looks_again: false,
-        weak: Weak::GO,
-        finalizers: Finalizers::GO,
+        specials: Specials::SOUND,
         arguments_shade: true,
         abort: Abort::Forgets,
         born_while_sweeping: Color::Black,

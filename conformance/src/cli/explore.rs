@@ -40,7 +40,7 @@ pub(super) struct Options {
     /// With a sweep after marking, and the next cycle after that
     #[arg(long)]
     sweep: bool,
-    /// With a weak handle
+    /// With a weak pointer
     #[arg(long)]
     weak: bool,
     /// With finalizers

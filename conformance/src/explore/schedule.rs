@@ -39,7 +39,7 @@ impl Schedule {
             let _ = writeln!(text, "{}", line.trim_end());
             before = *after;
         }
-        let cleared = before.lost(protocol) == Some(Loss::HandleCleared);
+        let cleared = before.lost(protocol) == Some(Loss::WeakCleared);
         let cleared = if cleared { ", and the target of w can be reached" } else { "" };
         let _ = writeln!(text, "    at the end: {}{cleared}", drawn(&before, scope));
         text
@@ -56,7 +56,7 @@ fn drawn(world: &World, scope: Scope) -> String {
         }
     }
     parts.extend(world.target().map(|target| format!("w -> {}", name(target))));
-    parts.extend(world.handle_dangles().then(|| "w -> what was freed".to_owned()));
+    parts.extend(world.weak_dangles().then(|| "w -> what was freed".to_owned()));
     for object in world.objects() {
         let color = world.object_color(object).unwrap_or_default();
         let fields =
@@ -104,7 +104,7 @@ fn told(step: Step, before: &World) -> String {
         Step::Scan(object) => format!("gc: scan {}", name(object)),
         Step::ScanFinalizers => "gc: scan finalizers and queue".to_owned(),
         Step::Rescan => "gc: scan all stacks and finish".to_owned(),
-        Step::ClearHandle => "gc: the target of w is white".to_owned(),
+        Step::ClearWeak => "gc: the target of w is white".to_owned(),
         Step::Decide => "gc: nothing is grey".to_owned(),
         Step::End => "gc: end marking".to_owned(),
         Step::Sweep(object) => format!("gc: sweep {}", name(object)),
@@ -114,7 +114,7 @@ fn told(step: Step, before: &World) -> String {
     }
 }
 
-/// What a step does to colours, the handle and the queue.
+/// What a step does to colours, the weak pointer and the queue.
 fn changes(step: Step, before: &World, after: &World, scope: Scope) -> String {
     let mut parts = Vec::new();
     // Where marking begins or is over, all colours change at once, and that is said in one word.
@@ -154,7 +154,7 @@ fn changes(step: Step, before: &World, after: &World, scope: Scope) -> String {
     if matches!(step, Step::Sweep(_) | Step::Strengthen { .. } | Step::Go(_)) && after.period() == Period::Sweep {
         parts.extend(freed.map(|object| format!("frees {}", name(object))));
     }
-    if before.target().is_some() && after.target().is_none() && !after.handle_dangles() {
+    if before.target().is_some() && after.target().is_none() && !after.weak_dangles() {
         parts.push("w is cleared".to_owned());
     }
     if step == Step::End && after.period() == Period::Mark {

@@ -6,7 +6,8 @@ use super::{
 };
 use crate::{
     color::Color,
-    protocol::{Abort, Cleared, Protocol, StackScan},
+    finalize::Clearing,
+    protocol::{Abort, Protocol, StackScan},
 };
 
 impl World {
@@ -40,7 +41,7 @@ impl World {
 
     /// Whether nobody is in the middle of something that no change of phase may come into.
     fn quiet(&self, protocol: &Protocol) -> bool {
-        let free = |stage: Stage| stage == Stage::None || (stage.is_conversion() && !protocol.weak.pins);
+        let free = |stage: Stage| stage == Stage::None || (stage.is_conversion() && !protocol.specials.strong_pins);
         self.pending.iter().all(|pending| free(pending.stage))
     }
 
@@ -89,15 +90,15 @@ impl World {
                 tell(Step::Scan(at as u8), world);
             }
         }
-        let in_time = !stacks_first || !protocol.finalizers.after_snapshot || self.all_scanned();
+        let in_time = !stacks_first || !protocol.specials.snapshot_first || self.all_scanned();
         if self.finalizers == Color::Grey && in_time {
             let mut world = *self;
             world.scan_finalizers(protocol);
             tell(Step::ScanFinalizers, world);
         }
-        if protocol.weak.cleared == Cleared::WhileMarking && self.target_is_white() {
-            let alive = self.reachable() & World::bit(self.handle) != 0;
-            tell(Step::ClearHandle, World { handle: if alive { EARLY } else { NIL }, ..*self });
+        if protocol.specials.clearing == Clearing::White && self.target_is_white() {
+            let alive = self.reachable() & World::bit(self.weak) != 0;
+            tell(Step::ClearWeak, World { weak: if alive { EARLY } else { NIL }, ..*self });
         }
         if scope.alphabet.aborts && self.quiet(protocol) {
             tell(Step::Abort, self.aborted(protocol));
@@ -136,10 +137,10 @@ impl World {
 
     fn scan_finalizers(&mut self, protocol: &Protocol) {
         self.finalizers = Color::Black;
-        if protocol.finalizers.closure_is_root {
+        if protocol.specials.closures_are_roots {
             self.shade_all(self.out_of_all(self.finalizable));
         }
-        if protocol.finalizers.queue_is_root {
+        if protocol.specials.queue_is_root {
             self.shade_all(self.queued);
         }
     }
@@ -167,8 +168,8 @@ impl World {
             return world;
         }
         world.period = Period::Sweep;
-        if protocol.weak.cleared == Cleared::AtTheEnd && self.target_is_white() {
-            world.handle = NIL;
+        if protocol.specials.clearing == Clearing::AtTheEnd && self.target_is_white() {
+            world.weak = NIL;
         }
         // What is dead and will not be handed to a finalizer refers to nothing that matters.
         let dead = self.colored(Color::White) & !self.reachable() & !self.finalizable;
@@ -198,16 +199,22 @@ impl World {
     }
 
     /// Sweeps an object that is dead: frees it, or puts it in the queue if it has a finalizer. Conversions that have
-    /// read the handle will find it cleared.
+    /// read the weak pointer will find it cleared.
     pub(super) fn sweep(&mut self, at: Ref, protocol: &Protocol) {
         let object: Objects = World::bit(at);
-        if self.handle == at && protocol.weak.cleared != Cleared::Never {
-            self.handle = NIL;
+        let kept = self.finalizable & object != 0;
+        let clears = match protocol.specials.clearing {
+            Clearing::Dead | Clearing::AtTheEnd | Clearing::White => true,
+            Clearing::Freed => !kept,
+            Clearing::Never => false,
+        };
+        if self.weak == at && clears {
+            self.weak = NIL;
         }
         for pending in self.pending.iter_mut().filter(|pending| pending.stage.is_conversion() && pending.old == at) {
             pending.old = FREED;
         }
-        if self.finalizable & object != 0 {
+        if kept {
             self.finalizable &= !object;
             self.queued |= object;
             self.colors[usize::from(at) - 1] = Some(Color::Black);
@@ -215,8 +222,8 @@ impl World {
         }
         self.colors[usize::from(at) - 1] = None;
         self.fields[usize::from(at) - 1] = [NIL; 2];
-        if self.handle == at {
-            self.handle = FREED;
+        if self.weak == at {
+            self.weak = FREED;
         }
         // Only what is dead as well can refer to it.
         for field in self.fields[..OBJECTS].iter_mut().flatten().filter(|field| **field == at) {

@@ -16,10 +16,10 @@ pub enum Loss {
     /// An object is white where marking ends or is over, and a mutator can reach it, or will be able to once a
     /// finalizer is run.
     Object(u8),
-    /// The weak handle answers an object that was freed.
-    HandleOfFreed,
-    /// The weak handle was cleared while a mutator could reach its target.
-    HandleCleared,
+    /// The weak pointer answers an object that was freed.
+    WeakOfFreed,
+    /// The weak pointer was cleared while a mutator could reach its target.
+    WeakCleared,
 }
 
 impl World {
@@ -36,21 +36,33 @@ impl World {
 
     /// What is lost, if marking can end here (after stacks are scanned again, in a design that does that) or has ended.
     pub fn lost(&self, protocol: &Protocol) -> Option<Loss> {
-        match self.handle {
-            FREED => return Some(Loss::HandleOfFreed),
-            EARLY => return Some(Loss::HandleCleared),
+        match self.weak {
+            FREED => return Some(Loss::WeakOfFreed),
+            EARLY => return Some(Loss::WeakCleared),
             _ => {}
         }
         let lost = match self.period {
             Period::Off => 0,
-            Period::Sweep => self.reachable() & self.colored(Color::White),
+            Period::Sweep => self.missed(),
             Period::Mark | Period::Ending if !self.marked() => 0,
             Period::Mark | Period::Ending => {
-                let world = if protocol.stacks == StackScan::Rescan { self.rescanned(protocol) } else { *self };
-                world.reachable() & world.colored(Color::White)
+                if protocol.stacks == StackScan::Rescan {
+                    self.rescanned(protocol).missed()
+                } else {
+                    self.missed()
+                }
             }
         };
         (lost != 0).then(|| Loss::Object(lost.trailing_zeros() as u8))
+    }
+
+    /// White objects that mutators reach, or will reach once the finalizers are run. (One with a finalizer that only
+    /// another one keeps is not freed. It is finalized too early, which is another matter.)
+    fn missed(&self) -> Objects {
+        let white = self.colored(Color::White);
+        let held = self.spread(self.roots() | self.queued, Objects::MAX);
+        let will_be = self.spread(self.out_of_all(self.finalizable), Objects::MAX) & !self.finalizable;
+        (held | will_be) & white
     }
 
     /// All objects that mutators reach, or will reach once the finalizers are run.

@@ -7,7 +7,7 @@ use super::{
 use crate::{
     barrier::{Order, When},
     color::Color,
-    protocol::{Protocol, StackScan, Unswept},
+    protocol::{Protocol, StackScan},
 };
 
 impl World {
@@ -74,7 +74,7 @@ impl World {
             self.hand_over(mutator, to, protocol, scope, tell);
         }
         if scope.alphabet.weak {
-            self.use_handle(mutator, protocol, scope, tell);
+            self.use_weak(mutator, protocol, scope, tell);
         }
         if scope.alphabet.finalizers {
             self.use_finalizers(mutator, protocol, scope, tell);
@@ -236,32 +236,28 @@ impl World {
 
     /// Whether a half of the barrier shades.
     fn due(&self, when: When, mutator: u8, object: Ref, new: Ref) -> bool {
-        let color = self.color(object).unwrap_or(Color::White);
-        self.applies(when, mutator, color, new)
-    }
-
-    fn applies(&self, when: When, mutator: u8, place: Color, new: Ref) -> bool {
         let any = self.stacks.contains(&Color::Grey);
         let mine = self.stacks[usize::from(mutator)] == Color::Grey;
-        when.applies(mine, any, place, new == NIL)
+        let color = self.color(object).unwrap_or(Color::White);
+        when.applies(mine, any, color, new == NIL)
     }
 
-    // ---- the weak handle
+    // ---- the weak pointer
 
-    fn use_handle(&self, mutator: u8, protocol: &Protocol, scope: Scope, tell: &mut impl FnMut(Step, World)) {
+    fn use_weak(&self, mutator: u8, protocol: &Protocol, scope: Scope, tell: &mut impl FnMut(Step, World)) {
         for register in 0..scope.registers {
             let held = self.registers[usize::from(mutator)][usize::from(register)];
             if held != NIL {
-                tell(Step::Weaken { mutator, register }, World { handle: held, ..*self });
+                tell(Step::Weaken { mutator, register }, World { weak: held, ..*self });
             }
         }
-        // A handle that is nil gives nil, and so does `Clear`.
-        if self.handle == NIL || (protocol.weak.waits && self.period == Period::Ending) {
+        // A weak pointer that is nil gives nil, and so does `Clear`.
+        if self.weak == NIL || (protocol.specials.strong_waits && self.period == Period::Ending) {
             return;
         }
         for into in 0..scope.registers {
             let mut world = *self;
-            let read = Pending { stage: Stage::Settle, field: into, old: self.handle, ..Pending::NONE };
+            let read = Pending { stage: Stage::Settle, field: into, old: self.weak, ..Pending::NONE };
             world.begin(mutator, read, protocol);
             tell(Step::Strengthen { mutator, into }, world);
         }
@@ -270,8 +266,8 @@ impl World {
     /// A conversion sees to it that its target stays.
     fn settle(&mut self, target: Ref, protocol: &Protocol) {
         match self.period {
-            Period::Mark | Period::Ending if protocol.weak.shades => self.shade(target),
-            Period::Sweep if protocol.weak.unswept != Unswept::Taken => {
+            Period::Mark | Period::Ending if protocol.specials.strong_shades => self.shade(target),
+            Period::Sweep if protocol.specials.strong_asks_the_sweep => {
                 if target != FREED && self.color(target) == Some(Color::White) {
                     self.sweep(target, protocol);
                 }
@@ -280,27 +276,27 @@ impl World {
         }
     }
 
-    /// A conversion ends. The handle is read again: it is cleared if the target was found dead meanwhile.
+    /// A conversion ends. The weak pointer is read again: it is cleared if the target was found dead meanwhile.
     fn receive(&mut self, mutator: u8, into: u8, target: Ref, protocol: &Protocol) {
         let received = &mut self.registers[usize::from(mutator)][usize::from(into)];
         *received = match target {
             FREED => NIL,
             _ => target,
         };
-        if target == FREED && protocol.weak.unswept != Unswept::SweptFirst {
-            self.handle = FREED;
+        if target == FREED && !(protocol.specials.strong_asks_the_sweep && protocol.specials.strong_reads_again) {
+            self.weak = FREED;
         }
     }
 
     // ---- finalizers
 
     fn use_finalizers(&self, mutator: u8, protocol: &Protocol, scope: Scope, tell: &mut impl FnMut(Step, World)) {
-        let Protocol { finalizers, barrier, .. } = protocol;
+        let specials = &protocol.specials;
         for register in 0..scope.registers {
             let held = World::bit(self.registers[usize::from(mutator)][usize::from(register)]);
             if held & !self.finalizable & !self.queued != 0 {
                 let mut world = World { finalizable: self.finalizable | held, ..*self };
-                if finalizers.attaching_shades && finalizers.closure_is_root {
+                if specials.registration_shades && specials.closures_are_roots {
                     world.shade_all(self.out_of_all(held));
                 }
                 tell(Step::Attach { mutator, register }, world);
@@ -310,7 +306,7 @@ impl World {
             for into in 0..scope.registers {
                 let mut world = self.with(mutator, into, object + 1);
                 world.queued &= !(1 << object);
-                if finalizers.taking_shades && self.applies(barrier.deletion, mutator, self.finalizers, NIL) {
+                if specials.handing_out_shades {
                     world.shade(object + 1);
                 }
                 tell(Step::Take { mutator, into, object }, world);

@@ -44,7 +44,7 @@ impl Scope {
             && within(self.registers, REGISTERS)
     }
 
-    /// Every world at the beginning of marking: all ways in which registers, fields and the weak handle can refer to at
+    /// Every world at the beginning of marking: all ways in which registers, fields and the weak pointer can refer to at
     /// most so many objects, and in which these can have finalizers, told apart only by who refers to whom.
     pub fn beginnings(self, protocol: &Protocol) -> impl Iterator<Item = World> {
         let mut packed = Vec::new();
@@ -60,16 +60,16 @@ impl Scope {
         };
         let references = u32::from(self.registers * self.mutators + self.objects * self.fields);
         let values = u64::from(self.objects) + 1;
-        let handles = if self.alphabet.weak { values } else { 1 };
+        let targets = if self.alphabet.weak { values } else { 1 };
         let attached = if self.alphabet.finalizers { 1 << self.objects } else { 1 };
-        for number in 0..values.pow(references) * handles * attached {
+        for number in 0..values.pow(references) * targets * attached {
             let mut number = number;
             let mut next = |values: u64| {
                 let value = number % values;
                 number /= values;
                 value as Ref
             };
-            let mut world = World { finalizable: next(attached), handle: next(handles), ..World::EMPTY };
+            let mut world = World { finalizable: next(attached), weak: next(targets), ..World::EMPTY };
             for mutator in 0..usize::from(self.mutators) {
                 for register in 0..usize::from(self.registers) {
                     world.registers[mutator][register] = next(values);

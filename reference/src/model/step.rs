@@ -67,14 +67,14 @@ pub enum Step {
         /// The other mutator's register that is overwritten.
         into: u8,
     },
-    /// `mutator`: the weak handle refers to the object in a register.
+    /// `mutator`: the weak pointer refers to the object in a register.
     Weaken {
         /// Who.
         mutator: u8,
         /// The register that holds the object.
         register: u8,
     },
-    /// `mutator`: `into :=` the weak handle's target, or nil; or only its beginning, in a design whose stores fall into
+    /// `mutator`: `into :=` the weak pointer's target, or nil; or only its beginning, in a design whose stores fall into
     /// steps.
     Strengthen {
         /// Who.
@@ -125,8 +125,8 @@ pub enum Step {
     /// The collector scans all stacks and everything that turns up, with no mutator running. If there is a sweep, that
     /// is the end of marking.
     Rescan,
-    /// The collector finds the weak handle's target white, and clears the handle.
-    ClearHandle,
+    /// The collector finds the weak pointer's target white, and clears the pointer.
+    ClearWeak,
     /// The collector finds nothing grey: marking is going to end.
     Decide,
     /// The collector ends marking, with no mutator running; or goes on, if it looks again and something is grey.
@@ -154,7 +154,7 @@ impl Step {
                 | Scan(_)
                 | ScanFinalizers
                 | Rescan
-                | ClearHandle
+                | ClearWeak
                 | Decide
                 | End
                 | Sweep(_)

@@ -11,15 +11,15 @@ pub(super) const REGISTERS: usize = 2;
 /// A reference: nil, or an object by its number from 1.
 pub(super) type Ref = u8;
 pub(super) const NIL: Ref = 0;
-/// What a handle, or a conversion under way, refers to after its target was found dead.
+/// What a weak pointer, or a conversion under way, refers to after its target was found dead.
 pub(super) const FREED: Ref = 5;
-/// What a handle refers to that was cleared while its target was reachable.
+/// What a weak pointer refers to that was cleared while its target was reachable.
 pub(super) const EARLY: Ref = 6;
 
 /// A set of objects, a bit for each.
 pub(super) type Objects = u8;
 
-/// What a mutator has begun and not finished: a store, or the conversion of the weak handle.
+/// What a mutator has begun and not finished: a store, or the conversion of the weak pointer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct Pending {
     /// The next thing to do.
@@ -27,7 +27,7 @@ pub(super) struct Pending {
     pub(super) object: Ref,
     /// The field that is stored into; for a conversion, the register that receives the target.
     pub(super) field: u8,
-    /// The field's old value; for a conversion, what the handle referred to when it was read.
+    /// The field's old value; for a conversion, what the weak pointer referred to when it was read.
     pub(super) old: Ref,
     pub(super) new: Ref,
 }
@@ -47,7 +47,7 @@ pub(super) enum Stage {
     /// The field is written; its shades are still owed.
     WrittenShadeOld,
     WrittenShadeNew,
-    /// A conversion has read the handle.
+    /// A conversion has read the weak pointer.
     Settle,
     /// It has shaded or swept what it read.
     Receive,
@@ -109,8 +109,8 @@ pub struct World {
     pub(super) period: Period,
     /// Which mutators there are, a bit for each.
     pub(super) present: u8,
-    /// What the weak handle refers to.
-    pub(super) handle: Ref,
+    /// What the weak pointer refers to.
+    pub(super) weak: Ref,
     /// Objects with a finalizer.
     pub(super) finalizable: Objects,
     /// Objects that were found dead, wait for their finalizer, and have none any more. No object is both.
@@ -182,7 +182,7 @@ impl World {
         pending: [Pending::NONE; MUTATORS],
         period: Period::Mark,
         present: 0,
-        handle: NIL,
+        weak: NIL,
         finalizable: 0,
         queued: 0,
         finalizers: Color::Black,
@@ -225,14 +225,14 @@ impl World {
         self.period
     }
 
-    /// Whether the weak handle refers to an object that was freed.
-    pub fn handle_dangles(&self) -> bool {
-        self.handle == FREED
+    /// Whether the weak pointer refers to an object that was freed.
+    pub fn weak_dangles(&self) -> bool {
+        self.weak == FREED
     }
 
-    /// The weak handle's target.
+    /// The weak pointer's target.
     pub fn target(&self) -> Option<u8> {
-        self.handle.checked_sub(1).filter(|at| usize::from(*at) < OBJECTS)
+        self.weak.checked_sub(1).filter(|at| usize::from(*at) < OBJECTS)
     }
 
     /// Whether an object has a finalizer.
@@ -328,7 +328,7 @@ impl World {
 
     // ---- names
 
-    /// Names of objects in the order in which a walk finds them: from the registers, stores under way and the handle,
+    /// Names of objects in the order in which a walk finds them: from the registers, stores under way and the weak pointer,
     /// then from what is grey, queued or has a finalizer. What the walk does not find gets none.
     fn names(&self) -> Names {
         let mut walk = Walk { names: Names::NONE, order: 0, found: 0 };
@@ -343,7 +343,7 @@ impl World {
                 }
             }
         }
-        walk.find(self.handle);
+        walk.find(self.weak);
         for roots in [self.colored(Color::Grey), self.queued, self.finalizable] {
             for at in each(roots) {
                 walk.find(at as Ref + 1);
@@ -366,7 +366,7 @@ impl World {
         let name = |at: Ref| names.of(at);
         let mut world = *self;
         (world.colors, world.fields) = (World::EMPTY.colors, World::EMPTY.fields);
-        world.handle = name(self.handle);
+        world.weak = name(self.weak);
         world.finalizable = names.of_all(self.finalizable);
         world.queued = names.of_all(self.queued);
         for mutator in 0..MUTATORS {
@@ -386,7 +386,7 @@ impl World {
     /// The same world without the objects that do not matter, with every other keeping its number.
     pub fn without_garbage(&self) -> World {
         let owed = self.pending.iter().fold(0, |set, pending| set | World::bit(pending.old));
-        let kept = owed | World::bit(self.handle) | self.finalizable | self.queued | self.colored(Color::Grey);
+        let kept = owed | World::bit(self.weak) | self.finalizable | self.queued | self.colored(Color::Grey);
         let matters = self.spread(self.roots() | kept, Objects::MAX);
         let mut world = *self;
         for at in (0..OBJECTS).filter(|at| matters >> at & 1 == 0) {
@@ -407,7 +407,7 @@ impl World {
         self.packed(self.names())
     }
 
-    /// The world with new names as a number: 40 bits for the objects, 22 for registers, colours, handle and period, and
+    /// The world with new names as a number: 40 bits for the objects, 22 for registers, colours, weak pointer and period, and
     /// in the upper half 14 for what each mutator has begun. An object without a name is left out.
     fn packed(&self, names: Names) -> u128 {
         let name = |at: Ref| u64::from(names.of(at));
@@ -435,7 +435,7 @@ impl World {
             put(u64::from(stack == Color::Black), 1);
         }
         put(u64::from(self.finalizers == Color::Black), 1);
-        put(name(self.handle), 3);
+        put(name(self.weak), 3);
         put(self.period as u64, 2);
         put(u64::from(self.present), 2);
         let mut begun = 0;
@@ -473,7 +473,7 @@ impl World {
             *stack = colors[usize::from(take(&mut rest, 1))];
         }
         world.finalizers = colors[usize::from(take(&mut rest, 1))];
-        world.handle = take(&mut rest, 3);
+        world.weak = take(&mut rest, 3);
         world.period = Period::ALL[usize::from(take(&mut rest, 2))];
         world.present = take(&mut rest, 2);
         for pending in &mut world.pending {

@@ -2,13 +2,14 @@
 //!
 //! The first part turns the knobs of stores, stacks and newborns; its numbers (X) are those of the fact sheet, and a
 //! letter tells apart what the sheet puts into one line. The other parts turn the knobs of what a heap has besides: the
-//! sweep (S), weak handles (W), finalizers (F), mutators that arrive (J), cycles that are given up (A). Each row of
+//! sweep (S), weak pointers (W), finalizers (F), mutators that arrive (J), cycles that are given up (A). Each row of
 //! those says which [`Alphabet`] it takes to see the difference.
 
-use super::{Abort, Alphabet, Cleared, Finalizers, Protocol, StackScan, Unswept, Weak};
+use super::{Abort, Alphabet, Protocol, StackScan};
 use crate::{
     barrier::{Barrier, Order, When},
     color::Color,
+    finalize::{Clearing, Specials},
 };
 
 /// A row of the table.
@@ -44,14 +45,14 @@ const fn sweeping(row: Row) -> Row {
     Row { alphabet: Alphabet { sweep: true, ..PLAIN }, ..row }
 }
 
-/// A variation of how a design makes references from weak handles.
-const fn weak(id: &'static str, name: &'static str, sound: bool, weak: Weak, of: Protocol) -> Row {
-    Row { alphabet: Alphabet { weak: true, ..PLAIN }, ..row(id, name, sound, Protocol { weak, ..of }) }
+/// A variation of how a design treats weak pointers.
+const fn weak(id: &'static str, name: &'static str, sound: bool, specials: Specials, of: Protocol) -> Row {
+    Row { alphabet: Alphabet { weak: true, ..PLAIN }, ..row(id, name, sound, Protocol { specials, ..of }) }
 }
 
 /// A variation of how a design keeps finalizers.
-const fn finalizers(id: &'static str, name: &'static str, sound: bool, finalizers: Finalizers, of: Protocol) -> Row {
-    Row { alphabet: Alphabet { finalizers: true, ..PLAIN }, ..row(id, name, sound, Protocol { finalizers, ..of }) }
+const fn finalizers(id: &'static str, name: &'static str, sound: bool, specials: Specials, of: Protocol) -> Row {
+    Row { alphabet: Alphabet { finalizers: true, ..PLAIN }, ..row(id, name, sound, Protocol { specials, ..of }) }
 }
 
 /// A variation of the hybrid design, to be tried with mutators that come and go.
@@ -75,10 +76,10 @@ pub const TABLE: &[Row] = {
     const DELETION: Protocol = Protocol::DELETION;
     const INSERTION: Protocol = Protocol::INSERTION;
     const STOPPED: Protocol = Protocol::STOP_THE_WORLD;
-    const WEAK: Weak = Weak::GO;
-    const BARE: Weak = Weak { shades: false, ..WEAK };
-    const UNBLOCKED: Weak = Weak { waits: false, ..WEAK };
-    const KEPT: Finalizers = Finalizers::GO;
+    const SOUND: Specials = Specials::SOUND;
+    const BARE: Specials = Specials { strong_shades: false, ..SOUND };
+    const UNASKED: Specials = Specials { strong_asks_the_sweep: false, ..SOUND };
+    const UNBLOCKED: Specials = Specials { strong_waits: false, ..SOUND };
     &[
         // Stores, stacks and newborns.
         row("X0", "stop-the-world", true, STOPPED),
@@ -113,34 +114,28 @@ pub const TABLE: &[Row] = {
         // The sweep.
         sweeping(row("S1", "sweep", true, HYBRID)),
         sweeping(row("S2", "sweep-born-white", false, Protocol { born_while_sweeping: Color::White, ..HYBRID })),
-        // Weak handles.
-        weak("W1", "weak", true, WEAK, HYBRID),
-        weak("W1i", "weak-in-steps", true, WEAK, split(HYBRID)),
+        // Weak pointers.
+        weak("W1", "weak", true, SOUND, HYBRID),
+        weak("W1i", "weak-in-steps", true, SOUND, split(HYBRID)),
         weak("W2", "weak-bare", false, BARE, HYBRID),
         weak("W2r", "weak-bare-rescan", true, BARE, INSERTION),
         weak("W2d", "weak-bare-snapshot", false, BARE, DELETION),
-        weak("W3", "weak-unswept", false, Weak { unswept: Unswept::Taken, ..WEAK }, HYBRID),
-        weak("W3s", "weak-unswept-stopped", false, Weak { unswept: Unswept::Taken, ..WEAK }, STOPPED),
-        weak("W4", "weak-swept-unseen", false, Weak { unswept: Unswept::SweptUnseen, ..WEAK }, HYBRID),
+        weak("W3", "weak-unswept", false, UNASKED, HYBRID),
+        weak("W3s", "weak-unswept-stopped", false, UNASKED, STOPPED),
+        weak("W4", "weak-not-read-again", false, Specials { strong_reads_again: false, ..SOUND }, HYBRID),
         weak("W5", "weak-not-blocked", false, UNBLOCKED, HYBRID),
         weak("W5a", "weak-look-again", true, UNBLOCKED, Protocol { looks_again: true, ..HYBRID }),
-        weak("W6", "weak-not-pinned", false, Weak { pins: false, ..WEAK }, split(HYBRID)),
-        weak("W7", "weak-never-cleared", false, Weak { cleared: Cleared::Never, ..WEAK }, HYBRID),
-        weak("W8", "weak-cleared-marking", false, Weak { cleared: Cleared::WhileMarking, ..WEAK }, HYBRID),
-        weak(
-            "W9",
-            "weak-cleared-at-the-end",
-            true,
-            Weak { cleared: Cleared::AtTheEnd, unswept: Unswept::Taken, ..WEAK },
-            HYBRID,
-        ),
+        weak("W6", "weak-not-pinned", false, Specials { strong_pins: false, ..SOUND }, split(HYBRID)),
+        weak("W7", "weak-never-cleared", false, Specials { clearing: Clearing::Never, ..SOUND }, HYBRID),
+        weak("W8", "weak-cleared-marking", false, Specials { clearing: Clearing::White, ..SOUND }, HYBRID),
+        weak("W9", "weak-cleared-at-the-end", true, Specials { clearing: Clearing::AtTheEnd, ..UNASKED }, HYBRID),
         // Finalizers.
-        finalizers("F1", "finalizers", true, KEPT, HYBRID),
-        finalizers("F2", "finalizer-alone", false, Finalizers { closure_is_root: false, ..KEPT }, HYBRID),
-        finalizers("F3", "finalizer-attached-bare", false, Finalizers { attaching_shades: false, ..KEPT }, HYBRID),
-        finalizers("F4", "finalizer-queue-unscanned", false, Finalizers { queue_is_root: false, ..KEPT }, HYBRID),
-        finalizers("F5", "finalizer-taken-bare", false, Finalizers { taking_shades: false, ..KEPT }, HYBRID),
-        finalizers("F6", "finalizers-before-snapshot", false, Finalizers { after_snapshot: false, ..KEPT }, DELETION),
+        finalizers("F1", "finalizers", true, SOUND, HYBRID),
+        finalizers("F2", "finalizer-alone", false, Specials { closures_are_roots: false, ..SOUND }, HYBRID),
+        finalizers("F3", "finalizer-attached-bare", false, Specials { registration_shades: false, ..SOUND }, HYBRID),
+        finalizers("F4", "finalizer-queue-unscanned", false, Specials { queue_is_root: false, ..SOUND }, HYBRID),
+        finalizers("F5", "finalizer-taken-bare", false, Specials { handing_out_shades: false, ..SOUND }, HYBRID),
+        finalizers("F6", "finalizers-before-snapshot", false, Specials { snapshot_first: false, ..SOUND }, DELETION),
         // Mutators that come and go.
         arrivals("J1", "arrivals", true, HYBRID),
         arrivals("J2", "arrival-bare", false, Protocol { arguments_shade: false, ..HYBRID }),
