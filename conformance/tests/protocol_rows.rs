@@ -5,7 +5,11 @@ use heaplaw_conformance::{
     explore::{Exploration, Verdict},
     law::{self, Law},
 };
-use heaplaw_reference::{machine::Machine, model::Scope, protocol::TABLE};
+use heaplaw_reference::{
+    machine::Machine,
+    model::Scope,
+    protocol::{Protocol, Row, TABLE},
+};
 
 /// What it means to lose something: an object, its content, or what a weak pointer says of it.
 const LAWS: [u16; 6] = [51, 68, 92, 108, 112, 115];
@@ -42,7 +46,12 @@ fn shortest_losing_schedules_replay_on_the_machine() {
 fn what_the_model_calls_sound_the_machine_keeps() {
     use heaplaw_conformance::generate::{choices::Seed, scenario::Scenario};
     let laws: Vec<_> = law::all().collect();
-    for row in TABLE.iter().filter(|row| row.protocol.sound) {
+    let nameless = |row: &Row| Protocol { name: "", ..row.protocol };
+    for (at, row) in TABLE.iter().enumerate().filter(|(_, row)| row.protocol.sound) {
+        // Some rows are the same design under another alphabet, which is nothing to the machine.
+        if TABLE[..at].iter().any(|before| nameless(before) == nameless(row)) {
+            continue;
+        }
         for case in 0..300 {
             let program = Scenario::default().draw(&mut Seed::case(21, case));
             let mut subject = InProcess::new(|| Machine::new(row.protocol));

@@ -65,3 +65,6 @@ pub use judge::Loss;
 pub use scope::Scope;
 pub use step::Step;
 pub use world::{Period, World};
+
+#[cfg(test)]
+mod tests;

@@ -206,3 +206,53 @@ fn owed(step: Step, before: &World, after: &World, protocol: &Protocol) -> Strin
         _ => String::new(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::explore::{Exploration, Verdict};
+    use heaplaw_reference::protocol::TABLE;
+
+    fn table(id: &str) -> String {
+        let row = TABLE.iter().find(|row| row.id == id).expect("a row");
+        let scope = Scope::new(3, 1, 1, 2).with(row.alphabet);
+        let exploration = Exploration { protocol: row.protocol, scope, invariant: false, most_states: 10_000_000 };
+        let Verdict::Lost(schedule) = exploration.run_on(1).verdict else { panic!("{id} loses nothing") };
+        schedule.table(&row.protocol, scope)
+    }
+
+    #[test]
+    fn a_schedule_tells_who_shaded_what_and_what_is_owed() {
+        let expected = "    at the start of marking: w -> a, a white
+     1  gc: scan the stack of 0            stack 0 is black
+     2  0: r0 = strong w  (a)                                         conversion owes: a
+    at the end: 0.r0 -> a, w -> a, a white
+";
+        assert_eq!(table("W2"), expected);
+        let expected = "    at the start of marking: w -> a, a white .0 -> b, b white
+     1  gc: scan the stack of 0            stack 0 is black
+     2  gc: nothing is grey
+     3  0: r0 = strong w  (a)              shades a
+     4  gc: end marking
+    at the end: 0.r0 -> a, w -> a, a grey .0 -> b, b white
+";
+        assert_eq!(table("W5"), expected);
+    }
+
+    #[test]
+    fn a_schedule_tells_what_becomes_of_finalizers_and_cycles() {
+        let table = [table("F4"), table("F5"), table("A2"), table("W7"), table("W8")].concat();
+        for told in [
+            "a white with a finalizer",
+            "gc: sweep a                        a is queued",
+            "gc: start                          all is white",
+            "gc: scan finalizers and queue                                 root owed: a",
+            "0: r0 = a from the queue                                      deletion half owed: a",
+            "gc: abort                          still marked: a",
+            "at the end: w -> what was freed",
+            "at the end: 0.r0 -> a, a white, and the target of w can be reached",
+        ] {
+            assert!(table.contains(told), "{told:?} is not in\n{table}");
+        }
+    }
+}

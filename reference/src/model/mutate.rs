@@ -252,7 +252,7 @@ impl World {
             }
         }
         // A weak pointer that is nil gives nil, and so does `Clear`.
-        if self.weak == NIL || (protocol.specials.strong_waits && self.period == Period::Ending) {
+        if self.target().is_none() || (protocol.specials.strong_waits && self.period == Period::Ending) {
             return;
         }
         for into in 0..scope.registers {
@@ -265,14 +265,12 @@ impl World {
 
     /// A conversion sees to it that its target stays.
     fn settle(&mut self, target: Ref, protocol: &Protocol) {
-        match self.period {
-            Period::Mark | Period::Ending if protocol.specials.strong_shades => self.shade(target),
-            Period::Sweep if protocol.specials.strong_asks_the_sweep => {
-                if target != FREED && self.color(target) == Some(Color::White) {
-                    self.sweep(target, protocol);
-                }
-            }
-            _ => {}
+        let dead = self.period == Period::Sweep && target != FREED && self.color(target) == Some(Color::White);
+        if dead && protocol.specials.strong_asks_the_sweep {
+            self.sweep(target, protocol);
+        } else if protocol.specials.strong_shades {
+            // Only while marking.
+            self.shade(target);
         }
     }
 
