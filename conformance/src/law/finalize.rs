@@ -232,7 +232,7 @@ fn cleanup(reading: &Reading<'_>) -> Judgement {
                 let due = pending.iter().position(|cleanup| owed(cleanup) && dead(&cleanup.0));
                 match due.or_else(|| pending.iter().position(owed)) {
                     None => {
-                        check.failed(at, format!("no cleanup with the argument {argument} is left to run"), [argument])
+                        check.failed(at, format!("no cleanup with the argument {argument} is left to run"), [argument]);
                     }
                     Some(place) => {
                         let (of, _) = pending.remove(place);
