@@ -199,9 +199,12 @@ fn without_times(text: &str) -> String {
     words.join(" ")
 }
 
-/// The last words on a heap that claims everything and the modified weak invariant.
-fn conforms_to_all() -> String {
-    let claims = Claims::new("x").with(&Capability::ALL).upholding(Invariant::ModifiedWeak);
+/// The last words on a heap that keeps all laws that apply to what it claims, by the first line of its run.
+fn conforms_to_all(run: &Run) -> String {
+    let claims = run.out.split("claims: ").nth(1).and_then(|rest| rest.split([',', '\n']).next()).expect("claims");
+    let claims: Vec<_> = claims.split(' ').filter_map(Capability::named).collect();
+    assert!(claims.len() >= 8, "{}", run.out);
+    let claims = Claims::new("x").with(&claims).upholding(Invariant::ModifiedWeak);
     let laws = heaplaw_conformance::law::all().filter(|law| law.missing(&claims).is_empty()).count();
     assert!(laws >= 20, "only {laws} laws apply");
     format!("conforms to {laws} laws (exit 0)")
@@ -213,7 +216,7 @@ fn a_heap_that_conforms_exits_with_0_and_leaves_nothing_behind() {
     let run = scratch.heaplaw(&["check", "--cases", "300", "--seed", "0x2a"]).exits(0);
     assert!(run.out.starts_with("heaplaw ") && run.out.contains("   optimized   claims: collect"), "{}", run.out);
     assert!(run.out.contains("\nseed 0x2a\n"), "{}", run.out);
-    assert!(run.line("300 programs, ").ends_with(&conforms_to_all()), "{}", run.out);
+    assert!(run.line("300 programs, ").ends_with(&conforms_to_all(&run)), "{}", run.out);
     assert!(run.out.contains("not applicable: needs the strong invariant"), "{}", run.out);
     assert!(!run.out.contains("never checked") && !run.out.contains("broken"), "{}", run.out);
     assert_eq!(fs::read_dir(&scratch.0).expect("the directory").count(), 0);
@@ -234,6 +237,7 @@ fn every_bundled_heap_is_accepted_or_rejected_as_the_list_says() {
         if line.contains("wrong on purpose") || line.contains("unsound") {
             let code = match name.as_str() {
                 "faulty:panics" => 5,
+                "faulty:flaky" => 8,
                 // It has a test of its own.
                 "faulty:never-comes-back" => return,
                 _ => 1,
@@ -289,6 +293,68 @@ fn a_counterexample_is_saved_shrunk_and_runs_first_from_then_on() {
     // Whoever conforms is not held up by what others saved.
     let run = scratch.heaplaw(&["check", "--cases", "10"]).exits(0);
     assert!(run.out.contains(" saved failure") && run.out.contains(" first\n"), "{}", run.out);
+}
+
+#[test]
+fn what_does_not_show_every_time_is_flaky_and_exits_with_8() {
+    let scratch = Scratch::new();
+    let run = scratch.heaplaw(&["check", "--heap", "faulty:flaky", "--laws", "51", "--seed", "1"]).exits(8);
+    assert!(run.out.contains("law 51 reachable never freed: broken by program "), "{}", run.out);
+    assert!(run.out.lines().any(|line| line.starts_with("   51  ") && line.ends_with("   flaky")), "{}", run.out);
+    assert!(run.out.ends_with("flaky: something is wrong, but not every time that it is run again (exit 8)\n"));
+    let often = run.line("replay ").split("# FLAKY: ").nth(1).expect("how often it shows").to_owned();
+    let failed = often.strip_prefix("fails ").and_then(|rest| rest.strip_suffix(" of 20 times")).expect("of 20");
+    assert!((1..20).contains(&failed.parse::<u64>().expect("a number")), "{often}");
+
+    // Its file has all that there is to look into: how often, what was answered, how to come upon it again.
+    let file = run.line("wrote ").to_owned();
+    let text = fs::read_to_string(scratch.0.join(&file)).expect("the file");
+    assert!(text.contains(&format!("# flaky: {often} when it is run again")), "{text}");
+    assert!(text.contains("\n# law 51 reachable never freed: ") && text.contains("# at 4096 "), "{text}");
+    assert!(text.lines().last().is_some_and(|line| line.contains("; free ")), "{text}");
+    let program = scratch.program(&file);
+    assert!(program.len() <= SMALL, "{program}");
+    let check = text.lines().find_map(|line| line.strip_prefix("# found by: heaplaw ")).expect("the run");
+    assert!(run.line("again ").starts_with(&format!("heaplaw {check}")), "{}", run.out);
+
+    // Replayed as it says, it is flaky again; replayed on a heap that always fails, it is not.
+    assert!(run.line("replay ").starts_with("heaplaw replay --times 20 failures/51-"), "{}", run.out);
+    let again = scratch.replay(&run).exits(8);
+    assert!(again.out.contains(": flaky: it fails ") && again.out.ends_with(" of 20 times\n"), "{}", again.out);
+    scratch.heaplaw(&["replay", &file, "--times", "20", "--heap", "reference:no-barrier", "--laws", "51"]).exits(1);
+    let right = scratch.heaplaw(&["replay", &file, "--times", "20"]).exits(0);
+    assert!(right.out.ends_with(": every law that applies holds, 20 of 20 times\n"), "{}", right.out);
+    // The run that came upon it comes upon it again.
+    fs::remove_dir_all(scratch.0.join("failures")).expect("it goes");
+    scratch.heaplaw(&check.split_whitespace().collect::<Vec<_>>()).exits(8);
+}
+
+#[test]
+fn a_crash_that_does_not_show_every_time_is_flaky() {
+    let scratch = Scratch::new();
+    scratch.write("count", "0");
+    // Counts the operations of all its lives, and ends at every hundredth.
+    let script = "read hello; echo heap x; while read line; do [ \"$line\" = reset ] && echo ok && continue; \
+                  n=$(($(cat count) + 1)); echo $n > count; [ $((n % 100)) = 0 ] && exit 3; \
+                  case $line in *alloc*) echo full;; *load*) echo nil;; *) echo ok;; esac; done";
+    let run = scratch.heaplaw(&["check", "--seed", "1", "--", "sh", "-c", script]).exits(8);
+    assert!(run.out.contains("the subject crashed: exit status: 3"), "{}", run.out);
+    assert!(run.out.contains("   # FLAKY: fails "), "{}", run.out);
+    let text = fs::read_to_string(scratch.0.join(run.line("wrote "))).expect("the file");
+    assert!(text.contains("# flaky: fails "), "{text}");
+}
+
+#[test]
+fn the_answers_to_a_story_are_printed_for_any_heap() {
+    let answers = STORY.replace("programs/", "programs/answers/").replace(".heap", ".answers");
+    let expected = fs::read_to_string(&answers).unwrap_or_else(|error| panic!("{answers}: {error}"));
+    assert_eq!(heaplaw(&["replay", STORY, "--answers"]).exits(0).out, expected);
+    assert_eq!(heaplaw(&["replay", STORY, "--answers", "--", "python3", ADAPTER]).exits(0).out, expected);
+    let lost = heaplaw(&["replay", STORY, "--answers", "--laws", "51", "--heap", "reference:no-barrier"]).exits(1);
+    assert!(lost.err.contains("law 51  reachable never freed"), "{}", lost.err);
+    assert_ne!(lost.out, expected);
+    heaplaw(&["replay", STORY, "--answers", "--times", "2"]).exits(2);
+    heaplaw(&["replay", STORY, "--times", "0"]).exits(2);
 }
 
 #[test]
@@ -441,7 +507,7 @@ fn every_fault_of_the_adapter_is_rejected_with_a_small_counterexample() {
 fn the_adapter_as_it_is_conforms() {
     let scratch = Scratch::new();
     let run = scratch.heaplaw(&["check", "--seed", "1", "--cases", "300", "--", "python3", ADAPTER]).exits(0);
-    assert!(run.line("300 programs, ").ends_with(&conforms_to_all()), "{}", run.out);
+    assert!(run.line("300 programs, ").ends_with(&conforms_to_all(&run)), "{}", run.out);
 }
 
 #[test]
@@ -470,6 +536,8 @@ fn help_and_version_exit_with_0() {
     for arguments in [&["--help"][..], &["check", "--help"], &["help", "replay"], &["--version"]] {
         let run = heaplaw(arguments).exits(0);
         assert!(!run.out.is_empty() && run.err.is_empty(), "{arguments:?}");
+        let codes = run.out.contains("Exit codes:\n") && run.out.contains("\n    8  flaky");
+        assert_eq!(codes, arguments != ["--version"], "{arguments:?}: {}", run.out);
     }
 }
 

@@ -15,8 +15,9 @@
 //!
 //! No answer is given where more than one is right: to the single steps of a cycle (what a step is, and whether anything
 //! was left to do, is the heap's business), to `gc stats` unless everything has just been collected, and to `alloc` while
-//! the environment may refuse memory. Whatever else an answers file says the laws demand of every heap that performs the
-//! operation, with one exception: a weak pointer to an object that no mutator can reach may find it, or nil.
+//! the environment may refuse memory. Whatever else an answers file says is what any heap answers that performs the
+//! operation and has memory, with one exception: a weak pointer to an object that no mutator can reach may find it, or
+//! nil.
 //!
 //! `adapters/answers.awk` does the same for whoever has no kit.
 

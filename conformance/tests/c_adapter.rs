@@ -155,7 +155,7 @@ fn what_is_sent_ahead_is_what_would_have_been_asked() {
         let asked = fast.moments.iter().filter(|moment| verbs.iter().any(|verb| moment.op.to_string().contains(verb)));
         handed_out += asked.filter(|moment| matches!(moment.reply, Reply::Object(_))).count();
     }
-    assert!(handed_out > 50, "only {handed_out} objects were handed out");
+    assert!(handed_out > 20, "only {handed_out} objects were handed out");
 }
 
 #[test]

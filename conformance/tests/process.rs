@@ -19,9 +19,10 @@ use heaplaw_reference::{
     object::{Address, ObjectId},
     op::{Collect, Op, Program},
     protocol::Protocol,
+    text::answer,
 };
 use std::{
-    collections::HashMap,
+    collections::{BTreeSet, HashMap},
     io::Write,
     process::{Command, Stdio},
     thread,
@@ -386,6 +387,67 @@ fn the_transcript_in_the_readme_is_what_the_adapter_says() {
     let said = String::from_utf8(heap.wait_with_output().unwrap().stdout).unwrap();
     let answers: Vec<&str> = transcript[1..].iter().copied().filter(|line| !line.starts_with("> ")).collect();
     assert_eq!(said.lines().collect::<Vec<_>>(), answers);
+}
+
+/// Whoever writes an adapter reads that page and nothing else.
+#[test]
+fn the_readme_tells_every_operation_answer_event_and_claim() {
+    let page = include_str!("../adapters/README.md");
+    // The cells of the tables under a heading, each as the pieces of code in it.
+    let rows = |heading: &str| -> Vec<Vec<Vec<&str>>> {
+        let section = page.split("\n## ").find(|section| section.starts_with(heading)).expect(heading);
+        let code = |cell: &'static str| cell.split('`').skip(1).step_by(2).collect();
+        let rows = section.lines().filter(|line| line.starts_with("| `"));
+        rows.map(|line| line.split('|').skip(1).map(code).collect()).collect()
+    };
+
+    let mut told = BTreeSet::new();
+    for row in rows("Operations") {
+        let claim: Option<Capability> = row[3].first().map(|name| Capability::named(name).expect("a capability"));
+        for op in row[0].iter().chain(&row[1]).filter_map(|code| code.parse::<Op>().ok()) {
+            let all_but = Capability::ALL.into_iter().filter(|capability| Some(*capability) != claim);
+            assert!(Claims::new("x").with(&claim.into_iter().collect::<Vec<_>>()).allow(&op), "{op}");
+            assert!(claim.is_none() || !Claims::new("x").with(&all_but.collect::<Vec<_>>()).allow(&op), "{op}");
+            told.insert(op.to_string().split(' ').nth(1).unwrap_or_default().to_owned());
+        }
+        // Every answer that is named here is told there.
+        for answer in &row[2] {
+            assert!(rows("Answers").iter().any(|row| row[0][0].split(' ').next() == Some(answer)), "{answer}");
+        }
+    }
+    let words = include_str!("../../reference/src/text.rs").lines().filter_map(|line| line.strip_prefix("//! "));
+    let verbs: BTreeSet<_> = words
+        .filter_map(|line| line.parse::<Op>().ok())
+        .map(|op| op.to_string().split(' ').nth(1).unwrap_or_default().to_owned())
+        .collect();
+    assert!(verbs.len() >= 30, "{verbs:?}");
+    assert_eq!(told, verbs);
+
+    let table = include_str!("../../reference/src/text/answer.rs");
+    let listed = |start: &str| -> BTreeSet<String> {
+        let lines = table.lines().filter_map(|line| line.strip_prefix(start)?.split(['`', ' ']).next());
+        lines.map(str::to_owned).collect()
+    };
+    let first = |heading| -> BTreeSet<String> {
+        rows(heading).iter().filter_map(|row| Some(row[0][0].split(' ').next()?.to_owned())).collect()
+    };
+    let (answers, events) = (listed("//! | `"), listed("//! | `; "));
+    assert!(answers.len() >= 12 && events.len() >= 7, "{answers:?} {events:?}");
+    assert_eq!(first("Answers"), answers.into_iter().filter(|word| word != ";").collect());
+    assert_eq!(first("Events"), events);
+    for row in rows("Answers") {
+        assert!(answer::parse(row[0][0]).is_ok(), "{row:?}");
+    }
+    for row in rows("Events") {
+        assert!(answer::parse(&format!("ok; {}", row[0][0])).is_ok(), "{row:?}");
+    }
+
+    let claims: BTreeSet<&str> = rows("Claims").iter().flat_map(|row| row[0].clone()).collect();
+    let all = Capability::ALL.map(Capability::name).into_iter().chain(["batch", "invariant="]).collect();
+    assert_eq!(claims, all);
+    for invariant in Invariant::ALL {
+        assert!(page.contains(&format!("`{invariant}` (")), "{invariant}");
+    }
 }
 
 /// A heap that loses objects must go on answering, or the laws would have nothing to say about it.

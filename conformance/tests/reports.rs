@@ -144,6 +144,35 @@ fn a_report_on_a_broken_law_has_its_counterexample() {
 }
 
 #[test]
+fn a_report_on_what_does_not_show_every_time_says_flaky() {
+    let scratch = Scratch::new();
+    let reports = ["--json", "report.json", "--junit", "j.xml"];
+    let check = ["check", "--heap", "faulty:flaky", "--laws", "51", "--seed", "1"];
+    scratch.heaplaw(8, &[&check[..], &reports].concat());
+    let report = scratch.json();
+    assert_eq!((&report["end"], &report["exit"]), (&json!("flaky"), &json!(8)));
+    let again = &report["counterexample"]["again"];
+    let failed = again["failed"].as_u64().expect("a number");
+    assert!(again["runs"] == 20 && (1..20).contains(&failed), "{again}");
+    assert_eq!(law(&report, 51)["status"], "flaky");
+    let reason = law(&report, 51)["reason"].as_str().expect("a reason");
+    let why = report["counterexample"]["witness"]["why"].as_str().expect("why");
+    assert_eq!(reason, format!("fails {failed} of 20 times: {why}"));
+    let xml = scratch.read("j.xml");
+    let failed = case(&xml, "law_51_reachable_never_freed");
+    assert!(failed.contains(&format!("<failure message=\"flaky, {reason}\" type=\"flaky\"")), "{failed}");
+
+    // What does show every time says so.
+    fs::remove_dir_all(scratch.0.join("failures")).expect("it goes");
+    let check = ["check", "--heap", "reference:no-barrier", "--laws", "51", "--seed", "1"];
+    scratch.heaplaw(1, &[&check[..], &reports].concat());
+    let report = scratch.json();
+    assert_eq!(report["counterexample"]["again"], json!({"runs": 20, "failed": 20}));
+    assert_eq!(law(&report, 51)["status"], "broken");
+    assert!(!scratch.read("j.xml").contains("flaky"));
+}
+
+#[test]
 fn a_subject_that_fails_leaves_reports_too() {
     let scratch = Scratch::new();
     let reports = ["--seed", "1", "--json", "report.json", "--junit", "j.xml"];

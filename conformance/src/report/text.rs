@@ -374,7 +374,7 @@ mod tests {
             "r2 = nil",
             "",
             "r4 = b",
-            "b holds 2",
+            "b holds stamp 2",
         ];
         assert_eq!(told, expected);
     }
