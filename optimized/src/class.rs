@@ -45,8 +45,28 @@ static FINE_LOOKUP: [u8; FINE_END / FINE + 1] = lookup(0, FINE);
 static COARSE_LOOKUP: [u8; (MAX_SMALL - FINE_END) / COARSE + 1] = lookup(FINE_END, COARSE);
 
 /// The row of a class other than [`LARGE`].
-pub(crate) fn class(number: usize) -> Class {
+pub(crate) const fn class(number: usize) -> Class {
     TABLE[number]
+}
+
+/// The largest size that [`fine`] knows.
+pub(crate) const FINE_MAX: usize = FINE_END;
+
+/// As [`class_of`], for sizes up to [`FINE_MAX`].
+#[inline(always)]
+pub(crate) fn fine(size: usize) -> u8 {
+    FINE_LOOKUP[size.div_ceil(FINE)]
+}
+
+/// The class for so many bytes at an address that is a multiple of `align`, a power of two. `None` if that takes pages of
+/// its own.
+pub(crate) fn class_for(size: usize, align: usize) -> Option<usize> {
+    let size = size.max(1).checked_next_multiple_of(align)?;
+    if size > MAX_SMALL || align > PAGE {
+        return None;
+    }
+    // A slot is aligned as its size is, up to a page.
+    (class_of(size)..CLASSES).find(|number| TABLE[*number].size.is_multiple_of(align))
 }
 
 /// The class of the smallest slot that holds `size` bytes, at most [`MAX_SMALL`]. Size 0 gets the smallest slot.
@@ -150,6 +170,22 @@ mod tests {
             }
             assert_eq!(class_of(size), expected, "{size} bytes");
         }
+    }
+
+    #[test]
+    fn every_size_and_alignment_gets_a_slot_that_holds_both() {
+        for align in (0..=12).map(|shift| 1 << shift) {
+            for size in 1..=MAX_SMALL {
+                let rounded = size.next_multiple_of(align);
+                let number = class_for(size, align).expect("it fits");
+                let row = class(number);
+                assert!(row.size >= size && row.size.is_multiple_of(align), "{size} bytes aligned to {align}");
+                if rounded <= FINE_MAX {
+                    assert_eq!(usize::from(fine(rounded)), number, "{size} bytes aligned to {align}");
+                }
+            }
+        }
+        assert_eq!((class_for(1, 2 * PAGE), class_for(usize::MAX, 8), class_for(MAX_SMALL + 1, 1)), (None, None, None));
     }
 
     #[test]

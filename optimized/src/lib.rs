@@ -12,12 +12,12 @@
 //! ```
 //!
 //! The collector does not run by itself. Programs step it, or call [`Heap::collect`]; so every run can be repeated
-//! exactly. For now one lock guards the whole heap: it can be shared between threads, but they take turns.
+//! exactly. For now one lock guards all objects: a heap can be shared between threads, but they take turns.
 //!
 //! * **Memory.** A [`Config`] says how much address space to reserve and how much memory to use. What cannot be granted
-//!   is an [`Error`]. Bookkeeping lies in Rust's global allocator: 16 bytes for each page; a record, two bitmaps and a
-//!   pointer layout for each span. For the page table and the bitmaps, failure of that allocator is an [`Error`] too;
-//!   for roots, span records and the queue of grey objects it ends the process, as it does for any `Vec`.
+//!   is an [`Error`]. Bookkeeping lies beside the pages, in tables of the same reservation, which add a sixteenth to it
+//!   and take memory as they are used. Only roots and the queue of grey objects lie in Rust's global allocator, whose
+//!   failure ends the process, as it does for any `Vec`.
 //! * **Safety.** A [`Mutator`] names objects only by its own [`Root`]s, so the whole interface is safe.
 //! * **Seeing.** A [`Listener`] is told what the collector does; [`Stats`] are exact; [`Heap::verify`] checks every
 //!   invariant that the heap has.
@@ -31,14 +31,21 @@
 // `events` and `state` use the phases, and the steps of the collector use them.
 
 // Numbers, bits and the kernel.
-mod bitmap;
 mod class;
 mod error;
 mod geometry;
-mod layout;
 mod os;
+mod sync;
+
+// Kernels: lock-free, and given their storage.
+mod central;
+mod layout;
+mod slots;
+mod stack;
 
 // Memory.
+mod arena;
+mod memory;
 mod page;
 mod root;
 mod space;
@@ -48,6 +55,14 @@ mod span;
 mod events;
 mod gc;
 mod state;
+
+// Blocks that are freed by hand.
+#[cfg(not(all(test, any(heaplaw_loom, heaplaw_shuttle))))]
+mod cache;
+#[cfg(not(all(test, any(heaplaw_loom, heaplaw_shuttle))))]
+mod global;
+#[cfg(not(all(test, any(heaplaw_loom, heaplaw_shuttle))))]
+mod harden;
 
 // The heap.
 mod alloc;
@@ -62,8 +77,11 @@ pub mod adapter;
 pub use error::Error;
 pub use events::{Event, Listener};
 pub use gc::phase::Phase;
+#[cfg(not(all(test, any(heaplaw_loom, heaplaw_shuttle))))]
+pub use global::{Global, GlobalStats};
 pub use heap::{Config, Heap};
 pub use mutator::{Mutator, Object, Place};
+pub use os::Faults;
 pub use root::{Address, MutatorId, Root};
 pub use stats::Stats;
 pub use verify::Corruption;

@@ -1,0 +1,385 @@
+//! The malloc face: a [`Global`] allocator for programs that free by hand, on the same spans as the collected heap.
+//!
+//! ```
+//! use heaplaw_optimized::Global;
+//! #[global_allocator]
+//! static A: Global = Global::new();
+//! # fn main() { assert_eq!(vec![1, 2, 3].len(), 3); }
+//! ```
+//!
+//! A heap is a value; this is the one place with a static, as a process has one global allocator, and with a
+//! thread-local: each thread has a [`Cache`]. Whoever frees says size and alignment again, and so the class: neither path
+//! looks anything up by address.
+//!
+//! ```text
+//!   alloc ── class of size ── pop the thread's magazine ──▶ slot       dealloc ── class of size ── push
+//!                              └ empty: refill                                                     └ full: spill
+//! ```
+//!
+//! * **Before main and after thread destructors.** The thread-local is constant and has no destructor, so it can be used at
+//!   any time. A thread's first refill asks for a call when it ends; that empties the cache, and what is allocated and
+//!   freed after that bypasses it. So a thread that ends leaves nothing behind.
+//! * **Across fork.** The child has the lock that it needs. What other threads had in their caches is lost to it.
+//! * **Failure** is null, and changes nothing.
+//!
+//! Invariant: the class that a block was allocated with is the one of its size and alignment, whatever `realloc` did to
+//! it.
+
+use crate::{
+    arena::Arenas,
+    cache::{Cache, Depot},
+    class::{FINE_MAX, class, class_for, fine},
+    geometry::PAGE,
+    harden,
+    memory::Memory,
+    os::Faults,
+    page::{PageCache, Pages},
+    span::Span,
+    sync::MutexGuard,
+};
+use std::{
+    alloc::{GlobalAlloc, Layout},
+    cell::{Cell, UnsafeCell},
+    ptr::{self, NonNull},
+    sync::OnceLock,
+};
+
+/// The pages of the window, if the process may have as many addresses: 1 TiB.
+const WINDOW: usize = (1 << 40) / PAGE;
+
+/// What all threads share.
+pub(crate) struct Malloc {
+    pub(crate) memory: Memory,
+    pub(crate) depot: Depot,
+    /// Whose destructor is called when a thread ends, if there was one left to have.
+    key: Option<libc::pthread_key_t>,
+}
+
+static HEAP: OnceLock<Option<Malloc>> = OnceLock::new();
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Thread {
+    /// Has not allocated.
+    New,
+    /// Has a cache, and will be told when it ends.
+    Running,
+    /// Has no cache any more.
+    Ended,
+}
+
+struct Local {
+    cache: Cache,
+    thread: Cell<Thread>,
+}
+
+thread_local! {
+    static LOCAL: Local = const { Local { cache: Cache::new(), thread: Cell::new(Thread::New) } };
+}
+
+/// The shared part, made when it is first needed. `None` if the kernel did not grant it.
+pub(crate) fn heap() -> Option<&'static Malloc> {
+    HEAP.get_or_init(|| {
+        let heap = Arenas::reserve_up_to(WINDOW, |pages| {
+            let (memory, planned) = Memory::reserve(pages, usize::MAX, Faults::NONE, |plan| Depot::plan(plan, pages))?;
+            // SAFETY: planned with this memory, and lives beside it.
+            let depot = unsafe { Depot::open(memory.arenas(), planned) };
+            Ok(Malloc { memory, depot, key: None })
+        });
+        let mut key = 0;
+        // SAFETY: `key` is a place for the answer, and the functions live as long as the process.
+        let key = unsafe {
+            libc::pthread_atfork(Some(before_fork), Some(after_fork), Some(after_fork));
+            (libc::pthread_key_create(&raw mut key, Some(end_thread)) == 0).then_some(key)
+        };
+        heap.ok().map(|heap| Malloc { key, ..heap })
+    })
+    .as_ref()
+}
+
+/// Whether this thread has a cache now.
+fn has_cache(local: &Local, heap: &Malloc) -> bool {
+    if local.thread.get() == Thread::New {
+        local.thread.set(Thread::Running);
+        let mark = ptr::without_provenance(1);
+        // SAFETY: the key was made with the heap and is never deleted.
+        let told = heap.key.is_some_and(|key| unsafe { libc::pthread_setspecific(key, mark) } == 0);
+        if !told {
+            local.thread.set(Thread::Ended);
+        }
+    }
+    local.thread.get() == Thread::Running
+}
+
+/// Called when a thread ends that has a cache.
+extern "C" fn end_thread(_: *mut libc::c_void) {
+    LOCAL.with(|local| {
+        local.thread.set(Thread::Ended);
+        if let Some(heap) = heap() {
+            local.cache.flush(&heap.memory, &heap.depot);
+        }
+    });
+}
+
+/// The lock of the pages, while a fork is under way.
+struct Forking(UnsafeCell<Option<MutexGuard<'static, Pages>>>);
+
+// SAFETY: only who holds the lock that it is about reads or writes it.
+unsafe impl Sync for Forking {}
+
+static FORKING: Forking = Forking(UnsafeCell::new(None));
+
+extern "C" fn before_fork() {
+    // Not made here: a fork while another thread makes it would otherwise wait.
+    if let Some(Some(heap)) = HEAP.get() {
+        let guard = heap.memory.pages();
+        // SAFETY: we hold the lock.
+        unsafe { *FORKING.0.get() = Some(guard) };
+    }
+}
+
+extern "C" fn after_fork() {
+    // SAFETY: this thread, or the one that it was forked from, has held the lock since `before_fork`, if there was one.
+    drop(unsafe { (*FORKING.0.get()).take() });
+}
+
+#[cold]
+#[inline(never)]
+fn refill(number: u8) -> *mut u8 {
+    let Some(heap) = heap() else { return ptr::null_mut() };
+    let slot = LOCAL.with(|local| {
+        if has_cache(local, heap) {
+            return local.cache.refill(&heap.memory, &heap.depot, number);
+        }
+        let (mut pages, mut slot) = (PageCache::empty(), None);
+        let kind = crate::span::Kind { class: usize::from(number), pointer_free: true };
+        let refilled = heap.memory.refill(kind, 1, &mut pages, |at| slot = Some(at));
+        heap.memory.flush(&mut pages);
+        refilled.and(slot.ok_or(crate::Error::OutOfMemory { requested: class(usize::from(number)).size }))
+    });
+    slot.map_or(ptr::null_mut(), NonNull::as_ptr)
+}
+
+#[cold]
+#[inline(never)]
+fn spill(number: u8, slot: NonNull<u8>) {
+    let Some(heap) = heap() else { return };
+    LOCAL.with(|local| {
+        if has_cache(local, heap) {
+            local.cache.spill(&heap.memory, &heap.depot, number, slot);
+        } else {
+            _ = heap.memory.free_all(std::iter::once(slot.addr().get()));
+        }
+    });
+}
+
+/// A slot of a class, or null.
+#[inline(always)]
+fn pop(number: u8) -> *mut u8 {
+    match LOCAL.with(|local| local.cache.pop(number)) {
+        Some(slot) => slot.as_ptr(),
+        None => refill(number),
+    }
+}
+
+#[inline(always)]
+fn push(number: u8, slot: NonNull<u8>) {
+    if !LOCAL.with(|local| local.cache.push(number, slot)) {
+        spill(number, slot);
+    }
+}
+
+/// The size of a request, rounded up to its alignment. A layout's does not overflow.
+#[inline(always)]
+fn rounded(layout: Layout) -> usize {
+    (layout.size() + (layout.align() - 1)) & !(layout.align() - 1)
+}
+
+/// A block, and whether it is known to read zero; or null.
+#[inline(always)]
+pub(crate) fn allocate(layout: Layout) -> (*mut u8, bool) {
+    let size = rounded(layout);
+    if size <= FINE_MAX { (pop(fine(size)), false) } else { allocate_more(layout) }
+}
+
+#[inline(never)]
+fn allocate_more(layout: Layout) -> (*mut u8, bool) {
+    match class_for(layout.size(), layout.align()) {
+        Some(number) => (pop(number as u8), false),
+        None => allocate_pages(layout),
+    }
+}
+
+#[inline(never)]
+fn allocate_pages(layout: Layout) -> (*mut u8, bool) {
+    let (pages, align) = (layout.size().div_ceil(PAGE).max(1), layout.align().div_ceil(PAGE));
+    match heap().and_then(|heap| heap.memory.large(pages, align).ok()) {
+        Some((block, clean)) => (block.as_ptr(), clean),
+        None => (ptr::null_mut(), false),
+    }
+}
+
+/// Frees a block that was allocated with this layout.
+#[inline(always)]
+pub(crate) fn deallocate(block: NonNull<u8>, layout: Layout) {
+    let size = rounded(layout);
+    if size <= FINE_MAX {
+        push(fine(size), block);
+    } else {
+        deallocate_more(block, layout);
+    }
+}
+
+#[inline(never)]
+fn deallocate_more(block: NonNull<u8>, layout: Layout) {
+    match class_for(layout.size(), layout.align()) {
+        Some(number) => push(number as u8, block),
+        None => {
+            if let Some((heap, span)) = span_of(block) {
+                heap.memory.end(span);
+            }
+        }
+    }
+}
+
+/// The span that a block is in.
+pub(crate) fn span_of(block: NonNull<u8>) -> Option<(&'static Malloc, Span<'static>)> {
+    let heap = heap()?;
+    let spans = heap.memory.spans();
+    Some((heap, spans.containing(spans.page_of(block.addr().get()))?))
+}
+
+/// Whether a block can have this size from now on, where it is.
+fn resize(block: NonNull<u8>, layout: Layout, size: usize) -> bool {
+    let (old, new) = (class_for(layout.size(), layout.align()), class_for(size, layout.align()));
+    match (old, new) {
+        (Some(old), Some(new)) => old == new,
+        (None, None) => {
+            let pages = size.div_ceil(PAGE);
+            span_of(block).is_some_and(|(heap, span)| span.pages() == pages || heap.memory.resize(span, pages))
+        }
+        _ => false,
+    }
+}
+
+/// A global allocator. All of them, in all threads, share one heap.
+///
+/// With `HARDENED`, misuse ends the process, and what was misused is written to standard error: double and foreign frees,
+/// frees with another size or alignment, writes before, after and into freed blocks. Blocks cost at least 24 bytes more.
+/// Without, the checks are not compiled at all. A block is freed by the kind of allocator that it came from.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Global<const HARDENED: bool = false>(());
+
+impl<const HARDENED: bool> Global<HARDENED> {
+    /// The global allocator.
+    pub const fn new() -> Self {
+        Global(())
+    }
+
+    /// The bytes that a block of this layout really has. The block may be used up to there.
+    ///
+    /// `None` if no block can have this layout.
+    pub fn usable_size(layout: Layout) -> Option<usize> {
+        if HARDENED {
+            return Some(layout.size());
+        }
+        match class_for(layout.size(), layout.align()) {
+            Some(number) => Some(class(number).size),
+            None => layout.size().checked_next_multiple_of(PAGE),
+        }
+    }
+
+    /// Gives all memory that is free back to the kernel, but for what threads have in their caches; of those, the calling
+    /// thread's are emptied. Gives how many bytes that were.
+    pub fn trim() -> usize {
+        let Some(heap) = heap() else { return 0 };
+        LOCAL.with(|local| local.cache.flush(&heap.memory, &heap.depot));
+        heap.depot.trim(&heap.memory);
+        heap.memory.scavenge() * PAGE
+    }
+
+    /// What there is now. What threads have in their caches counts as in use.
+    pub fn stats() -> GlobalStats {
+        let Some(heap) = heap() else { return GlobalStats::default() };
+        let pages = heap.memory.pages();
+        GlobalStats {
+            in_use: pages.in_use() * PAGE,
+            mapped: pages.mapped() * PAGE,
+            released: pages.released() * PAGE,
+            reserved: heap.memory.arenas().pages() * PAGE,
+        }
+    }
+
+    /// Checks everything that the allocator believes about itself. Only while no other thread allocates or frees.
+    ///
+    /// # Errors
+    /// The first belief that does not hold: a bug in this crate, or memory that was overwritten.
+    pub fn verify() -> Result<(), crate::Corruption> {
+        heap().map_or(Ok(()), |heap| {
+            heap.memory.verify()?;
+            heap.depot.verify(&heap.memory)
+        })
+    }
+}
+
+/// How much memory a [`Global`] allocator has, in bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct GlobalStats {
+    /// In pages that hold objects, or are in a thread's cache.
+    pub in_use: usize,
+    /// Taken from the OS.
+    pub mapped: usize,
+    /// Of these, without memory behind them: free, and never touched or given back to the OS.
+    pub released: usize,
+    /// Addresses that were reserved.
+    pub reserved: usize,
+}
+
+// SAFETY: blocks are slots of spans, or whole spans: by the invariants of those they are apart from one another, as large
+// and as aligned as their class, which `class_for` chooses to be enough; they stay allocated until they are freed.
+unsafe impl<const HARDENED: bool> GlobalAlloc for Global<HARDENED> {
+    #[inline]
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        if HARDENED { harden::allocate(layout, false) } else { allocate(layout).0 }
+    }
+
+    #[inline]
+    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
+        if HARDENED {
+            return harden::allocate(layout, true);
+        }
+        let (block, zero) = allocate(layout);
+        if !block.is_null() && !zero {
+            // SAFETY: the block was allocated just now, for so many bytes.
+            unsafe { block.write_bytes(0, layout.size()) };
+        }
+        block
+    }
+
+    #[inline]
+    unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
+        if HARDENED {
+            return harden::deallocate(block, layout);
+        }
+        // SAFETY: the caller's promise: it is a block.
+        deallocate(unsafe { NonNull::new_unchecked(block) }, layout);
+    }
+
+    #[inline]
+    unsafe fn realloc(&self, block: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        // SAFETY: the caller's promise: it is a block.
+        if !HARDENED && resize(unsafe { NonNull::new_unchecked(block) }, layout, size) {
+            return block;
+        }
+        // SAFETY: the caller's promise: the size does not overflow when it is rounded up.
+        let new = unsafe { self.alloc(Layout::from_size_align_unchecked(size, layout.align())) };
+        if !new.is_null() {
+            // SAFETY: both are blocks of at least so many bytes, the new one apart from the old one, which is not used
+            // any more.
+            unsafe {
+                ptr::copy_nonoverlapping(block, new, layout.size().min(size));
+                self.dealloc(block, layout);
+            }
+        }
+        new
+    }
+}
