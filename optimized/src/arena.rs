@@ -136,6 +136,39 @@ impl Arenas {
     }
 }
 
+/// What the index says of a page.
+#[derive(Clone, Copy)]
+pub(crate) struct Page<'i> {
+    pub(crate) kind: &'i AtomicU8,
+    pub(crate) back: &'i AtomicU32,
+}
+
+impl Page<'_> {
+    /// What the span is for that the page is in; 0 for none.
+    pub(crate) fn kind(self) -> u8 {
+        // Acquire: pairs with the release in `publish`.
+        self.kind.load(Ordering::Acquire)
+    }
+
+    /// How many pages back the span starts, after its kind was seen.
+    pub(crate) fn back(self) -> usize {
+        // Relaxed: written before the kind was published.
+        self.back.load(Ordering::Relaxed) as usize
+    }
+
+    /// Says how many pages back the span starts, before its kind is published.
+    pub(crate) fn lead(self, back: usize) {
+        // Relaxed: ordered by the release in `publish`.
+        self.back.store(back as u32, Ordering::Relaxed);
+    }
+
+    /// Says that the page is now in a span. Everything else about the span is written before.
+    pub(crate) fn publish(self, kind: u8) {
+        // Release: pairs with the acquire in `kind`.
+        self.kind.store(kind, Ordering::Release);
+    }
+}
+
 /// Which span each page is in.
 pub(crate) struct Index {
     /// 0 for a page that is in no span, else a number that says what the span is for.
@@ -164,28 +197,28 @@ impl Index {
         unsafe { Index { kinds: arenas.open(planned.kinds), back: arenas.open(planned.back) } }
     }
 
+    fn at(&self, page: usize) -> Page<'_> {
+        Page { kind: &self.kinds[page], back: &self.back[page] }
+    }
+
     /// What the span is for that a page is in; 0 if it is in none, or beyond the window.
     pub(crate) fn kind(&self, page: usize) -> u8 {
-        // Acquire: pairs with the release in `publish`.
-        self.kinds.get(page).map_or(0, |kind| kind.load(Ordering::Acquire))
+        if page < self.kinds.len() { self.at(page).kind() } else { 0 }
     }
 
     /// The first page of the span that a page is in.
     pub(crate) fn first(&self, page: usize) -> Option<usize> {
-        // Relaxed: written before the kind was published.
-        (self.kind(page) != 0).then(|| page - self.back[page].load(Ordering::Relaxed) as usize)
+        (self.kind(page) != 0).then(|| page - self.at(page).back())
     }
 
     /// Says that a run of pages is now a span. Everything else about the span is written before.
     pub(crate) fn publish(&self, pages: Range<usize>, kind: u8) {
         debug_assert!(kind != 0);
         for (back, page) in pages.clone().enumerate() {
-            // Relaxed: ordered by the release below.
-            self.back[page].store(back as u32, Ordering::Relaxed);
+            self.at(page).lead(back);
         }
         for page in pages {
-            // Release: pairs with the acquire in `kind`.
-            self.kinds[page].store(kind, Ordering::Release);
+            self.at(page).publish(kind);
         }
     }
 

@@ -27,6 +27,9 @@
 //! Sources: Go's runtime (`malloc.go`, `mheap.go`, `mcentral.go`, `mgc.go`, `mgcmark.go`, `mgcsweep.go`,
 //! `mbarrier.go`), Go's proposal 17503, and the papers that the barrier stands on.
 
+// Models use the kernels alone.
+#![cfg_attr(all(test, any(heaplaw_loom, heaplaw_shuttle)), allow(dead_code))]
+
 // In layers, the lowest first: a module uses only its own layer and the ones before it, and never in a circle. Of `gc`,
 // `events` and `state` use the phases, and the steps of the collector use them.
 
@@ -70,6 +73,9 @@ mod heap;
 mod mutator;
 mod stats;
 mod verify;
+
+#[cfg(all(test, any(heaplaw_loom, heaplaw_shuttle)))]
+mod models;
 
 #[cfg(feature = "reference")]
 pub mod adapter;

@@ -56,7 +56,7 @@ impl Memory {
         // SAFETY: all are of this plan, and live in the `Memory` that the arenas live in.
         let (spans, pages) =
             unsafe { (Spans::open(&arenas, planned_spans), Pages::open(&arenas, planned_pages, limit)) };
-        let centrals = [const { Central::new() }; Kind::COUNT];
+        let centrals = std::array::from_fn(|_| Central::new());
         Ok((Memory { spans, centrals, pages: Mutex::new(pages), idle: AtomicUsize::new(0), arenas }, more))
     }
 

@@ -6,7 +6,7 @@
 //! |-----------------------------------|------------------------------------------|---------------------------------------|
 //! | plain                             | `std`'s                                  |                                       |
 //! | test with `--cfg heaplaw_loom`    | loom's, a load may be stale              | orderings that are too weak           |
-//! | the same, inside `interleaved`  | loom's, a load is a read-modify-write    | every interleaving, no stale values   |
+//! | the same, inside `interleaved`  | loom's, all are read-modify-writes       | every interleaving, no stale values   |
 //! | test with `--cfg heaplaw_shuttle` | shuttle's                                | unlikely schedules of larger scenarios |
 //!
 //! Two modes of loom are needed because it explores a thread that loads and then stores the same location only once: in
@@ -24,14 +24,14 @@ pub(crate) use std::sync::{
 pub(crate) use shuttle::{
     sync::{
         Mutex, MutexGuard,
-        atomic::{AtomicBool, AtomicPtr, AtomicU8, AtomicU32, AtomicU64, AtomicUsize},
+        atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, AtomicUsize},
     },
     thread,
 };
 
 #[cfg(all(test, heaplaw_loom))]
 pub(crate) use modelled::{
-    AtomicBool, AtomicPtr, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Mutex, MutexGuard, interleaved, thread,
+    AtomicBool, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Mutex, MutexGuard, interleaved, reset, thread,
 };
 
 pub(crate) use std::sync::{PoisonError, atomic::Ordering};
@@ -47,7 +47,7 @@ pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 mod modelled {
     use super::Ordering;
     pub(crate) use loom::{
-        sync::{Mutex, MutexGuard, atomic::AtomicPtr},
+        sync::{Mutex, MutexGuard},
         thread,
     };
     use std::sync::atomic;
@@ -55,10 +55,15 @@ mod modelled {
     /// Of the whole process: models run one at a time.
     static INTERLEAVED: atomic::AtomicBool = atomic::AtomicBool::new(false);
 
-    /// Runs `model` with every load a read-modify-write.
+    /// Runs `model` with every load and every store a read-modify-write.
     pub(crate) fn interleaved(model: impl FnOnce()) {
         INTERLEAVED.store(true, Ordering::SeqCst);
         model();
+        INTERLEAVED.store(false, Ordering::SeqCst);
+    }
+
+    /// Ends [`interleaved`] after a model that failed in it.
+    pub(crate) fn reset() {
         INTERLEAVED.store(false, Ordering::SeqCst);
     }
 
@@ -82,7 +87,12 @@ mod modelled {
                 }
 
                 pub(crate) fn store(&self, value: $value, order: Ordering) {
-                    self.0.store(value, order);
+                    if INTERLEAVED.load(Ordering::Relaxed) {
+                        // Else loom may put the unchanged value that a load has written after this one.
+                        self.0.swap(value, order);
+                    } else {
+                        self.0.store(value, order);
+                    }
                 }
 
                 pub(crate) fn compare_exchange(
