@@ -214,19 +214,21 @@ impl Index {
     /// Says that a run of pages is now a span. Everything else about the span is written before.
     pub(crate) fn publish(&self, pages: Range<usize>, kind: u8) {
         debug_assert!(kind != 0);
-        for (back, page) in pages.clone().enumerate() {
-            self.at(page).lead(back);
+        let of = || self.kinds[pages.clone()].iter().zip(&self.back[pages.clone()]);
+        let of = || of().map(|(kind, back)| Page { kind, back });
+        for (back, page) in of().enumerate() {
+            page.lead(back);
         }
-        for page in pages {
-            self.at(page).publish(kind);
+        for page in of() {
+            page.publish(kind);
         }
     }
 
     /// Says that a run of pages is in no span any more.
     pub(crate) fn retract(&self, pages: Range<usize>) {
-        for page in pages {
+        for kind in &self.kinds[pages] {
             // Relaxed: whoever may still look has no object there.
-            self.kinds[page].store(0, Ordering::Relaxed);
+            kind.store(0, Ordering::Relaxed);
         }
     }
 }

@@ -49,13 +49,11 @@ pub(crate) const fn class(number: usize) -> Class {
     TABLE[number]
 }
 
-/// The largest size that [`fine`] knows.
-pub(crate) const FINE_MAX: usize = FINE_END;
-
-/// As [`class_of`], for sizes up to [`FINE_MAX`].
+/// As [`class_of`], for sizes up to 1 KiB. The one that is looked up again and again.
 #[inline(always)]
-pub(crate) fn fine(size: usize) -> u8 {
-    FINE_LOOKUP[size.div_ceil(FINE)]
+pub(crate) fn fine(size: usize) -> Option<u8> {
+    // Not `div_ceil`: a layout's size is at most half the address space, so the sum does not overflow.
+    FINE_LOOKUP.get(size.wrapping_add(FINE - 1) / FINE).copied()
 }
 
 /// The class for so many bytes at an address that is a multiple of `align`, a power of two. `None` if that takes pages of
@@ -180,9 +178,8 @@ mod tests {
                 let number = class_for(size, align).expect("it fits");
                 let row = class(number);
                 assert!(row.size >= size && row.size.is_multiple_of(align), "{size} bytes aligned to {align}");
-                if rounded <= FINE_MAX {
-                    assert_eq!(usize::from(fine(rounded)), number, "{size} bytes aligned to {align}");
-                }
+                let fine = fine(rounded).map(usize::from);
+                assert_eq!(fine, (rounded <= FINE_END).then_some(number), "{size} bytes aligned to {align}");
             }
         }
         assert_eq!((class_for(1, 2 * PAGE), class_for(usize::MAX, 8), class_for(MAX_SMALL + 1, 1)), (None, None, None));

@@ -28,7 +28,7 @@
 use crate::{
     arena::Arenas,
     cache::{Cache, Depot},
-    class::{FINE_MAX, class, class_for, fine},
+    class::{class, class_for, fine},
     geometry::PAGE,
     harden,
     memory::Memory,
@@ -191,14 +191,16 @@ fn push(number: u8, slot: NonNull<u8>) {
 /// The size of a request, rounded up to its alignment. A layout's does not overflow.
 #[inline(always)]
 fn rounded(layout: Layout) -> usize {
-    (layout.size() + (layout.align() - 1)) & !(layout.align() - 1)
+    layout.size().wrapping_add(layout.align() - 1) & !(layout.align() - 1)
 }
 
 /// A block, and whether it is known to read zero; or null.
 #[inline(always)]
 pub(crate) fn allocate(layout: Layout) -> (*mut u8, bool) {
-    let size = rounded(layout);
-    if size <= FINE_MAX { (pop(fine(size)), false) } else { allocate_more(layout) }
+    match fine(rounded(layout)) {
+        Some(number) => (pop(number), false),
+        None => allocate_more(layout),
+    }
 }
 
 #[inline(never)]
@@ -221,11 +223,9 @@ fn allocate_pages(layout: Layout) -> (*mut u8, bool) {
 /// Frees a block that was allocated with this layout.
 #[inline(always)]
 pub(crate) fn deallocate(block: NonNull<u8>, layout: Layout) {
-    let size = rounded(layout);
-    if size <= FINE_MAX {
-        push(fine(size), block);
-    } else {
-        deallocate_more(block, layout);
+    match fine(rounded(layout)) {
+        Some(number) => push(number, block),
+        None => deallocate_more(block, layout),
     }
 }
 
@@ -366,6 +366,9 @@ unsafe impl<const HARDENED: bool> GlobalAlloc for Global<HARDENED> {
 
     #[inline]
     unsafe fn realloc(&self, block: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        if HARDENED {
+            harden::inspect(block, layout);
+        }
         // SAFETY: the caller's promise: it is a block.
         if !HARDENED && resize(unsafe { NonNull::new_unchecked(block) }, layout, size) {
             return block;

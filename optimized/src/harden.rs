@@ -146,8 +146,8 @@ pub(crate) fn allocate(layout: Layout, zeroed: bool) -> *mut u8 {
     block.as_mut_ptr()
 }
 
-/// Frees a block, or reports why that cannot be.
-pub(crate) fn deallocate(block: *mut u8, layout: Layout) {
+/// The span and slot of a live block that has this layout; reports what is wrong with it otherwise.
+pub(crate) fn inspect(block: *mut u8, layout: Layout) -> (Span<'static>, usize) {
     let address = block.addr();
     let Some((_, span)) = NonNull::new(block).and_then(span_of) else {
         report(address, None, Misuse::InvalidFree);
@@ -177,13 +177,19 @@ pub(crate) fn deallocate(block: *mut u8, layout: Layout) {
     if let Some(at) = all[front + size..].iter().position(|byte| *byte != GUARD) {
         report(address, Some(span), Misuse::Overflow { at: size + at });
     }
+    (span, slot)
+}
+
+/// Frees a block, or reports why that cannot be.
+pub(crate) fn deallocate(block: *mut u8, layout: Layout) {
+    let (span, slot) = inspect(block, layout);
     // Only one of two threads that free the same block at the same time gets here.
     if !span.unmark(slot) {
-        report(address, Some(span), Misuse::DoubleFree);
+        report(block.addr(), Some(span), Misuse::DoubleFree);
     }
     let Some((outer, _)) = wrapped(layout) else { return };
     if span.kind().class != LARGE {
-        all.fill(POISON);
+        bytes(span, slot).fill(POISON);
         span.flag(slot, true);
     }
     raw_deallocate(span.address(slot), outer);

@@ -159,7 +159,8 @@ impl Region {
 /// Whether this call is one that shall fail.
 fn fault(faults: Faults, calls: &AtomicUsize) -> bool {
     // Relaxed: a counter that orders nothing.
-    faults.count > 0 && calls.fetch_add(1, Ordering::Relaxed).wrapping_sub(faults.after) < faults.count
+    let number = if faults.count > 0 { calls.fetch_add(1, Ordering::Relaxed) } else { 0 };
+    number >= faults.after && number - faults.after < faults.count
 }
 
 impl Drop for Region {

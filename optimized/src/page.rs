@@ -58,8 +58,9 @@ pub(crate) struct Pages {
     free: Mapped<u64>,
     released_bits: Mapped<u64>,
     summaries: Mapped<Summary>,
-    /// The part of `summaries` for each level, chunks first; the last used one has a single summary.
+    /// The part of `summaries` for each level, chunks first.
     levels: [Range<usize>; LEVELS],
+    /// The lowest level at which a single summary speaks of all that is mapped. Those above are not kept.
     top: usize,
     limit: usize,
     mapped: usize,
@@ -130,12 +131,12 @@ impl Pages {
     /// # Safety
     /// As for [`Arenas::open`].
     pub(crate) unsafe fn open(arenas: &Arenas, planned: PlannedPages, limit: usize) -> Pages {
-        let (levels, top) = levels(arenas.pages());
+        let (levels, _) = levels(arenas.pages());
         // SAFETY: the caller's promise.
         let (free, released_bits, summaries) =
             unsafe { (arenas.open(planned.free), arenas.open(planned.released), arenas.open(planned.summaries)) };
         let limit = limit.min(arenas.pages());
-        Pages { free, released_bits, summaries, levels, top, limit, mapped: 0, free_pages: 0, released: 0 }
+        Pages { free, released_bits, summaries, levels, top: 0, limit, mapped: 0, free_pages: 0, released: 0 }
     }
 
     /// How many pages can be mapped.
@@ -270,11 +271,20 @@ impl Pages {
             arenas.advise_huge(new.clone());
         }
         self.mapped = new.end;
+        let tall = (self.top..LEVELS).find(|level| width(*level) >= new.end).expect("enough for every window");
         self.free_pages += new.len();
         self.released += new.len();
         fill(&mut self.released_bits, new.clone(), true);
         fill(&mut self.free, new.clone(), true);
         self.summarise(new);
+        // Levels are used only as far as there is something to sum up.
+        while self.top < tall {
+            self.top += 1;
+            for at in 0..self.mapped.div_ceil(width(self.top)) {
+                let entry = self.levels[self.top].start + at;
+                self.summaries[entry] = self.of_children(self.top, at);
+            }
+        }
         Ok(())
     }
 
@@ -286,17 +296,20 @@ impl Pages {
 
     /// The summary of a chunk, from its bits.
     fn of_chunk(&self, chunk: usize) -> Summary {
-        let mut sum = Summary::default();
-        let mut last = 0..0;
-        for run in runs(self.chunk(chunk)) {
-            last = if run.start == last.end { last.start..run.end } else { run };
-            if last.start == 0 {
-                sum.start = last.end;
+        // How long the run is that ends here, and the one at the start once it has ended.
+        let (mut run, mut start, mut max) = (0, None, 0);
+        for word in self.chunk(chunk) {
+            if *word == u64::MAX {
+                run += BITS;
+                continue;
             }
-            sum.max = sum.max.max(last.len());
+            let (low, high) = (word.trailing_ones() as usize, word.leading_ones() as usize);
+            run += low;
+            start = start.or(Some(run));
+            max = max.max(run).max(longest(word >> low << low << high >> high));
+            run = high;
         }
-        sum.end = if last.end == CHUNK { last.len() } else { 0 };
-        sum
+        Summary { start: start.unwrap_or(run), max: max.max(run), end: run }
     }
 
     /// The summary of a part, from those below it.
@@ -389,7 +402,7 @@ impl Pages {
             return Err(self.mapped);
         }
         for level in 0..=self.top {
-            for at in 0..=(self.mapped / width(level)).min(self.levels[level].len() - 1) {
+            for at in 0..self.mapped.div_ceil(width(level)) {
                 let sum = if level == 0 { self.of_chunk(at) } else { self.of_children(level, at) };
                 if self.summaries[self.levels[level].start + at] != sum {
                     return Err(at * width(level));
@@ -398,6 +411,16 @@ impl Pages {
         }
         Ok(())
     }
+}
+
+/// The longest run of ones in a word.
+fn longest(mut word: u64) -> usize {
+    let mut count = 0;
+    while word != 0 {
+        word &= word >> 1;
+        count += 1;
+    }
+    count
 }
 
 /// The pages of a summary of this level.
