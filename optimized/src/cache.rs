@@ -30,7 +30,7 @@
 
 use crate::{
     arena::{Arenas, Plan, Planned},
-    class::{CLASSES, class},
+    class::{CLASSES, FINE_SIZES, class, fine, fine_table},
     error::Error,
     geometry::PAGE,
     memory::Memory,
@@ -98,6 +98,32 @@ pub(crate) struct Bin {
     spare: Cell<*const Magazine>,
 }
 
+/// Which bin: the offset of it in bytes, at most that of the last class.
+#[derive(Clone, Copy)]
+pub(crate) struct BinAt(u16);
+
+/// By eighth of a small size, where its bin is: what the fast paths look up instead of a class.
+static FINE: [u16; FINE_SIZES] = fine_table(size_of::<Bin>());
+
+impl BinAt {
+    /// The bin of a class.
+    pub(crate) fn of(number: usize) -> BinAt {
+        debug_assert!(number < CLASSES);
+        BinAt((number * size_of::<Bin>()) as u16)
+    }
+
+    /// The bin for so many bytes, if they are few and aligned as any slot is.
+    #[inline(always)]
+    pub(crate) fn small(size: usize) -> Option<BinAt> {
+        FINE.get(fine(size)).copied().map(BinAt)
+    }
+
+    /// The class that the bin is of.
+    pub(crate) fn class(self) -> usize {
+        usize::from(self.0) / size_of::<Bin>()
+    }
+}
+
 /// What a mutator has.
 pub(crate) struct Cache {
     bins: [Bin; CLASSES],
@@ -114,12 +140,16 @@ impl Cache {
         }
     }
 
+    #[inline(always)]
+    fn bin(&self, at: BinAt) -> &Bin {
+        // SAFETY: a `BinAt` is the offset of a bin among the bins, of which there is one for each class.
+        unsafe { &*(&raw const self.bins).byte_add(usize::from(at.0)).cast() }
+    }
+
     /// A slot of this class, if there is one in the loaded magazine.
     #[inline(always)]
-    pub(crate) fn pop(&self, number: u8) -> Option<ptr::NonNull<u8>> {
-        debug_assert!(usize::from(number) < CLASSES);
-        // SAFETY: a class lookup gives only classes.
-        let bin = unsafe { self.bins.get_unchecked(usize::from(number)) };
+    pub(crate) fn pop(&self, at: BinAt) -> Option<ptr::NonNull<u8>> {
+        let bin = self.bin(at);
         let top = bin.top.get();
         // SAFETY: `top` is an element of the loaded magazine; those are never unmapped while the memory lives.
         // Relaxed: only this mutator writes a loaded magazine.
@@ -131,10 +161,8 @@ impl Cache {
 
     /// Puts a slot of this class into the loaded magazine, unless it is full.
     #[inline(always)]
-    pub(crate) fn push(&self, number: u8, slot: ptr::NonNull<u8>) -> bool {
-        debug_assert!(usize::from(number) < CLASSES);
-        // SAFETY: a class lookup gives only classes.
-        let bin = unsafe { self.bins.get_unchecked(usize::from(number)) };
+    pub(crate) fn push(&self, at: BinAt, slot: ptr::NonNull<u8>) -> bool {
+        let bin = self.bin(at);
         let next = bin.top.get().wrapping_add(1);
         if next.addr().is_multiple_of(size_of::<Magazine>()) {
             return false;
@@ -307,8 +335,8 @@ impl Cache {
     /// A slot of this class when the loaded magazine is empty.
     #[cold]
     #[inline(never)]
-    pub(crate) fn refill(&self, memory: &Memory, depot: &Depot, number: u8) -> Result<ptr::NonNull<u8>, Error> {
-        let class = usize::from(number);
+    pub(crate) fn refill(&self, memory: &Memory, depot: &Depot, at: BinAt) -> Result<ptr::NonNull<u8>, Error> {
+        let class = at.class();
         let bin = &self.bins[class];
         let (loaded, spare) = (bin.loaded(), bin.spare.get());
         // The spare, if it is full.
@@ -323,12 +351,12 @@ impl Cache {
         } else {
             self.load_from_spans(memory, depot, class)?;
         }
-        if let Some(slot) = self.pop(number) {
+        if let Some(slot) = self.pop(at) {
             return Ok(slot);
         }
         // No magazine is to be had.
         let mut slot = None;
-        self.with_pages(|pages| memory.refill(kind(class), 1, pages, |at| slot = Some(at)))?;
+        self.with_pages(|pages| memory.refill(kind(class), 1, pages, |found| slot = Some(found)))?;
         slot.ok_or(Error::OutOfMemory { requested: class_size(class) })
     }
 
@@ -365,8 +393,8 @@ impl Cache {
     /// Takes a slot of this class when the loaded magazine is full.
     #[cold]
     #[inline(never)]
-    pub(crate) fn spill(&self, memory: &Memory, depot: &Depot, number: u8, slot: ptr::NonNull<u8>) {
-        let class = usize::from(number);
+    pub(crate) fn spill(&self, memory: &Memory, depot: &Depot, at: BinAt, slot: ptr::NonNull<u8>) {
+        let class = at.class();
         let bin = &self.bins[class];
         let (loaded, spare) = (bin.loaded(), bin.spare.get());
         let empty = if Bin::is_nothing(spare) {
@@ -386,7 +414,7 @@ impl Cache {
             // The spare is gone, and no other is to be had.
             None => bin.spare.set(&raw const NOTHING),
         }
-        if !self.push(number, slot) {
+        if !self.push(at, slot) {
             _ = memory.free_all(std::iter::once(slot.addr().get()));
         }
     }

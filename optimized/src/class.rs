@@ -49,17 +49,31 @@ pub(crate) const fn class(number: usize) -> Class {
     TABLE[number]
 }
 
-/// As [`class_of`], for sizes up to 1 KiB. The one that is looked up again and again.
+/// How many sizes [`fine`] tells apart.
+pub(crate) const FINE_SIZES: usize = FINE_END / FINE + 1;
+
+/// Where in a table like [`fine_table`] a size is; beyond its end if it is not. At most half the address space.
 #[inline(always)]
-pub(crate) fn fine(size: usize) -> Option<u8> {
-    // Not `div_ceil`: a layout's size is at most half the address space, so the sum does not overflow.
-    FINE_LOOKUP.get(size.wrapping_add(FINE - 1) / FINE).copied()
+pub(crate) fn fine(size: usize) -> usize {
+    // Not `div_ceil`: the sum does not overflow.
+    size.wrapping_add(FINE - 1) / FINE
+}
+
+/// The classes of small sizes, each times `unit`.
+pub(crate) const fn fine_table(unit: usize) -> [u16; FINE_SIZES] {
+    let mut table = [0; FINE_SIZES];
+    let mut at = 0;
+    while at < FINE_SIZES {
+        table[at] = FINE_LOOKUP[at] as u16 * unit as u16;
+        at += 1;
+    }
+    table
 }
 
 /// The class for so many bytes at an address that is a multiple of `align`, a power of two. `None` if that takes pages of
 /// its own.
 pub(crate) fn class_for(size: usize, align: usize) -> Option<usize> {
-    let size = size.max(1).checked_next_multiple_of(align)?;
+    let size = size.max(1).checked_add(align - 1)? & !(align - 1);
     if size > MAX_SMALL || align > PAGE {
         return None;
     }
@@ -178,8 +192,11 @@ mod tests {
                 let number = class_for(size, align).expect("it fits");
                 let row = class(number);
                 assert!(row.size >= size && row.size.is_multiple_of(align), "{size} bytes aligned to {align}");
-                let fine = fine(rounded).map(usize::from);
-                assert_eq!(fine, (rounded <= FINE_END).then_some(number), "{size} bytes aligned to {align}");
+                let found = fine_table(2).get(fine(rounded)).copied().map(usize::from);
+                assert_eq!(found, (rounded <= FINE_END).then_some(2 * number), "{size} bytes aligned to {align}");
+                if align <= FINE {
+                    assert_eq!(fine(rounded), fine(size), "small alignments need no rounding");
+                }
             }
         }
         assert_eq!((class_for(1, 2 * PAGE), class_for(usize::MAX, 8), class_for(MAX_SMALL + 1, 1)), (None, None, None));

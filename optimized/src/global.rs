@@ -27,9 +27,10 @@
 
 use crate::{
     arena::Arenas,
-    cache::{Cache, Depot},
-    class::{class, class_for, fine},
-    geometry::PAGE,
+    cache::{self, BinAt, Cache, Depot},
+    class::{class, class_for},
+    error::Error,
+    geometry::{PAGE, WORD},
     harden,
     memory::Memory,
     os::Faults,
@@ -144,28 +145,27 @@ extern "C" fn after_fork() {
 
 #[cold]
 #[inline(never)]
-fn refill(number: u8) -> *mut u8 {
+fn refill(at: BinAt) -> *mut u8 {
     let Some(heap) = heap() else { return ptr::null_mut() };
     let slot = LOCAL.with(|local| {
         if has_cache(local, heap) {
-            return local.cache.refill(&heap.memory, &heap.depot, number);
+            return local.cache.refill(&heap.memory, &heap.depot, at);
         }
         let (mut pages, mut slot) = (PageCache::empty(), None);
-        let kind = crate::span::Kind { class: usize::from(number), pointer_free: true };
-        let refilled = heap.memory.refill(kind, 1, &mut pages, |at| slot = Some(at));
+        let refilled = heap.memory.refill(cache::kind(at.class()), 1, &mut pages, |found| slot = Some(found));
         heap.memory.flush(&mut pages);
-        refilled.and(slot.ok_or(crate::Error::OutOfMemory { requested: class(usize::from(number)).size }))
+        refilled.and(slot.ok_or(Error::OutOfMemory { requested: class(at.class()).size }))
     });
     slot.map_or(ptr::null_mut(), NonNull::as_ptr)
 }
 
 #[cold]
 #[inline(never)]
-fn spill(number: u8, slot: NonNull<u8>) {
+fn spill(at: BinAt, slot: NonNull<u8>) {
     let Some(heap) = heap() else { return };
     LOCAL.with(|local| {
         if has_cache(local, heap) {
-            local.cache.spill(&heap.memory, &heap.depot, number, slot);
+            local.cache.spill(&heap.memory, &heap.depot, at, slot);
         } else {
             _ = heap.memory.free_all(std::iter::once(slot.addr().get()));
         }
@@ -174,39 +174,46 @@ fn spill(number: u8, slot: NonNull<u8>) {
 
 /// A slot of a class, or null.
 #[inline(always)]
-fn pop(number: u8) -> *mut u8 {
-    match LOCAL.with(|local| local.cache.pop(number)) {
+fn pop(at: BinAt) -> *mut u8 {
+    match LOCAL.with(|local| local.cache.pop(at)) {
         Some(slot) => slot.as_ptr(),
-        None => refill(number),
+        None => refill(at),
     }
 }
 
 #[inline(always)]
-fn push(number: u8, slot: NonNull<u8>) {
-    if !LOCAL.with(|local| local.cache.push(number, slot)) {
-        spill(number, slot);
+fn push(at: BinAt, slot: NonNull<u8>) {
+    if !LOCAL.with(|local| local.cache.push(at, slot)) {
+        spill(at, slot);
     }
 }
 
-/// The size of a request, rounded up to its alignment. A layout's does not overflow.
+/// The bin of a layout that the fast paths are for: few bytes, aligned to a word at most.
 #[inline(always)]
-fn rounded(layout: Layout) -> usize {
-    layout.size().wrapping_add(layout.align() - 1) & !(layout.align() - 1)
+fn small(layout: Layout) -> Option<BinAt> {
+    if layout.align() <= WORD { BinAt::small(layout.size()) } else { None }
+}
+
+/// The bin of any layout, if it has one.
+fn bin(layout: Layout) -> Option<BinAt> {
+    // A layout's size does not overflow when it is rounded up.
+    let rounded = (layout.size() + (layout.align() - 1)) & !(layout.align() - 1);
+    BinAt::small(rounded).or_else(|| class_for(layout.size(), layout.align()).map(BinAt::of))
 }
 
 /// A block, and whether it is known to read zero; or null.
 #[inline(always)]
 pub(crate) fn allocate(layout: Layout) -> (*mut u8, bool) {
-    match fine(rounded(layout)) {
-        Some(number) => (pop(number), false),
+    match small(layout) {
+        Some(at) => (pop(at), false),
         None => allocate_more(layout),
     }
 }
 
 #[inline(never)]
 fn allocate_more(layout: Layout) -> (*mut u8, bool) {
-    match class_for(layout.size(), layout.align()) {
-        Some(number) => (pop(number as u8), false),
+    match bin(layout) {
+        Some(at) => (pop(at), false),
         None => allocate_pages(layout),
     }
 }
@@ -223,16 +230,16 @@ fn allocate_pages(layout: Layout) -> (*mut u8, bool) {
 /// Frees a block that was allocated with this layout.
 #[inline(always)]
 pub(crate) fn deallocate(block: NonNull<u8>, layout: Layout) {
-    match fine(rounded(layout)) {
-        Some(number) => push(number, block),
+    match small(layout) {
+        Some(at) => push(at, block),
         None => deallocate_more(block, layout),
     }
 }
 
 #[inline(never)]
 fn deallocate_more(block: NonNull<u8>, layout: Layout) {
-    match class_for(layout.size(), layout.align()) {
-        Some(number) => push(number as u8, block),
+    match bin(layout) {
+        Some(at) => push(at, block),
         None => {
             if let Some((heap, span)) = span_of(block) {
                 heap.memory.end(span);

@@ -18,6 +18,8 @@
 //!   is an [`Error`]. Bookkeeping lies beside the pages, in tables of the same reservation, which add a sixteenth to it
 //!   and take memory as they are used. Only roots and the queue of grey objects lie in Rust's global allocator, whose
 //!   failure ends the process, as it does for any `Vec`.
+//! * **Blocks.** The lower layers serve programs that free by hand as well: [`Global`] is a global allocator on the same
+//!   spans, without locks on its usual paths.
 //! * **Safety.** A [`Mutator`] names objects only by its own [`Root`]s, so the whole interface is safe.
 //! * **Seeing.** A [`Listener`] is told what the collector does; [`Stats`] are exact; [`Heap::verify`] checks every
 //!   invariant that the heap has.
@@ -66,6 +68,7 @@ mod cache;
 mod global;
 #[cfg(not(all(test, any(heaplaw_loom, heaplaw_shuttle))))]
 mod harden;
+mod large;
 
 // The heap.
 mod alloc;

@@ -122,23 +122,8 @@ impl Memory {
         self.release(&mut free);
     }
 
-    /// Lets a large span have so many pages without moving, if it can.
-    pub(crate) fn resize(&self, span: Span<'_>, pages: usize) -> bool {
-        let (first, old, kind) = (span.first(), span.pages(), span.kind());
-        let mut free = self.pages();
-        if pages > old && free.take_at(first + old, pages - old).is_none() {
-            return false;
-        }
-        self.spans.resize(first, pages, kind);
-        if pages < old {
-            free.give_back(first + pages, old - pages);
-            self.release(&mut free);
-        }
-        true
-    }
-
     /// Gives memory back to the kernel once there is twice as much as is worth keeping.
-    fn release(&self, pages: &mut Pages) {
+    pub(crate) fn release(&self, pages: &mut Pages) {
         let keep = KEEP.max(pages.in_use() / 8);
         if pages.present() > 2 * keep {
             pages.scavenge(&self.arenas, keep);
@@ -216,24 +201,14 @@ impl Memory {
         Ok(self.spans.birth(run.first, kind, pages, run.clean, 0))
     }
 
-    /// Makes a large span for a mutator that frees.
-    pub(crate) fn large(&self, pages: usize, align: usize) -> Result<(NonNull<u8>, bool), Error> {
-        let kind = Kind { class: LARGE, pointer_free: true };
-        let span = match self.new_span(kind, pages, align, 0, false) {
-            Ok(span) => span,
-            Err(_) => {
-                self.reclaim(pages);
-                self.new_span(kind, pages, align, 0, true)?
-            }
-        };
-        span.room().reset(0, false);
-        span.allocated()[0].store(1, Ordering::Relaxed);
-        Ok((span.address(0), !span.is_dirty()))
+    /// The pages of spans that are empty. For a moment less than there are, if one is used before who emptied it counts.
+    fn idle(&self) -> usize {
+        usize::try_from(self.idle.load(Ordering::Relaxed).cast_signed()).unwrap_or(0)
     }
 
     /// Before the heap grows by so many pages: ends the spans that are empty, if that is likely to be worth it.
-    fn reclaim(&self, pages: usize) {
-        if self.idle.load(Ordering::Relaxed) > pages.max(self.pages().in_use() / 16) {
+    pub(crate) fn reclaim(&self, pages: usize) {
+        if self.idle() > pages.max(self.pages().in_use() / 16) {
             self.trim();
         }
     }
@@ -244,7 +219,8 @@ impl Memory {
         let (pages, central) = (span.pages(), self.central(span.kind()));
         let Freed { sound, emptied } = central.free(&self.spans, span.first(), word, mask);
         if emptied {
-            let idle = self.idle.fetch_add(pages, Ordering::Relaxed) + pages;
+            self.idle.fetch_add(pages, Ordering::Relaxed);
+            let idle = self.idle();
             if idle > 2 * KEEP && idle.is_multiple_of(64) && idle > self.pages().in_use() / 4 {
                 self.trim();
             }
@@ -391,19 +367,6 @@ mod tests {
         memory.trim();
         assert_eq!((memory.pages().in_use(), memory.idle.load(Ordering::Relaxed)), (0, 0));
         assert_eq!(memory.pages().verify(), Ok(()));
-    }
-
-    #[test]
-    fn a_large_span_grows_and_shrinks_where_it_is() {
-        let memory = memory(1024);
-        let (address, clean) = memory.large(9, 4).unwrap();
-        assert!(clean && address.addr().get() % (4 * PAGE) == 0);
-        let span = memory.spans().containing(memory.spans().page_of(address.addr().get())).unwrap();
-        assert!(memory.resize(span, 12) && memory.resize(span, 5));
-        memory.large(1, 1).unwrap();
-        let blocked = memory.spans().containing(span.first() + 5).is_some();
-        assert_eq!(memory.resize(span, 6), !blocked);
-        assert!(memory.large(usize::MAX / PAGE, 1).is_err() && memory.large(1, usize::MAX / 2 + 1).is_err());
     }
 
     #[test]
