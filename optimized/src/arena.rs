@@ -197,7 +197,7 @@ impl Index {
         unsafe { Index { kinds: arenas.open(planned.kinds), back: arenas.open(planned.back) } }
     }
 
-    fn at(&self, page: usize) -> Page<'_> {
+    pub(crate) fn at(&self, page: usize) -> Page<'_> {
         Page { kind: &self.kinds[page], back: &self.back[page] }
     }
 
@@ -208,7 +208,7 @@ impl Index {
 
     /// The first page of the span that a page is in.
     pub(crate) fn first(&self, page: usize) -> Option<usize> {
-        (self.kind(page) != 0).then(|| page - self.at(page).back())
+        if self.kind(page) == 0 { None } else { page.checked_sub(self.at(page).back()) }
     }
 
     /// Says that a run of pages is now a span. Everything else about the span is written before.

@@ -47,6 +47,12 @@ impl Room {
         self.0.load(Ordering::Acquire) & HELD != 0
     }
 
+    /// Whether this can be a span of so many slots.
+    pub(crate) fn is_sound(&self, slots: usize) -> bool {
+        let word = self.0.load(Ordering::Acquire);
+        word < 2 * HELD && (word & FREE) as usize <= slots
+    }
+
     /// Starts a new life. Only for who has the span to itself.
     pub(crate) fn reset(&self, free: usize, held: bool) {
         // Relaxed: whoever is to see it gets the span through a set or the index, which publish.

@@ -217,6 +217,68 @@ impl Spans {
     }
 }
 
+#[cfg(test)]
+impl Spans {
+    /// Flips a bit of what is known of the spans, counted from 0, and says of what; `None` when there are no more.
+    ///
+    /// Left out is what can be anything: the link, the hint, the generation, and whether memory is dirty; and who holds a
+    /// span, as a collector may have forgotten what the sets hold.
+    pub(crate) fn flip(&self, number: usize) -> Option<&'static str> {
+        let mut left = number;
+        // Whether the bit is among these.
+        let mut among = |bits: usize| {
+            let found = left < bits;
+            left = if found { left } else { left - bits };
+            found.then_some(left)
+        };
+        let mut page = 0;
+        while page < self.records.len() {
+            let pages = match self.kind_at(page) {
+                None => {
+                    page += 1;
+                    continue;
+                }
+                // By the record, unless that is what was flipped.
+                Some(kind) if kind.class == LARGE || kind.class >= CLASSES => self.flipping_pages(page),
+                Some(kind) => class(kind.class).pages,
+            };
+            let (record, span) = (&self.records[page], self.at(page));
+            let flips: [(&AtomicUsize, &str); 2] = [(&record.pages, "pages"), (&record.size, "size")];
+            for (field, name) in flips {
+                if let Some(bit) = among(64) {
+                    field.store(field.load(Ordering::Relaxed) ^ 1 << bit, Ordering::Relaxed);
+                    return Some(name);
+                }
+            }
+            if let Some(bit) = among(31) {
+                // The 32nd bit is that of who holds it.
+                record.room.0.store(record.room.0.load(Ordering::Relaxed) ^ 1 << bit, Ordering::Relaxed);
+                return Some("room");
+            }
+            let words = self.allocated[page][..4].iter().take(span.slots().div_ceil(BITS));
+            for word in words {
+                if let Some(bit) = among(64) {
+                    word.store(word.load(Ordering::Relaxed) ^ 1 << bit, Ordering::Relaxed);
+                    return Some("allocated");
+                }
+            }
+            for at in page..page + pages {
+                let of = self.index.at(at);
+                if let Some(bit) = among(32) {
+                    of.lead(of.back() ^ 1 << bit);
+                    return Some("back");
+                }
+            }
+            page += pages;
+        }
+        None
+    }
+
+    fn flipping_pages(&self, page: usize) -> usize {
+        (page..self.records.len()).take_while(|at| self.index.kind(*at) == self.index.kind(page)).count()
+    }
+}
+
 impl Links for Spans {
     fn link(&self, number: usize) -> &AtomicU64 {
         &self.records[number].link
@@ -438,10 +500,25 @@ impl<'s> Span<'s> {
         let full_below = (0..hint.min(self.slots())).all(|slot| self.is_allocated(slot));
         let last = (self.slots() - 1) % BITS;
         let beyond = word(allocated, allocated.len() - 1) & !(u64::MAX >> (BITS - 1 - last));
-        self.live() == count as usize
+        self.room().is_sound(self.slots())
+            && self.live() == count as usize
             && full_below
             && beyond == 0
             && (0..allocated.len()).all(|at| word(marked, at) & !word(allocated, at) == 0)
+    }
+
+    /// Whether pages, size and slots are those of a span of this kind, below page `end`. What holds of the slots is asked
+    /// only then.
+    pub(crate) fn is_as_made(self, kind: Kind, end: usize) -> bool {
+        let (pages, size, slots) = match kind.class {
+            LARGE => (self.pages(), self.pages().saturating_mul(PAGE), 1),
+            number => {
+                let Class { pages, size, slots, .. } = class(number);
+                (pages, size, slots)
+            }
+        };
+        let fits = pages > 0 && pages <= end - self.first;
+        fits && (self.pages(), self.size(), self.slots()) == (pages, size, slots)
     }
 
     /// How many slots are marked.

@@ -82,13 +82,15 @@ impl Stack {
     /// Takes everything; gives the numbers from the top down.
     pub(crate) fn take_all<'l>(&self, links: &'l impl Links) -> impl Iterator<Item = usize> + 'l {
         let mut head = self.head.load(Ordering::Relaxed);
-        // Acquire: pairs with the release of `push`.
-        while let Err(now) = self.head.compare_exchange_weak(
-            head,
-            (head & !NUMBER).wrapping_add(TAG),
-            Ordering::Acquire,
-            Ordering::Relaxed,
-        ) {
+        // Acquire: pairs with the release of `push`. There is nothing to take from an empty stack, so it is left alone.
+        while head & NUMBER != 0
+            && let Err(now) = self.head.compare_exchange_weak(
+                head,
+                (head & !NUMBER).wrapping_add(TAG),
+                Ordering::Acquire,
+                Ordering::Relaxed,
+            )
+        {
             head = now;
         }
         chain(links, head)

@@ -1,6 +1,14 @@
 //! The heap checks itself: every invariant that the other files state about their data, in one pass over all of it.
 
-use crate::{gc::phase::Phase, memory::Memory, root::Address, space::Slot, state::State};
+use crate::{
+    class::CLASSES,
+    gc::phase::Phase,
+    memory::Memory,
+    root::Address,
+    space::Slot,
+    span::{Kind, Span},
+    state::State,
+};
 use std::{collections::BTreeSet, error, fmt};
 
 /// A belief of the heap about itself that does not hold.
@@ -59,21 +67,23 @@ impl Memory {
             pages.verify().map_err(Corruption::Page)?;
             pages.mapped()
         };
+        let mut last: Option<(Span<'_>, Kind)> = None;
         let mut end = 0;
         for page in 0..mapped {
-            let span = self.spans().containing(page);
-            let fits = match span {
-                Some(span) if span.first() == page => {
-                    let fits = end <= page;
-                    end = page + span.pages();
-                    fits
-                }
-                Some(span) => span.first() < page && page < end && span.first() + span.pages() == end,
-                None => end <= page,
+            let Some(kind) = self.spans().kind_at(page) else {
+                ensure(end <= page, Corruption::Page(page))?;
+                continue;
             };
-            ensure(fits && !(span.is_some() && self.pages().is_free(page)), Corruption::Page(page))?;
+            let span = self.spans().containing(page).filter(|_| kind.class < CLASSES && !self.pages().is_free(page));
+            let span = span.ok_or(Corruption::Page(page))?;
+            if span.first() == page {
+                ensure(end <= page && span.is_as_made(kind, mapped), Corruption::Page(page))?;
+                (last, end) = (Some((span, kind)), page + span.pages());
+            } else {
+                let inside = last.is_some_and(|(of, same)| span.first() == of.first() && kind == same && page < end);
+                ensure(inside, Corruption::Page(page))?;
+            }
         }
-        ensure(end <= mapped, Corruption::Page(end))?;
         for (number, central) in self.centrals().iter().enumerate() {
             // Only spans of its kind are in a set, so none is in two; one that is there twice makes it endless.
             for (count, first) in central.iter(self.spans()).enumerate() {
@@ -82,10 +92,7 @@ impl Memory {
                 ensure(held && count < mapped, Corruption::Room(first))?;
             }
         }
-        for span in self.spans().from(0, mapped) {
-            ensure(span.adds_up(), Corruption::Count(span.first()))?;
-        }
-        Ok(())
+        self.spans().from(0, mapped).try_for_each(|span| ensure(span.adds_up(), Corruption::Count(span.first())))
     }
 }
 
@@ -190,6 +197,7 @@ impl<L> State<L> {
 mod tests {
     use super::*;
     use crate::{Config, Heap, Mutator, Place, Root};
+    use crate::{class::LARGE, os::Faults, page::PageCache};
 
     fn heap() -> (Heap, Mutator, Root) {
         let heap = Heap::new(Config { reservation: 1 << 20, ..Config::default() }).unwrap();
@@ -245,5 +253,27 @@ mod tests {
         assert_eq!(heap.verify(), Ok(()));
         heap.state().globals.slots[0] = stray;
         assert_eq!(heap.verify(), dangling);
+    }
+
+    /// Of everything that says where spans are, what they are cut into and which slots are allocated.
+    #[test]
+    fn every_flipped_bit_of_the_spans_is_noticed() {
+        let (memory, ()) = Memory::reserve(64, usize::MAX, Faults::NONE, |_| ()).unwrap();
+        let mut cache = PageCache::empty();
+        for (class, count) in [(1, 70), (8, 85), (40, 3), (60, 1), (67, 1)] {
+            memory.refill(Kind { class, pointer_free: true }, count, &mut cache, |_| ()).unwrap();
+        }
+        memory.flush(&mut cache);
+        memory.large(5, 2).unwrap();
+        memory.new_span(Kind { class: LARGE, pointer_free: false }, 3, 1, 0, true).unwrap().take();
+        assert_eq!(memory.verify(), Ok(()));
+        let mut flips = 0;
+        while let Some(what) = memory.spans().flip(flips) {
+            assert!(memory.verify().is_err(), "{what} {flips} is not noticed");
+            memory.spans().flip(flips);
+            flips += 1;
+        }
+        assert_eq!(memory.verify(), Ok(()));
+        assert!(flips > 2000, "only {flips} flips");
     }
 }
