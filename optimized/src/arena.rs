@@ -27,6 +27,9 @@ use crate::{
 };
 use std::{marker::PhantomData, ops::Range, ptr::NonNull};
 
+/// Tables of more bytes than this are not backed with huge pages: 64 MiB, those of a window of a gigabyte.
+const SPARSE: usize = 64 << 20;
+
 /// Tables before they have memory: how much they need.
 #[derive(Default)]
 pub(crate) struct Plan {
@@ -69,6 +72,10 @@ impl Arenas {
         let len = pages.checked_mul(PAGE).and_then(|bytes| bytes.checked_add(first)).ok_or(full)?;
         let region = Region::reserve(len, BASE_ALIGN, faults)?;
         region.commit(0..first)?;
+        // A huge page at the start of each of many sparse tables is more memory than a small heap needs for all of them.
+        if first > SPARSE {
+            region.advise_huge(0..first, false);
+        }
         Ok(Arenas { region, first, pages })
     }
 
@@ -121,7 +128,7 @@ impl Arenas {
 
     /// Asks for huge pages.
     pub(crate) fn advise_huge(&self, pages: Range<usize>) {
-        self.region.advise_huge(self.bytes(pages));
+        self.region.advise_huge(self.bytes(pages), true);
     }
 
     /// Gives the memory behind pages back; gives those for which that happened, which read zero from now on.

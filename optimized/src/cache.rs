@@ -26,6 +26,9 @@
 //! * A spare is full, or it is empty and its first element is null. Those in the depot's class stacks are full.
 //! * Larger slots have lower magazines: all elements of one have [`HOLD`] bytes at most, or two slots.
 //!
+//! Orderings: relaxed, all. A magazine belongs to one mutator, or else it is in a stack, which publishes what is in it;
+//! counts order nothing.
+//!
 //! Source: Bonwick and Adams 2001.
 
 use crate::{

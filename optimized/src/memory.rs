@@ -7,6 +7,8 @@
 //! Invariants: a page is in a span, free, or in some mutator's [`PageCache`]; `idle` counts the pages of spans that are
 //! empty but for what is being taken from them, of those that [`Memory::refill`] and [`Memory::free`] work on.
 //!
+//! Orderings: `idle` is relaxed, a count that orders nothing.
+//!
 //! Source: Go's `mheap.go`.
 
 use crate::{

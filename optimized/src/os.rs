@@ -134,13 +134,17 @@ impl Region {
         if result == 0 { start..end } else { start..start }
     }
 
-    /// Lets the kernel back a range with huge pages. It may ignore this, and so may we that it did.
-    pub(crate) fn advise_huge(&self, range: Range<usize>) {
+    /// Lets the kernel back a range with huge pages, or forbids it. It may ignore this, and so may we that it did.
+    pub(crate) fn advise_huge(&self, range: Range<usize>, huge: bool) {
         assert!(range.start <= range.end && range.end <= self.len, "advising {range:?} of {}", self.len);
-        if cfg!(target_os = "linux") && !fault(self.faults, &self.calls) {
+        #[cfg(target_os = "linux")]
+        if !fault(self.faults, &self.calls) {
+            let advice = if huge { libc::MADV_HUGEPAGE } else { libc::MADV_NOHUGEPAGE };
             // SAFETY: by "reserved" the range is ours; the content does not change.
-            unsafe { libc::madvise(self.at(range.start).as_ptr().cast(), range.len(), libc::MADV_HUGEPAGE) };
+            unsafe { libc::madvise(self.at(range.start).as_ptr().cast(), range.len(), advice) };
         }
+        #[cfg(not(target_os = "linux"))]
+        let _ = huge;
     }
 
     /// A table in committed memory: `len` elements from a byte offset on.
@@ -236,7 +240,7 @@ mod tests {
         assert!(table.iter().all(|word| *word == 0));
         table.fill(7);
         region.commit(0..BASE_ALIGN).unwrap();
-        region.advise_huge(0..BASE_ALIGN);
+        region.advise_huge(0..BASE_ALIGN, true);
         assert!(table.iter().all(|word| *word == 7));
         // SAFETY: the table is not borrowed.
         let gone = unsafe { region.decommit(BASE_ALIGN + 1..3 * BASE_ALIGN - 1) };

@@ -18,6 +18,9 @@
 //! * `swept` is the number of the cycle that the span was swept for, or born in.
 //! * Size, slots, pages and magic do not change from the publication of a span to its end.
 //!
+//! Orderings: relaxed, all. What is fixed from publication to end is ordered by the index, which publishes it; what the
+//! holder writes, by the set through which a span changes hands; bits of slots, by [`slots`](crate::slots).
+//!
 //! Source: Go's `mheap.go` (`mspan`) and `mcentral.go`; facts about its bitmaps in `mbitmap.go`.
 
 use crate::{
