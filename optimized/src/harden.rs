@@ -1,5 +1,5 @@
-//! The hardened malloc face: misuse is found, reported and ends the process. Beside [`global`](crate::global), whose
-//! blocks it wraps.
+//! The hardened malloc face: misuse is found, reported and ends the process. Above
+//! [`malloc`](crate::malloc), whose blocks it wraps.
 //!
 //! ```text
 //!   slot:  │ …  size │ canary │ block, `size` bytes │ guard bytes to the end of the slot, 8 at least │
@@ -22,7 +22,7 @@
 use crate::{
     class::LARGE,
     geometry::PAGE_WORDS,
-    global::{allocate as raw_allocate, deallocate as raw_deallocate, span_of},
+    malloc::{allocate as raw_allocate, deallocate as raw_deallocate, span_of},
     span::Span,
 };
 use std::{

@@ -69,6 +69,8 @@ mod global;
 #[cfg(not(all(test, any(heaplaw_loom, heaplaw_shuttle))))]
 mod harden;
 mod large;
+#[cfg(not(all(test, any(heaplaw_loom, heaplaw_shuttle))))]
+mod malloc;
 
 // The heap.
 mod alloc;
