@@ -6,12 +6,12 @@
 //! Source: Go's `malloc.go`, `mcache.go` and `mcentral.go` (`cacheSpan`).
 
 use crate::{
-    class::class_of,
+    class::{LARGE, class_of},
     error::Error,
     events::Listener,
     geometry::{MAX_SMALL, PAGE, WORD},
     space::Slot,
-    span::{Kind, Span},
+    span::Kind,
     state::State,
 };
 
@@ -30,38 +30,33 @@ impl<L: Listener> State<L> {
             let kind = Kind { class: class_of(size), pointer_free };
             match self.span_with_room(kind) {
                 Some(span) => span,
-                None => self.add_span(Span::small(kind, self.cycle).map_err(|_| full)?)?,
+                None => self.add_span(kind, 0)?,
             }
         } else {
-            self.add_span(Span::large(size.div_ceil(PAGE), pointer_free, self.cycle).map_err(|_| full)?)?
+            self.add_span(Kind { class: LARGE, pointer_free }, size.div_ceil(PAGE))?
         };
         let slot = self.space.take(span, pointers).expect("the span has room");
         if self.phase.is_marking() {
-            self.space.span_mut(span).mark(slot.number);
+            self.space.span(span).mark(slot.number);
         }
         Ok(slot)
     }
 
-    /// A swept span of this kind with a free slot, if sweeping can find one.
+    /// A span of this kind with a free slot, if sweeping can find one.
     fn span_with_room(&mut self, kind: Kind) -> Option<usize> {
         loop {
             match self.space.with_room(kind) {
-                Some(span) if self.space.span(span).is_swept(self.cycle) => return Some(span),
-                Some(span) => self.sweep_span(span),
                 None if self.sweep_step() => {}
-                None => return None,
+                span => return span,
             }
         }
     }
 
-    /// Puts a span on pages: mapped ones, those that the sweep frees, or new ones.
-    fn add_span(&mut self, span: Box<Span>) -> Result<usize, Error> {
-        match self.space.add_mapped(span) {
-            Ok(first) => Ok(first),
-            Err(span) => {
-                while self.sweep_step() {}
-                self.space.add(span)
-            }
-        }
+    /// Makes a span on pages: mapped ones, those that the sweep frees, or new ones.
+    fn add_span(&mut self, kind: Kind, pages: usize) -> Result<usize, Error> {
+        self.space.add(kind, pages, self.cycle, false).or_else(|_| {
+            while self.sweep_step() {}
+            self.space.add(kind, pages, self.cycle, true)
+        })
     }
 }

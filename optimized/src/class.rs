@@ -45,8 +45,40 @@ static FINE_LOOKUP: [u8; FINE_END / FINE + 1] = lookup(0, FINE);
 static COARSE_LOOKUP: [u8; (MAX_SMALL - FINE_END) / COARSE + 1] = lookup(FINE_END, COARSE);
 
 /// The row of a class other than [`LARGE`].
-pub(crate) fn class(number: usize) -> Class {
+pub(crate) const fn class(number: usize) -> Class {
     TABLE[number]
+}
+
+/// How many sizes [`fine`] tells apart.
+pub(crate) const FINE_SIZES: usize = FINE_END / FINE + 1;
+
+/// Where in a table like [`fine_table`] a size is; beyond its end if it is not. At most half the address space.
+#[inline(always)]
+pub(crate) fn fine(size: usize) -> usize {
+    // Not `div_ceil`: the sum does not overflow.
+    size.wrapping_add(FINE - 1) / FINE
+}
+
+/// The classes of small sizes, each times `unit`.
+pub(crate) const fn fine_table(unit: usize) -> [u16; FINE_SIZES] {
+    let mut table = [0; FINE_SIZES];
+    let mut at = 0;
+    while at < FINE_SIZES {
+        table[at] = FINE_LOOKUP[at] as u16 * unit as u16;
+        at += 1;
+    }
+    table
+}
+
+/// The class for so many bytes at an address that is a multiple of `align`, a power of two. `None` if that takes pages of
+/// its own.
+pub(crate) fn class_for(size: usize, align: usize) -> Option<usize> {
+    let size = size.max(1).checked_add(align - 1)? & !(align - 1);
+    if size > MAX_SMALL || align > PAGE {
+        return None;
+    }
+    // A slot is aligned as its size is, up to a page.
+    (class_of(size)..CLASSES).find(|number| TABLE[*number].size.is_multiple_of(align))
 }
 
 /// The class of the smallest slot that holds `size` bytes, at most [`MAX_SMALL`]. Size 0 gets the smallest slot.
@@ -150,6 +182,24 @@ mod tests {
             }
             assert_eq!(class_of(size), expected, "{size} bytes");
         }
+    }
+
+    #[test]
+    fn every_size_and_alignment_gets_a_slot_that_holds_both() {
+        for align in (0..=12).map(|shift| 1 << shift) {
+            for size in 1..=MAX_SMALL {
+                let rounded = size.next_multiple_of(align);
+                let number = class_for(size, align).expect("it fits");
+                let row = class(number);
+                assert!(row.size >= size && row.size.is_multiple_of(align), "{size} bytes aligned to {align}");
+                let found = fine_table(2).get(fine(rounded)).copied().map(usize::from);
+                assert_eq!(found, (rounded <= FINE_END).then_some(2 * number), "{size} bytes aligned to {align}");
+                if align <= FINE {
+                    assert_eq!(fine(rounded), fine(size), "small alignments need no rounding");
+                }
+            }
+        }
+        assert_eq!((class_for(1, 2 * PAGE), class_for(usize::MAX, 8), class_for(MAX_SMALL + 1, 1)), (None, None, None));
     }
 
     #[test]

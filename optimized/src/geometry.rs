@@ -6,15 +6,31 @@
 /// The bytes of a word, and of a pointer field.
 pub(crate) const WORD: usize = size_of::<usize>();
 
+/// The bits of a word of a bitmap.
+pub(crate) const BITS: usize = u64::BITS as usize;
+
 /// The bytes of a heap page, whatever the page size of the OS (Go: `_PageSize`).
 pub(crate) const PAGE: usize = 8 << 10;
+
+/// The words of a page, and so the most slots that a page can have.
+pub(crate) const PAGE_WORDS: usize = PAGE / WORD;
 
 /// The largest object that shares a span with others, in bytes (Go: `_MaxSmallSize`; no header is taken from it).
 pub(crate) const MAX_SMALL: usize = 32 << 10;
 
+/// The pages that a summary at the lowest level speaks of: 4 MiB (Go: `pallocChunkPages`).
+pub(crate) const CHUNK: usize = 512;
+
+/// The pages of an arena, the unit of address space: 64 MiB (Go: `heapArenaBytes`).
+pub(crate) const ARENA: usize = (64 << 20) / PAGE;
+
+/// The most pages that a heap can have: 256 TiB, more than a process can address today. A page number and one more fit
+/// into 36 bits.
+pub(crate) const MAX_PAGES: usize = (1 << 48) / PAGE;
+
 /// The pages that the heap grows by at least: one word of the page bitmap, 512 KiB. Less than a huge page, so that a
 /// small heap never pays for zeroing one.
-pub(crate) const GROWTH: usize = u64::BITS as usize;
+pub(crate) const GROWTH: usize = BITS;
 
 /// The alignment of the lowest page: that of a heap page, and of the largest OS page.
 pub(crate) const BASE_ALIGN: usize = 64 << 10;
@@ -22,3 +38,4 @@ pub(crate) const BASE_ALIGN: usize = 64 << 10;
 const _: () = assert!(WORD == 8, "the heap keeps pointers in eight bytes");
 const _: () = assert!(PAGE.is_multiple_of(WORD) && BASE_ALIGN.is_multiple_of(PAGE));
 const _: () = assert!((GROWTH * PAGE).is_multiple_of(BASE_ALIGN));
+const _: () = assert!(ARENA.is_multiple_of(CHUNK) && CHUNK.is_multiple_of(BITS));

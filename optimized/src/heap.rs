@@ -3,8 +3,8 @@
 //! One lock guards all of it: mutators and the collector take turns.
 
 use crate::{
-    error::Error, events::Listener, gc::phase::Phase, geometry::PAGE, page::Pages, root::MutatorId, space::Space,
-    state::State, stats::Stats, verify::Corruption,
+    error::Error, events::Listener, gc::phase::Phase, geometry::PAGE, memory::Memory, os::Faults, root::MutatorId,
+    space::Space, state::State, stats::Stats, verify::Corruption,
 };
 use std::{
     fmt,
@@ -20,12 +20,14 @@ pub struct Config {
     pub limit: usize,
     /// How many globals there are.
     pub globals: usize,
+    /// Which calls to the kernel fail: none, but in tests.
+    pub faults: Faults,
 }
 
 impl Default for Config {
     /// A reservation of 1 GiB, no other limit, and 16 globals.
     fn default() -> Self {
-        Config { reservation: 1 << 30, limit: usize::MAX, globals: 16 }
+        Config { reservation: 1 << 30, limit: usize::MAX, globals: 16, faults: Faults::default() }
     }
 }
 
@@ -88,7 +90,8 @@ impl<L: Listener> Heap<L> {
     /// # Errors
     /// [`Error::Os`] if the kernel does not grant the reservation.
     pub fn with_listener(config: Config, listener: L) -> Result<Heap<L>, Error> {
-        let space = Space::new(Pages::new(config.reservation, config.limit)?);
+        let (memory, ()) = Memory::reserve(config.reservation / PAGE, config.limit / PAGE, config.faults, |_| ())?;
+        let space = Space::new(memory);
         Ok(Heap { state: Arc::new(Mutex::new(State::new(space, config.globals, listener))) })
     }
 
@@ -142,6 +145,7 @@ impl<L: Listener> Heap<L> {
             bytes: space.bytes(),
             in_use: pages.in_use() * PAGE,
             mapped: pages.mapped() * PAGE,
+            released: pages.released() * PAGE,
         }
     }
 

@@ -2,74 +2,72 @@
 //!
 //! Pointers come first in every object, so a count says as much as a bit for each word, in less space: a slot of `w`
 //! words needs `log2(w + 1)` bits instead of `w`. The bits are rounded up to a power of two, so that no count lies
-//! across two words. For 16-byte slots that is 2 bits either way, for 1 KiB slots 8 bits instead of 128. Spans without
-//! pointers have no layout at all.
+//! across two words. For 16-byte slots that is 2 bits either way, for 1 KiB slots 8 bits instead of 128. What is kept
+//! for a page of a span without pointers is never touched.
 //!
-//! Invariant: a count is at most the words of a slot.
+//! Invariants: a count is at most the words of a slot; the words of a span's pages suffice, as counts take no more
+//! than a bit for each word of the span.
 
-use std::collections::TryReserveError;
-
-const BITS: usize = u64::BITS as usize;
+use crate::{
+    geometry::BITS,
+    sync::{AtomicU64, Ordering},
+};
 
 /// The pointer fields of every slot of a span.
-pub(crate) struct Layout {
-    words: Vec<u64>,
+#[derive(Clone, Copy)]
+pub(crate) struct Layout<'w> {
+    words: &'w [AtomicU64],
     width: usize,
 }
 
-impl Layout {
-    /// For so many slots of `words` words, all without pointers.
-    pub(crate) fn new(slots: usize, words: usize) -> Result<Layout, TryReserveError> {
-        let width = ((usize::BITS - words.leading_zeros()) as usize).next_power_of_two();
-        let mut layout = Layout { words: Vec::new(), width };
-        let length = (slots * width).div_ceil(BITS);
-        layout.words.try_reserve_exact(length)?;
-        layout.words.resize(length, 0);
-        Ok(layout)
+impl<'w> Layout<'w> {
+    /// For slots of `size` words, in these words.
+    pub(crate) fn new(words: &'w [AtomicU64], size: usize) -> Layout<'w> {
+        let width = ((usize::BITS - size.leading_zeros()) as usize).next_power_of_two();
+        Layout { words, width }
     }
 
     /// The pointer fields of a slot.
-    pub(crate) fn pointers(&self, slot: usize) -> usize {
+    pub(crate) fn pointers(self, slot: usize) -> usize {
         let at = slot * self.width;
-        (self.words[at / BITS] >> (at % BITS) & self.mask()) as usize
+        // Relaxed: written before the object was published.
+        (self.words[at / BITS].load(Ordering::Relaxed) >> (at % BITS) & self.mask()) as usize
     }
 
-    /// Says how many pointer fields a slot has.
-    pub(crate) fn set_pointers(&mut self, slot: usize, pointers: usize) {
+    /// Says how many pointer fields a slot has. Only for who allocates in the span.
+    pub(crate) fn set_pointers(self, slot: usize, pointers: usize) {
         let (at, mask) = (slot * self.width, self.mask());
         debug_assert!(pointers as u64 <= mask);
-        let word = &mut self.words[at / BITS];
-        *word = *word & !(mask << (at % BITS)) | (pointers as u64) << (at % BITS);
+        let word = &self.words[at / BITS];
+        let others = word.load(Ordering::Relaxed) & !(mask << (at % BITS));
+        // Relaxed: nobody else writes it, and who reads it got the object from us.
+        word.store(others | (pointers as u64) << (at % BITS), Ordering::Relaxed);
     }
 
-    fn mask(&self) -> u64 {
+    fn mask(self) -> u64 {
         u64::MAX >> (BITS - self.width)
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(any(heaplaw_loom, heaplaw_shuttle))))]
 mod tests {
     use super::*;
-    use crate::class::{CLASSES, class};
+    use crate::{
+        class::{CLASSES, class},
+        geometry::{PAGE_WORDS, WORD},
+    };
 
     #[test]
-    fn counts_do_not_disturb_each_other() {
-        for (slots, words) in [(1024, 1), (341, 3), (64, 16), (3, 1216), (1, 4096), (1, 1 << 20), (1, 1 << 40)] {
-            let mut layout = Layout::new(slots, words).unwrap();
+    fn counts_do_not_disturb_each_other_and_fit_in_a_bit_for_each_word() {
+        let classes = (1..CLASSES).map(|number| (class(number).slots, class(number).size / WORD, class(number).pages));
+        for (slots, size, pages) in classes.chain([(1, 1 << 20, 1024), (1, 1 << 40, 1 << 30)]) {
+            let words: Vec<_> = (0..(pages * PAGE_WORDS / BITS).min(1024)).map(|_| AtomicU64::new(0)).collect();
+            let layout = Layout::new(&words, size);
             for slot in (0..slots).rev() {
-                layout.set_pointers(slot, words);
-                layout.set_pointers(slot, slot % (words + 1));
+                layout.set_pointers(slot, size);
+                layout.set_pointers(slot, slot % (size + 1));
             }
-            assert!((0..slots).all(|slot| layout.pointers(slot) == slot % (words + 1)), "{words} words");
-        }
-    }
-
-    #[test]
-    fn a_layout_never_takes_more_than_a_bit_for_each_word() {
-        for number in 1..CLASSES {
-            let row = class(number);
-            let layout = Layout::new(row.slots, row.size / 8).unwrap();
-            assert!(layout.words.len() <= (row.slots * row.size / 8).div_ceil(BITS), "class {number}");
+            assert!((0..slots).all(|slot| layout.pointers(slot) == slot % (size + 1)), "{size} words");
         }
     }
 }

@@ -12,12 +12,14 @@
 //! ```
 //!
 //! The collector does not run by itself. Programs step it, or call [`Heap::collect`]; so every run can be repeated
-//! exactly. For now one lock guards the whole heap: it can be shared between threads, but they take turns.
+//! exactly. For now one lock guards all objects: a heap can be shared between threads, but they take turns.
 //!
 //! * **Memory.** A [`Config`] says how much address space to reserve and how much memory to use. What cannot be granted
-//!   is an [`Error`]. Bookkeeping lies in Rust's global allocator: 16 bytes for each page; a record, two bitmaps and a
-//!   pointer layout for each span. For the page table and the bitmaps, failure of that allocator is an [`Error`] too;
-//!   for roots, span records and the queue of grey objects it ends the process, as it does for any `Vec`.
+//!   is an [`Error`]. Bookkeeping lies beside the pages, in tables of the same reservation, which add a sixteenth to it
+//!   and take memory as they are used. Only roots and the queue of grey objects lie in Rust's global allocator, whose
+//!   failure ends the process, as it does for any `Vec`.
+//! * **Blocks.** The lower layers serve programs that free by hand as well: [`Global`] is a global allocator on the same
+//!   spans, without locks on its usual paths.
 //! * **Safety.** A [`Mutator`] names objects only by its own [`Root`]s, so the whole interface is safe.
 //! * **Seeing.** A [`Listener`] is told what the collector does; [`Stats`] are exact; [`Heap::verify`] checks every
 //!   invariant that the heap has.
@@ -27,18 +29,28 @@
 //! Sources: Go's runtime (`malloc.go`, `mheap.go`, `mcentral.go`, `mgc.go`, `mgcmark.go`, `mgcsweep.go`,
 //! `mbarrier.go`), Go's proposal 17503, and the papers that the barrier stands on.
 
+// Models use the kernels alone.
+#![cfg_attr(all(test, any(heaplaw_loom, heaplaw_shuttle)), allow(dead_code))]
+
 // In layers, the lowest first: a module uses only its own layer and the ones before it, and never in a circle. Of `gc`,
 // `events` and `state` use the phases, and the steps of the collector use them.
 
 // Numbers, bits and the kernel.
-mod bitmap;
 mod class;
 mod error;
 mod geometry;
-mod layout;
 mod os;
+mod sync;
+
+// Kernels: lock-free, and given their storage.
+mod central;
+mod layout;
+mod slots;
+mod stack;
 
 // Memory.
+mod arena;
+mod memory;
 mod page;
 mod root;
 mod space;
@@ -49,6 +61,17 @@ mod events;
 mod gc;
 mod state;
 
+// Blocks that are freed by hand.
+#[cfg(not(all(test, any(heaplaw_loom, heaplaw_shuttle))))]
+mod cache;
+#[cfg(not(all(test, any(heaplaw_loom, heaplaw_shuttle))))]
+mod global;
+#[cfg(not(all(test, any(heaplaw_loom, heaplaw_shuttle))))]
+mod harden;
+mod large;
+#[cfg(not(all(test, any(heaplaw_loom, heaplaw_shuttle))))]
+mod malloc;
+
 // The heap.
 mod alloc;
 mod heap;
@@ -56,14 +79,20 @@ mod mutator;
 mod stats;
 mod verify;
 
+#[cfg(all(test, any(heaplaw_loom, heaplaw_shuttle)))]
+mod models;
+
 #[cfg(feature = "reference")]
 pub mod adapter;
 
 pub use error::Error;
 pub use events::{Event, Listener};
 pub use gc::phase::Phase;
+#[cfg(not(all(test, any(heaplaw_loom, heaplaw_shuttle))))]
+pub use global::{Global, GlobalStats};
 pub use heap::{Config, Heap};
 pub use mutator::{Mutator, Object, Place};
+pub use os::Faults;
 pub use root::{Address, MutatorId, Root};
 pub use stats::Stats;
 pub use verify::Corruption;

@@ -1,31 +1,25 @@
-//! The space: all spans, and which span a page belongs to. Above [`page`](crate::page) and [`span`](crate::span); knows
-//! nothing of colours, cycles or mutators.
+//! The space: objects in spans, and the way from an address to its slot. Above [`memory`](crate::memory); knows nothing of
+//! colours or mutators.
 //!
-//! The table has an entry for each page. The first page of a span owns the span's record, the others point to the
-//! first; so no page can be in two spans, and walking the table visits spans in address order.
+//! For each kind the space holds one span that it allocates in. When that is full, the next comes from the central set,
+//! and then from free pages. When a cycle has ended marking, the space forgets what it holds and what the sets have
+//! ([`Space::forget_room`]): a span is used again only after it was swept.
 //!
-//! Invariants: a page has an entry other than `Free` exactly if it is taken; the spans with room, and only small ones,
-//! are in `room`; no span is empty between operations; `objects` and `bytes` are the sums over all spans.
+//! Invariants: the small spans with room that are swept are held, either here or in a set, and no others are; no span is
+//! empty between operations; `objects` and `bytes` are the sums over all spans.
 
 use crate::{
-    class::LARGE,
+    central::Central,
+    class::{LARGE, class},
     error::Error,
-    geometry::{PAGE, WORD},
-    page::{Pages, Run},
+    geometry::WORD,
+    memory::Memory,
+    page::Pages,
     root::Address,
     span::{Kind, Span},
+    sync::MutexGuard,
 };
-use std::collections::BTreeSet;
-
-/// What the table says of a page.
-pub(crate) enum Entry {
-    /// In no span.
-    Free,
-    /// The first page of this span.
-    First(Box<Span>),
-    /// A later page of the span that starts at this page.
-    Later(usize),
-}
+use std::{ptr::NonNull, slice};
 
 /// A slot: the first page of its span, and its number there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,23 +28,28 @@ pub(crate) struct Slot {
     pub(crate) number: usize,
 }
 
+const NO_SPANS: [Option<usize>; Kind::COUNT] = [None; Kind::COUNT];
+
 /// All spans.
 pub(crate) struct Space {
-    pages: Pages,
-    table: Vec<Entry>,
-    /// By kind, the first pages of the spans that have room. Ordered, so that allocation goes to the lowest.
-    room: [BTreeSet<usize>; Kind::COUNT],
+    memory: Memory,
+    /// By kind, the span that is allocated in.
+    current: [Option<usize>; Kind::COUNT],
     objects: usize,
     bytes: usize,
 }
 
 impl Space {
-    pub(crate) fn new(pages: Pages) -> Space {
-        Space { pages, table: Vec::new(), room: [const { BTreeSet::new() }; Kind::COUNT], objects: 0, bytes: 0 }
+    pub(crate) fn new(memory: Memory) -> Space {
+        Space { memory, current: NO_SPANS, objects: 0, bytes: 0 }
     }
 
-    pub(crate) fn pages(&self) -> &Pages {
-        &self.pages
+    pub(crate) fn memory(&self) -> &Memory {
+        &self.memory
+    }
+
+    pub(crate) fn pages(&self) -> MutexGuard<'_, Pages> {
+        self.memory.pages()
     }
 
     /// How many objects are allocated.
@@ -64,161 +63,130 @@ impl Space {
     }
 
     /// The span that starts at this page.
-    ///
-    /// # Panics
-    /// If none does.
-    pub(crate) fn span(&self, first: usize) -> &Span {
-        match &self.table[first] {
-            Entry::First(span) => span,
-            _ => panic!("no span starts at page {first}"),
-        }
+    pub(crate) fn span(&self, first: usize) -> Span<'_> {
+        self.memory.spans().at(first)
     }
 
-    /// As [`Space::span`], to be changed.
-    pub(crate) fn span_mut(&mut self, first: usize) -> &mut Span {
-        match &mut self.table[first] {
-            Entry::First(span) => span,
-            _ => panic!("no span starts at page {first}"),
-        }
-    }
-
-    /// The entries of all pages that were ever taken.
-    pub(crate) fn table(&self) -> &[Entry] {
-        &self.table
-    }
-
-    /// The spans with room, by kind.
-    pub(crate) fn room(&self) -> &[BTreeSet<usize>; Kind::COUNT] {
-        &self.room
+    /// The span that a page is in.
+    pub(crate) fn containing(&self, page: usize) -> Option<Span<'_>> {
+        self.memory.spans().containing(page)
     }
 
     /// The spans from this page on, in address order.
-    pub(crate) fn spans_from(&self, page: usize) -> impl Iterator<Item = (usize, &Span)> {
-        self.table.iter().enumerate().skip(page).filter_map(|(first, entry)| match entry {
-            Entry::First(span) => Some((first, &**span)),
-            _ => None,
-        })
+    pub(crate) fn spans_from(&self, page: usize) -> impl Iterator<Item = Span<'_>> {
+        self.memory.spans().from(page, self.pages().mapped())
     }
 
-    /// The lowest span of this kind with room.
-    pub(crate) fn with_room(&self, kind: Kind) -> Option<usize> {
-        self.room[kind.number()].first().copied()
+    /// The spans that are held, each as often as it is.
+    pub(crate) fn held(&self) -> impl Iterator<Item = usize> + '_ {
+        let listed = self.memory.centrals().iter().flat_map(|central| central.iter(self.memory.spans()));
+        self.current.iter().flatten().copied().chain(listed)
+    }
+
+    /// A span of this kind, other than large, with room.
+    pub(crate) fn with_room(&mut self, kind: Kind) -> Option<usize> {
+        let current = &mut self.current[kind.number()];
+        if let Some(first) = *current {
+            let room = self.memory.spans().at(first).room();
+            if room.free() > 0 || !room.let_go() {
+                return *current;
+            }
+        }
+        *current = self.memory.central(kind).pop(self.memory.spans());
+        *current
+    }
+
+    /// Forgets which spans have room.
+    pub(crate) fn forget_room(&mut self) {
+        self.current = NO_SPANS;
+        for central in self.memory.centrals() {
+            central.take_all(self.memory.spans()).for_each(drop);
+        }
     }
 
     /// The object that starts at this address.
     pub(crate) fn find(&self, at: Address) -> Option<Slot> {
-        let offset = at.get().checked_sub(self.pages.base())?;
-        let page = offset / PAGE;
-        let first = match self.table.get(page)? {
-            Entry::Free => return None,
-            Entry::First(_) => page,
-            Entry::Later(first) => *first,
-        };
-        let slot = self.span(first).slot_at(offset - first * PAGE)?;
-        Some(Slot { span: first, number: slot })
+        let spans = self.memory.spans();
+        let span = spans.containing(spans.page_of(at.get()))?;
+        Some(Slot { span: span.first(), number: span.slot_at(at.get())? })
     }
 
     /// The address of a slot of a span.
     pub(crate) fn address(&self, at: Slot) -> Address {
-        let offset = at.span * PAGE + at.number * self.span(at.span).size();
-        Address::new(self.pages.base() + offset).expect("the kernel maps nothing at address 0")
+        Address::new(self.place(at).addr().get()).expect("the kernel maps nothing at address 0")
     }
 
     // ---- spans come and go
 
-    /// Puts a new span on mapped pages, if they are there.
-    pub(crate) fn add_mapped(&mut self, span: Box<Span>) -> Result<usize, Box<Span>> {
-        match self.pages.take_mapped(span.pages()) {
-            Some(run) if self.reserve_entries(run, &span) => Ok(self.insert(run, span)),
-            _ => Err(span),
+    /// Makes a span, of `pages` pages if it is large. Maps more pages only if `grow`.
+    pub(crate) fn add(&mut self, kind: Kind, pages: usize, cycle: u64, grow: bool) -> Result<usize, Error> {
+        let pages = if kind.class == LARGE { pages } else { class(kind.class).pages };
+        let first = self.memory.new_span(kind, pages, 1, cycle, grow)?.first();
+        if kind.class != LARGE {
+            debug_assert_eq!(self.current[kind.number()], None);
+            self.current[kind.number()] = Some(first);
         }
-    }
-
-    /// Puts a new span on pages, mapping more if need be.
-    pub(crate) fn add(&mut self, span: Box<Span>) -> Result<usize, Error> {
-        let run = self.pages.take(span.pages())?;
-        if self.reserve_entries(run, &span) {
-            Ok(self.insert(run, span))
-        } else {
-            Err(Error::OutOfMemory { requested: span.pages() * PAGE })
-        }
-    }
-
-    /// Makes room in the table, or gives the run back.
-    fn reserve_entries(&mut self, run: Run, span: &Span) -> bool {
-        let end = run.first + span.pages();
-        let enough = self.table.try_reserve(end.saturating_sub(self.table.len())).is_ok();
-        if !enough {
-            self.pages.give_back(run.first, span.pages());
-        }
-        enough
-    }
-
-    fn insert(&mut self, run: Run, mut span: Box<Span>) -> usize {
-        let (first, end) = (run.first, run.first + span.pages());
-        if run.clean {
-            span.set_clean();
-        }
-        if self.table.len() < end {
-            self.table.resize_with(end, || Entry::Free);
-        }
-        self.table[first + 1..end].fill_with(|| Entry::Later(first));
-        if span.kind().class != LARGE {
-            self.room[span.kind().number()].insert(first);
-        }
-        self.table[first] = Entry::First(span);
-        first
+        Ok(first)
     }
 
     /// Allocates the lowest free slot of a span, and zeroes it if need be.
     pub(crate) fn take(&mut self, first: usize, pointers: usize) -> Option<Slot> {
-        let span = self.span_mut(first);
-        let slot = span.take(pointers)?;
-        let (kind, size, dirty, full) = (span.kind(), span.size(), span.is_dirty(), !span.has_room());
-        if full {
-            self.room[kind.number()].remove(&first);
+        let span = self.span(first);
+        let number = span.take()?;
+        let (size, kind, dirty) = (span.size(), span.kind(), span.is_dirty());
+        if !kind.pointer_free {
+            span.set_pointers(number, pointers);
         }
+        if kind.class == LARGE {
+            span.room().let_go();
+        }
+        let slot = Slot { span: first, number };
         if dirty {
-            let start = first * PAGE + slot * size;
-            self.pages.memory_mut()[start..start + size].fill(0);
+            self.image_mut(slot).fill(0);
         }
         self.objects += 1;
         self.bytes += size;
-        Some(Slot { span: first, number: slot })
+        Some(slot)
     }
 
     /// Sweeps a span, naming the address of each object that is freed, and gives its pages back if it is empty.
     pub(crate) fn sweep(&mut self, first: usize, cycle: u64, mut freed: impl FnMut(Address)) {
-        let start = self.pages.base() + first * PAGE;
-        let span = self.span_mut(first);
-        let (kind, size, pages, before) = (span.kind(), span.size(), span.pages(), span.live());
-        span.sweep(cycle, |slot| freed(Address::new(start + slot * size).expect("not at address 0")));
-        let (live, has_room) = (span.live(), span.has_room());
-        self.objects -= before - live;
-        self.bytes -= (before - live) * size;
-        if live == 0 {
-            self.room[kind.number()].remove(&first);
-            self.table[first..first + pages].fill_with(|| Entry::Free);
-            self.pages.give_back(first, pages);
-        } else if has_room {
-            self.room[kind.number()].insert(first);
+        let span = self.memory.spans().at(first);
+        let mut count = 0;
+        span.sweep(cycle, |slot| {
+            count += 1;
+            freed(Address::new(span.address(slot).addr().get()).expect("not at address 0"));
+        });
+        self.objects -= count;
+        self.bytes -= count * span.size();
+        if span.live() == 0 {
+            self.memory.end(span);
+        } else if span.room().is_held() {
+            self.central(span.kind()).push(self.memory.spans(), first);
         }
+    }
+
+    fn central(&self, kind: Kind) -> &Central {
+        self.memory.central(kind)
     }
 
     // ---- memory
 
+    fn place(&self, at: Slot) -> NonNull<u8> {
+        self.span(at.span).address(at.number)
+    }
+
     /// The bytes of a slot.
     pub(crate) fn image(&self, at: Slot) -> &[u8] {
-        let size = self.span(at.span).size();
-        let start = at.span * PAGE + at.number * size;
-        &self.pages.memory()[start..start + size]
+        // SAFETY: a slot's pages are mapped as long as its span lives, which is until the space is borrowed mutably; the
+        // kernel initialised them. Nobody writes them meanwhile: that takes the space, borrowed mutably.
+        unsafe { slice::from_raw_parts(self.place(at).as_ptr(), self.span(at.span).size()) }
     }
 
     /// The bytes of a slot, to be written.
     pub(crate) fn image_mut(&mut self, at: Slot) -> &mut [u8] {
-        let size = self.span(at.span).size();
-        let start = at.span * PAGE + at.number * size;
-        &mut self.pages.memory_mut()[start..start + size]
+        // SAFETY: as in `image`, and the space is borrowed exclusively.
+        unsafe { slice::from_raw_parts_mut(self.place(at).as_ptr(), self.span(at.span).size()) }
     }
 
     /// What a pointer field holds.

@@ -1,23 +1,40 @@
 //! Spans: runs of pages that are cut into slots of one size, either all with pointers or all without.
 //!
 //! Everything that the heap knows about an object is kept here, beside the memory and never in it: objects have no
-//! header, and a sweep touches no object.
+//! header, free slots hold no list, and a sweep touches no object. What is known of a span lies in tables by its first
+//! page, so a span needs no allocation of its own, and a record is never anything but a record:
+//!
+//! ```text
+//!   page ──▶ Index: kind, first page ──▶ Record       size, slots, generation, room, link
+//!                                    ──▶ 16 words     allocated: a bit for each slot
+//!                                    ──▶ 16 words     marked
+//!                                    ──▶ 16 words     layout: pointer fields of each slot
+//! ```
 //!
 //! Invariants:
 //! * `marked` is a part of `allocated`, and empty unless objects are being marked or the span waits to be swept.
-//! * All slots below `first_free` are allocated; `live` slots are.
+//! * All slots below `hint` are allocated.
 //! * A slot that is not allocated reads zero unless the span is `dirty`.
 //! * `swept` is the number of the cycle that the span was swept for, or born in.
+//! * Size, slots, pages and magic do not change from the publication of a span to its end.
+//!
+//! Orderings: relaxed, all. What is fixed from publication to end is ordered by the index, which publishes it; what the
+//! holder writes, by the set through which a span changes hands; bits of slots, by [`slots`](crate::slots).
 //!
 //! Source: Go's `mheap.go` (`mspan`) and `mcentral.go`; facts about its bitmaps in `mbitmap.go`.
 
 use crate::{
-    bitmap::Bits,
+    arena::{Arenas, Index, Plan, Planned, PlannedIndex},
+    central::Store,
     class::{CLASSES, Class, LARGE, class},
-    geometry::{PAGE, WORD},
+    geometry::{BITS, PAGE, PAGE_WORDS, WORD},
     layout::Layout,
+    os::{Mapped, Zeroed},
+    slots::{self, Room},
+    stack::Links,
+    sync::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering},
 };
-use std::collections::TryReserveError;
+use std::ptr::NonNull;
 
 /// What a span is for: a size class, with or without pointers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,176 +51,422 @@ impl Kind {
     pub(crate) fn number(self) -> usize {
         2 * self.class + usize::from(self.pointer_free)
     }
+
+    fn numbered(number: usize) -> Kind {
+        Kind { class: number / 2, pointer_free: number % 2 == 1 }
+    }
 }
 
-/// A run of pages and what is in it.
-pub(crate) struct Span {
-    kind: Kind,
-    pages: usize,
-    /// The bytes and number of its slots; for a large object, one slot of whole pages.
-    size: usize,
-    slots: usize,
-    allocated: Bits,
-    marked: Bits,
-    /// None for a pointer-free span.
-    layout: Option<Layout>,
-    live: usize,
-    first_free: usize,
-    dirty: bool,
-    swept: u64,
+/// What is known of a span as a whole.
+#[repr(C, align(64))]
+pub(crate) struct Record {
+    link: AtomicU64,
+    room: Room,
+    pages: AtomicUsize,
+    size: AtomicUsize,
+    swept: AtomicU64,
+    slots: AtomicU32,
+    hint: AtomicU32,
+    dirty: AtomicBool,
 }
 
-impl Span {
-    /// An empty span for small objects.
-    pub(crate) fn small(kind: Kind, cycle: u64) -> Result<Box<Span>, TryReserveError> {
-        let Class { size, pages, slots, .. } = class(kind.class);
-        Span::new(kind, pages, size, slots, cycle)
+// SAFETY: made of numbers, and of one flag of which zero says false.
+unsafe impl Zeroed for Record {}
+
+/// The words of a bitmap that belong to a page.
+type PageBits = [AtomicU64; PAGE_WORDS / BITS];
+
+/// All spans.
+pub(crate) struct Spans {
+    base: NonNull<u8>,
+    index: Index,
+    records: Mapped<Record>,
+    allocated: Mapped<PageBits>,
+    marked: Mapped<PageBits>,
+    layout: Mapped<PageBits>,
+}
+
+// SAFETY: `base` is only a place; what lies there is shared as the rest of the heap says.
+unsafe impl Send for Spans {}
+// SAFETY: as above; everything else in it is shared by itself.
+unsafe impl Sync for Spans {}
+
+/// What [`Spans`] needs tables for.
+pub(crate) struct PlannedSpans {
+    index: PlannedIndex,
+    records: Planned<Record>,
+    allocated: Planned<PageBits>,
+    marked: Planned<PageBits>,
+    layout: Planned<PageBits>,
+}
+
+impl Spans {
+    /// Plans for a window of so many pages.
+    pub(crate) fn plan(plan: &mut Plan, pages: usize) -> PlannedSpans {
+        PlannedSpans {
+            index: Index::plan(plan, pages),
+            records: plan.table(pages),
+            allocated: plan.table(pages),
+            marked: plan.table(pages),
+            layout: plan.table(pages),
+        }
     }
 
-    /// An empty span for one large object of `pages` pages.
-    pub(crate) fn large(pages: usize, pointer_free: bool, cycle: u64) -> Result<Box<Span>, TryReserveError> {
-        Span::new(Kind { class: LARGE, pointer_free }, pages, pages * PAGE, 1, cycle)
+    /// No spans.
+    ///
+    /// # Safety
+    /// As for [`Arenas::open`].
+    pub(crate) unsafe fn open(arenas: &Arenas, planned: PlannedSpans) -> Spans {
+        // SAFETY: the caller's promise.
+        unsafe {
+            Spans {
+                base: arenas.base(),
+                index: Index::open(arenas, planned.index),
+                records: arenas.open(planned.records),
+                allocated: arenas.open(planned.allocated),
+                marked: arenas.open(planned.marked),
+                layout: arenas.open(planned.layout),
+            }
+        }
     }
 
-    fn new(kind: Kind, pages: usize, size: usize, slots: usize, swept: u64) -> Result<Box<Span>, TryReserveError> {
-        let (allocated, marked) = (Bits::zeroed(slots)?, Bits::zeroed(slots)?);
-        let layout = if kind.pointer_free { None } else { Some(Layout::new(slots, size / WORD)?) };
-        // Until it is known which pages it gets.
-        let dirty = true;
-        let span = Span { kind, pages, size, slots, allocated, marked, layout, live: 0, first_free: 0, dirty, swept };
-        Ok(Box::new(span))
+    /// The address of page 0.
+    #[cfg(test)]
+    pub(crate) fn base(&self) -> NonNull<u8> {
+        self.base
     }
 
-    pub(crate) fn kind(&self) -> Kind {
-        self.kind
+    /// The page that an address is in; beyond the window if it is outside.
+    pub(crate) fn page_of(&self, address: usize) -> usize {
+        address.wrapping_sub(self.base.addr().get()) / PAGE
     }
 
-    pub(crate) fn pages(&self) -> usize {
-        self.pages
+    /// The kind of the span that a page is in.
+    pub(crate) fn kind_at(&self, page: usize) -> Option<Kind> {
+        match self.index.kind(page) {
+            0 => None,
+            number => Some(Kind::numbered(usize::from(number) - 1)),
+        }
+    }
+
+    /// The span that a page is in.
+    pub(crate) fn containing(&self, page: usize) -> Option<Span<'_>> {
+        self.index.first(page).map(|first| self.at(first))
+    }
+
+    /// The span that starts at a page.
+    pub(crate) fn at(&self, first: usize) -> Span<'_> {
+        Span { spans: self, first }
+    }
+
+    /// Makes a run of pages a span, of which the caller is the holder. Its slots are small, or it is one slot.
+    pub(crate) fn birth(&self, first: usize, kind: Kind, pages: usize, clean: bool, cycle: u64) -> Span<'_> {
+        let (size, slots) = match kind.class {
+            LARGE => (pages * PAGE, 1),
+            number => {
+                let Class { size, slots, .. } = class(number);
+                (size, slots)
+            }
+        };
+        let span = self.at(first);
+        let record = span.record();
+        // Relaxed, all: ordered by the publication in the index.
+        record.pages.store(pages, Ordering::Relaxed);
+        record.size.store(size, Ordering::Relaxed);
+        record.slots.store(slots as u32, Ordering::Relaxed);
+        record.hint.store(0, Ordering::Relaxed);
+        record.dirty.store(!clean, Ordering::Relaxed);
+        record.swept.store(cycle, Ordering::Relaxed);
+        record.room.reset(slots, true);
+        for word in span.allocated().iter().chain(&self.marked[first]) {
+            // Tested first: most are zero, and in memory that was never touched.
+            if word.load(Ordering::Relaxed) != 0 {
+                word.store(0, Ordering::Relaxed);
+            }
+        }
+        self.index.publish(first..first + pages, kind.number() as u8 + 1);
+        span
+    }
+
+    /// Ends a span. Only for who has it to itself.
+    pub(crate) fn death(&self, first: usize) {
+        self.index.retract(first..first + self.at(first).pages());
+    }
+
+    /// Says that a large span now has so many pages, as many as it had or fewer or more.
+    pub(crate) fn resize(&self, first: usize, pages: usize, kind: Kind) {
+        let span = self.at(first);
+        let old = span.pages();
+        self.index.retract(first + pages.min(old)..first + old);
+        span.record().pages.store(pages, Ordering::Relaxed);
+        span.record().size.store(pages * PAGE, Ordering::Relaxed);
+        self.index.publish(first..first + pages, kind.number() as u8 + 1);
+    }
+
+    /// The spans from a page on, in address order, below another page.
+    pub(crate) fn from(&self, page: usize, end: usize) -> impl Iterator<Item = Span<'_>> {
+        let mut page = page;
+        std::iter::from_fn(move || {
+            while page < end {
+                if let Some(first) = self.index.first(page) {
+                    let span = self.at(first);
+                    page = first + span.pages();
+                    return Some(span);
+                }
+                page += 1;
+            }
+            None
+        })
+    }
+}
+
+impl Links for Spans {
+    fn link(&self, number: usize) -> &AtomicU64 {
+        &self.records[number].link
+    }
+}
+
+impl Store for Spans {
+    fn room(&self, span: usize) -> &Room {
+        self.at(span).room()
+    }
+
+    fn bits(&self, span: usize) -> &[AtomicU64] {
+        self.at(span).allocated()
+    }
+
+    fn slots(&self, span: usize) -> usize {
+        self.at(span).slots()
+    }
+}
+
+/// A span: a run of pages and what is in it.
+#[derive(Clone, Copy)]
+pub(crate) struct Span<'s> {
+    spans: &'s Spans,
+    first: usize,
+}
+
+impl<'s> Span<'s> {
+    fn record(self) -> &'s Record {
+        &self.spans.records[self.first]
+    }
+
+    /// Its first page, which is also its name.
+    pub(crate) fn first(self) -> usize {
+        self.first
+    }
+
+    pub(crate) fn kind(self) -> Kind {
+        self.spans.kind_at(self.first).expect("a span has a kind until it dies")
+    }
+
+    pub(crate) fn pages(self) -> usize {
+        self.record().pages.load(Ordering::Relaxed)
     }
 
     /// The bytes of a slot.
-    pub(crate) fn size(&self) -> usize {
-        self.size
+    pub(crate) fn size(self) -> usize {
+        self.record().size.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn slots(self) -> usize {
+        self.record().slots.load(Ordering::Relaxed) as usize
+    }
+
+    /// Who may allocate, and how much.
+    pub(crate) fn room(self) -> &'s Room {
+        &self.record().room
     }
 
     /// How many slots are allocated.
-    pub(crate) fn live(&self) -> usize {
-        self.live
+    pub(crate) fn live(self) -> usize {
+        self.slots() - self.room().free()
     }
 
-    /// Whether a slot is free.
-    pub(crate) fn has_room(&self) -> bool {
-        self.live < self.slots
+    fn words(self, table: &'s Mapped<PageBits>) -> &'s [AtomicU64] {
+        // A span's slots are at most the words of its first page, or else it has as many pages as that takes.
+        &table[self.first].as_slice()[..self.slots().div_ceil(BITS)]
+    }
+
+    /// A bit for each slot that is allocated.
+    pub(crate) fn allocated(self) -> &'s [AtomicU64] {
+        self.words(&self.spans.allocated)
+    }
+
+    fn marked(self) -> &'s [AtomicU64] {
+        self.words(&self.spans.marked)
+    }
+
+    fn layout(self) -> Layout<'s> {
+        let words = &self.spans.layout[self.first..self.first + self.pages().min(16)];
+        Layout::new(words.as_flattened(), self.size() / WORD)
     }
 
     /// Whether free slots have to be zeroed before use.
-    pub(crate) fn is_dirty(&self) -> bool {
-        self.dirty
+    pub(crate) fn is_dirty(self) -> bool {
+        self.record().dirty.load(Ordering::Relaxed)
     }
 
-    /// Says that the span's pages read zero.
-    pub(crate) fn set_clean(&mut self) {
-        self.dirty = false;
+    /// Says that free slots have to be zeroed before use.
+    pub(crate) fn set_dirty(self) {
+        self.record().dirty.store(true, Ordering::Relaxed);
     }
 
-    pub(crate) fn is_swept(&self, cycle: u64) -> bool {
-        self.swept == cycle
+    pub(crate) fn is_swept(self, cycle: u64) -> bool {
+        self.record().swept.load(Ordering::Relaxed) == cycle
     }
 
-    /// The allocated slot that starts `offset` bytes into the span.
-    pub(crate) fn slot_at(&self, offset: usize) -> Option<usize> {
-        let slot = if self.kind.class == LARGE { 0 } else { class(self.kind.class).slot(offset) };
-        (slot < self.slots && slot * self.size == offset && self.allocated.get(slot)).then_some(slot)
+    /// Where a slot is.
+    pub(crate) fn address(self, slot: usize) -> NonNull<u8> {
+        debug_assert!(slot < self.slots());
+        // SAFETY: a span's slots lie in its pages, and those in the window that `base` is the start of.
+        unsafe { self.spans.base.add(self.first * PAGE + slot * self.size()) }
     }
 
-    /// Allocates the lowest free slot for an object with so many pointer fields. White.
-    pub(crate) fn take(&mut self, pointers: usize) -> Option<usize> {
-        let slot = self.allocated.next_zero(self.first_free);
-        if slot == self.slots {
-            return None;
+    /// The slot that an address in the span belongs to, and how far into it the address is.
+    pub(crate) fn slot_of(self, address: usize) -> (usize, usize) {
+        let offset = address - self.spans.base.addr().get() - self.first * PAGE;
+        match self.kind().class {
+            LARGE => (0, offset),
+            number => {
+                let slot = class(number).slot(offset);
+                (slot, offset - slot * self.size())
+            }
         }
-        self.allocated.set(slot);
-        self.first_free = slot + 1;
-        self.live += 1;
-        if let Some(layout) = &mut self.layout {
-            layout.set_pointers(slot, pointers);
-        }
+    }
+
+    /// The allocated slot that starts at an address in the span.
+    pub(crate) fn slot_at(self, address: usize) -> Option<usize> {
+        let (slot, rest) = self.slot_of(address);
+        (rest == 0 && slot < self.slots() && self.is_allocated(slot)).then_some(slot)
+    }
+
+    /// Whether a slot is allocated.
+    pub(crate) fn is_allocated(self, slot: usize) -> bool {
+        self.allocated()[slot / BITS].load(Ordering::Relaxed) >> (slot % BITS) & 1 == 1
+    }
+
+    /// Allocates the lowest free slot. Only for the holder, and while nobody frees single slots.
+    pub(crate) fn take(self) -> Option<usize> {
+        let hint = self.record().hint.load(Ordering::Relaxed) as usize;
+        let (words, mut taken) = (self.allocated(), None);
+        let skip = hint / BITS;
+        slots::allocate(words.get(skip..)?, self.slots() - skip * BITS, 1, |slot| taken = Some(skip * BITS + slot));
+        let slot = taken?;
+        self.room().remove(1);
+        self.record().hint.store(slot as u32 + 1, Ordering::Relaxed);
         Some(slot)
     }
 
-    /// The pointer fields of a slot.
-    pub(crate) fn pointers(&self, slot: usize) -> usize {
-        self.layout.as_ref().map_or(0, |layout| layout.pointers(slot))
+    /// Says how many pointer fields an object has.
+    pub(crate) fn set_pointers(self, slot: usize, pointers: usize) {
+        self.layout().set_pointers(slot, pointers);
     }
 
-    pub(crate) fn is_marked(&self, slot: usize) -> bool {
-        self.marked.get(slot)
+    /// The pointer fields of a slot.
+    pub(crate) fn pointers(self, slot: usize) -> usize {
+        if self.kind().pointer_free { 0 } else { self.layout().pointers(slot) }
+    }
+
+    pub(crate) fn is_marked(self, slot: usize) -> bool {
+        self.marked()[slot / BITS].load(Ordering::Relaxed) >> (slot % BITS) & 1 == 1
     }
 
     /// Marks a slot; says whether it was not marked before.
-    pub(crate) fn mark(&mut self, slot: usize) -> bool {
-        self.marked.set(slot)
+    pub(crate) fn mark(self, slot: usize) -> bool {
+        let (word, bit) = (&self.marked()[slot / BITS], 1 << (slot % BITS));
+        // Tested first: a bit that is set already costs a load, not a read-modify-write. Relaxed: the queue publishes.
+        word.load(Ordering::Relaxed) & bit == 0 && word.fetch_or(bit, Ordering::Relaxed) & bit == 0
     }
 
-    /// Frees the slots that are not marked, naming each, and unmarks the others.
-    pub(crate) fn sweep(&mut self, cycle: u64, freed: impl FnMut(usize)) {
-        self.allocated.retain(&mut self.marked, freed);
-        self.swept = cycle;
-        let live = self.allocated.count();
-        if live < self.live {
-            self.dirty = true;
-            self.first_free = 0;
-            self.live = live;
+    /// Unmarks a slot; says whether it was marked.
+    pub(crate) fn unmark(self, slot: usize) -> bool {
+        let bit = 1 << (slot % BITS);
+        self.marked()[slot / BITS].fetch_and(!bit, Ordering::Relaxed) & bit != 0
+    }
+
+    /// Sets a flag of a slot that the hardened heap keeps beside the marks, of which it uses no more than half: gives what
+    /// it was.
+    pub(crate) fn flag(self, slot: usize, value: bool) -> bool {
+        let at = PAGE_WORDS / 2 + slot;
+        let (word, bit) = (&self.spans.marked[self.first][at / BITS], 1 << (at % BITS));
+        let old = if value { word.fetch_or(bit, Ordering::Relaxed) } else { word.fetch_and(!bit, Ordering::Relaxed) };
+        old & bit != 0
+    }
+
+    /// The flag that [`Span::flag`] sets.
+    pub(crate) fn flag_of(self, slot: usize) -> bool {
+        let at = PAGE_WORDS / 2 + slot;
+        self.spans.marked[self.first][at / BITS].load(Ordering::Relaxed) >> (at % BITS) & 1 == 1
+    }
+
+    /// Frees the slots that are not marked, naming each, and unmarks the others. The span is held afterwards exactly if it
+    /// has room. Only for who has the span to itself.
+    pub(crate) fn sweep(self, cycle: u64, mut freed: impl FnMut(usize)) {
+        let mut live = 0;
+        let mut any = false;
+        for (number, (allocated, marked)) in self.allocated().iter().zip(self.marked()).enumerate() {
+            let (old, keep) = (allocated.load(Ordering::Relaxed), marked.load(Ordering::Relaxed));
+            let mut gone = old & !keep;
+            any |= gone != 0;
+            live += (old & keep).count_ones() as usize;
+            allocated.store(old & keep, Ordering::Relaxed);
+            marked.store(0, Ordering::Relaxed);
+            while gone != 0 {
+                freed(number * BITS + gone.trailing_zeros() as usize);
+                gone &= gone - 1;
+            }
         }
+        let record = self.record();
+        if any {
+            self.set_dirty();
+            record.hint.store(0, Ordering::Relaxed);
+        }
+        self.room().reset(self.slots() - live, live < self.slots());
+        record.swept.store(cycle, Ordering::Relaxed);
     }
 
     /// The allocated slots, in order.
-    pub(crate) fn objects(&self) -> impl Iterator<Item = usize> + '_ {
-        self.allocated.ones()
+    pub(crate) fn objects(self) -> impl Iterator<Item = usize> + 's {
+        (0..self.slots()).filter(move |slot| self.is_allocated(*slot))
     }
 
-    /// Whether what the span counts is what its bits say.
-    pub(crate) fn adds_up(&self) -> bool {
-        let full_below = self.allocated.next_zero(0) >= self.first_free;
-        let marked_are_allocated = self.marked.ones().all(|slot| self.allocated.get(slot));
-        self.live == self.allocated.count() && full_below && marked_are_allocated
+    /// Whether what the span counts is what its bits say, while nobody allocates or frees.
+    pub(crate) fn adds_up(self) -> bool {
+        let word = |words: &[AtomicU64], at: usize| words[at].load(Ordering::Relaxed);
+        let (allocated, marked) = (self.allocated(), self.marked());
+        let count: u32 = (0..allocated.len()).map(|at| word(allocated, at).count_ones()).sum();
+        let hint = self.record().hint.load(Ordering::Relaxed) as usize;
+        let full_below = (0..hint.min(self.slots())).all(|slot| self.is_allocated(slot));
+        let last = (self.slots() - 1) % BITS;
+        let beyond = word(allocated, allocated.len() - 1) & !(u64::MAX >> (BITS - 1 - last));
+        self.room().is_sound(self.slots())
+            && self.live() == count as usize
+            && full_below
+            && beyond == 0
+            && (0..allocated.len()).all(|at| word(marked, at) & !word(allocated, at) == 0)
+    }
+
+    /// Whether pages, size and slots are those of a span of this kind, below page `end`. What holds of the slots is asked
+    /// only then.
+    pub(crate) fn is_as_made(self, kind: Kind, end: usize) -> bool {
+        let (pages, size, slots) = match kind.class {
+            LARGE => (self.pages(), self.pages().saturating_mul(PAGE), 1),
+            number => {
+                let Class { pages, size, slots, .. } = class(number);
+                (pages, size, slots)
+            }
+        };
+        let fits = pages > 0 && pages <= end - self.first;
+        fits && (self.pages(), self.size(), self.slots()) == (pages, size, slots)
     }
 
     /// How many slots are marked.
-    pub(crate) fn marked(&self) -> usize {
-        self.marked.count()
+    pub(crate) fn count_marked(self) -> usize {
+        self.marked().iter().map(|word| word.load(Ordering::Relaxed).count_ones() as usize).sum()
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const KIND: Kind = Kind { class: 8, pointer_free: false };
-
-    #[test]
-    fn the_lowest_free_slot_is_taken_first() {
-        let mut span = Span::small(KIND, 0).unwrap();
-        let slots: Vec<_> = std::iter::from_fn(|| span.take(1)).collect();
-        assert_eq!(slots, (0..85).collect::<Vec<_>>());
-        assert!(!span.has_room());
-        for slot in (0..85).filter(|slot| ![3, 64, 70].contains(slot)) {
-            assert!(span.mark(slot));
-        }
-        let mut freed = Vec::new();
-        span.sweep(1, |slot| freed.push(slot));
-        assert_eq!((freed, span.marked(), span.live()), (vec![3, 64, 70], 0, 82));
-        assert_eq!([span.take(1), span.take(1), span.take(1), span.take(1)], [Some(3), Some(64), Some(70), None]);
-        assert!(span.adds_up());
-    }
-
-    #[test]
-    fn only_the_start_of_an_allocated_slot_is_an_object() {
-        let mut span = Span::small(KIND, 0).unwrap();
-        span.take(1);
-        span.take(1);
-        let found: Vec<_> = (0..PAGE).filter(|offset| span.slot_at(*offset).is_some()).collect();
-        assert_eq!(found, [0, 96]);
-    }
-}
+#[cfg(all(test, not(any(heaplaw_loom, heaplaw_shuttle))))]
+mod tests;

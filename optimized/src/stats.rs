@@ -11,4 +11,6 @@ pub struct Stats {
     pub in_use: usize,
     /// Bytes of memory taken from the OS.
     pub mapped: usize,
+    /// Of these, bytes that have no memory behind them: free, and never touched or given back to the OS.
+    pub released: usize,
 }

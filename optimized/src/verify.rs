@@ -1,10 +1,12 @@
 //! The heap checks itself: every invariant that the other files state about their data, in one pass over all of it.
 
 use crate::{
-    class::LARGE,
+    class::CLASSES,
     gc::phase::Phase,
+    memory::Memory,
     root::Address,
-    space::{Entry, Slot},
+    space::Slot,
+    span::{Kind, Span},
     state::State,
 };
 use std::{collections::BTreeSet, error, fmt};
@@ -13,16 +15,18 @@ use std::{collections::BTreeSet, error, fmt};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Corruption {
-    /// The page bitmap and the table of spans disagree about this page.
+    /// The free pages and the spans disagree about this page, or the summaries of the free pages are wrong there.
     Page(usize),
     /// The counts of the span at this page are not those of its bits.
     Count(usize),
-    /// The span at this page is listed among those with room and has none, or the other way round.
+    /// The span at this page has room and is held nowhere, or it is held although it is not swept, or twice.
     Room(usize),
     /// The span at this page is empty and still there.
     Empty(usize),
     /// The span at this page is not swept although the sweep has passed it, or has marks although nothing is marked.
     Unswept(usize),
+    /// This address lies in the depot of caches, and is no allocated slot of the class that it lies there for.
+    Cached(usize),
     /// The totals are not the sums over all spans.
     Totals,
     /// This object waits to be scanned, twice, unmarked, without pointers, or while nothing is being marked.
@@ -34,11 +38,14 @@ pub enum Corruption {
 impl fmt::Display for Corruption {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Corruption::Page(page) => write!(f, "the page bitmap and the spans disagree about page {page}"),
+            Corruption::Page(page) => {
+                write!(f, "the free pages, their summaries and the spans disagree about page {page}")
+            }
             Corruption::Count(span) => write!(f, "the counts of span {span} are not those of its bits"),
-            Corruption::Room(span) => write!(f, "span {span} is wrongly listed as having room, or wrongly not"),
+            Corruption::Room(span) => write!(f, "span {span} is wrongly held for allocation, or wrongly not"),
             Corruption::Empty(span) => write!(f, "span {span} is empty"),
             Corruption::Unswept(span) => write!(f, "span {span} is not swept, or marked out of season"),
+            Corruption::Cached(at) => write!(f, "{at:#x} is cached and is no slot of its class"),
             Corruption::Totals => f.write_str("the totals are not the sums"),
             Corruption::Grey(at) => write!(f, "the object at {at:?} should not wait to be scanned"),
             Corruption::Dangling(at) => write!(f, "a pointer leads to {at:?}, where there is no object"),
@@ -52,50 +59,94 @@ fn ensure(holds: bool, corruption: Corruption) -> Result<(), Corruption> {
     if holds { Ok(()) } else { Err(corruption) }
 }
 
+impl Memory {
+    /// Checks pages and spans, while nobody uses them. Pages that are in no span may be in a mutator's cache.
+    pub(crate) fn verify(&self) -> Result<(), Corruption> {
+        let mapped = {
+            let pages = self.pages();
+            pages.verify().map_err(Corruption::Page)?;
+            pages.mapped()
+        };
+        let mut last: Option<(Span<'_>, Kind)> = None;
+        let mut end = 0;
+        for page in 0..mapped {
+            let Some(kind) = self.spans().kind_at(page) else {
+                ensure(end <= page, Corruption::Page(page))?;
+                continue;
+            };
+            let span = self.spans().containing(page).filter(|_| kind.class < CLASSES && !self.pages().is_free(page));
+            let span = span.ok_or(Corruption::Page(page))?;
+            if span.first() == page {
+                ensure(end <= page && span.is_as_made(kind, mapped), Corruption::Page(page))?;
+                (last, end) = (Some((span, kind)), page + span.pages());
+            } else {
+                let inside = last.is_some_and(|(of, same)| span.first() == of.first() && kind == same && page < end);
+                ensure(inside, Corruption::Page(page))?;
+            }
+        }
+        for (number, central) in self.centrals().iter().enumerate() {
+            // Only spans of its kind are in a set, so none is in two; one that is there twice makes it endless.
+            for (count, first) in central.iter(self.spans()).enumerate() {
+                let span = self.spans().containing(first).filter(|span| span.first() == first);
+                let held = span.is_some_and(|span| span.kind().number() == number && span.room().is_held());
+                ensure(held && count < mapped, Corruption::Room(first))?;
+            }
+        }
+        self.spans().from(0, mapped).try_for_each(|span| ensure(span.adds_up(), Corruption::Count(span.first())))
+    }
+}
+
+#[cfg(not(all(test, any(heaplaw_loom, heaplaw_shuttle))))]
+impl crate::cache::Depot {
+    /// Checks that what lies here are allocated slots of its class, while nobody uses the depot.
+    pub(crate) fn verify(&self, memory: &Memory) -> Result<(), Corruption> {
+        for (number, address) in self.addresses() {
+            let span = memory.spans().containing(memory.spans().page_of(address));
+            let slot = span.filter(|span| span.kind() == crate::cache::kind(number));
+            ensure(slot.and_then(|span| span.slot_at(address)).is_some(), Corruption::Cached(address))?;
+        }
+        Ok(())
+    }
+}
+
 impl<L> State<L> {
     pub(crate) fn verify(&self) -> Result<(), Corruption> {
+        self.space.memory().verify()?;
         self.verify_pages()?;
         self.verify_spans()?;
         self.verify_grey()?;
         self.verify_pointers()
     }
 
+    /// That every page that is in no span is free: this heap's mutators cache none.
     fn verify_pages(&self) -> Result<(), Corruption> {
-        let mut span = 0..0;
-        for page in 0..self.space.pages().mapped() {
-            let entry = self.space.table().get(page).unwrap_or(&Entry::Free);
-            let taken = match entry {
-                Entry::Free => span.end <= page,
-                Entry::First(record) => {
-                    let fits = span.end <= page;
-                    span = page..page + record.pages();
-                    fits
-                }
-                Entry::Later(first) => *first == span.start && span.contains(&page),
-            };
-            let free = matches!(entry, Entry::Free);
-            ensure(taken && free != self.space.pages().is_taken(page), Corruption::Page(page))?;
-        }
-        ensure(span.end <= self.space.pages().mapped(), Corruption::Page(span.start))
+        let pages = self.space.pages();
+        let lost = (0..pages.mapped()).find(|page| self.space.containing(*page).is_none() && !pages.is_free(*page));
+        lost.map_or(Ok(()), |page| Err(Corruption::Page(page)))
     }
 
     fn verify_spans(&self) -> Result<(), Corruption> {
-        let (mut objects, mut bytes, mut roomy) = (0, 0, 0);
-        for (first, span) in self.space.spans_from(0) {
-            ensure(span.adds_up(), Corruption::Count(first))?;
+        let (mut objects, mut bytes) = (0, 0);
+        let mut held = BTreeSet::new();
+        for first in self.space.held() {
+            let span = self.space.containing(first).filter(|span| span.first() == first);
+            ensure(span.is_some() && held.insert(first), Corruption::Room(first))?;
+        }
+        for span in self.space.spans_from(0) {
+            let first = span.first();
             ensure(span.live() > 0, Corruption::Empty(first))?;
-            let room = span.has_room() && span.kind().class != LARGE;
-            ensure(self.space.room()[span.kind().number()].contains(&first) == room, Corruption::Room(first))?;
             let swept = span.is_swept(self.cycle);
+            let room = span.room().free() > 0 && swept;
+            // A span that has just been filled is held until the next allocation.
+            ensure(held.contains(&first) || !room, Corruption::Room(first))?;
+            ensure(!held.contains(&first) || swept && span.room().is_held(), Corruption::Room(first))?;
             let must = self.phase != Phase::Sweep || first < self.sweep_next;
-            let season = self.phase.is_marking() || !swept || span.marked() == 0;
+            let season = self.phase.is_marking() || !swept || span.count_marked() == 0;
             ensure(season && (swept || !must), Corruption::Unswept(first))?;
             objects += span.live();
             bytes += span.live() * span.size();
-            roomy += usize::from(room);
         }
-        let listed: usize = self.space.room().iter().map(BTreeSet::len).sum();
-        ensure((objects, bytes, roomy) == (self.space.objects(), self.space.bytes(), listed), Corruption::Totals)
+        ensure((objects, bytes) == (self.space.objects(), self.space.bytes()), Corruption::Totals)
     }
 
     fn verify_grey(&self) -> Result<(), Corruption> {
@@ -115,9 +166,9 @@ impl<L> State<L> {
         for root in roots.chain(&self.globals.slots) {
             self.verify_pointer(*root)?;
         }
-        for (first, span) in self.space.spans_from(0) {
+        for span in self.space.spans_from(0) {
             for number in span.objects() {
-                let slot = Slot { span: first, number };
+                let slot = Slot { span: span.first(), number };
                 if self.is_alive(slot) {
                     for index in 0..span.pointers(number) {
                         self.verify_pointer(self.space.field(slot, index))?;
@@ -146,6 +197,7 @@ impl<L> State<L> {
 mod tests {
     use super::*;
     use crate::{Config, Heap, Mutator, Place, Root};
+    use crate::{class::LARGE, os::Faults, page::PageCache};
 
     fn heap() -> (Heap, Mutator, Root) {
         let heap = Heap::new(Config { reservation: 1 << 20, ..Config::default() }).unwrap();
@@ -160,7 +212,7 @@ mod tests {
         let object = mutator.alloc(&root, 1, 0).unwrap();
         let slot = heap.state().space.find(object.address).unwrap();
         assert_eq!(heap.verify(), Ok(()));
-        heap.state().space.span_mut(slot.span).mark(slot.number);
+        heap.state().space.span(slot.span).mark(slot.number);
         assert_eq!(heap.verify(), Err(Corruption::Unswept(slot.span)));
     }
 
@@ -170,7 +222,7 @@ mod tests {
         let object = mutator.alloc(&root, 1, 0).unwrap();
         let slot = heap.state().space.find(object.address).unwrap();
         heap.start();
-        heap.state().space.span_mut(slot.span).mark(slot.number + 1);
+        heap.state().space.span(slot.span).mark(slot.number + 1);
         assert_eq!(heap.verify(), Err(Corruption::Count(slot.span)));
     }
 
@@ -201,5 +253,27 @@ mod tests {
         assert_eq!(heap.verify(), Ok(()));
         heap.state().globals.slots[0] = stray;
         assert_eq!(heap.verify(), dangling);
+    }
+
+    /// Of everything that says where spans are, what they are cut into and which slots are allocated.
+    #[test]
+    fn every_flipped_bit_of_the_spans_is_noticed() {
+        let (memory, ()) = Memory::reserve(64, usize::MAX, Faults::NONE, |_| ()).unwrap();
+        let mut cache = PageCache::empty();
+        for (class, count) in [(1, 70), (8, 85), (40, 3), (60, 1), (67, 1)] {
+            memory.refill(Kind { class, pointer_free: true }, count, &mut cache, |_| ()).unwrap();
+        }
+        memory.flush(&mut cache);
+        memory.large(5, 2).unwrap();
+        memory.new_span(Kind { class: LARGE, pointer_free: false }, 3, 1, 0, true).unwrap().take();
+        assert_eq!(memory.verify(), Ok(()));
+        let mut flips = 0;
+        while let Some(what) = memory.spans().flip(flips) {
+            assert!(memory.verify().is_err(), "{what} {flips} is not noticed");
+            memory.spans().flip(flips);
+            flips += 1;
+        }
+        assert_eq!(memory.verify(), Ok(()));
+        assert!(flips > 2000, "only {flips} flips");
     }
 }

@@ -2,7 +2,7 @@
 //! mutator must find the object that the graph says, where it was born and with the data that was last written.
 
 use heaplaw_optimized::{
-    Config,
+    Config, Faults,
     adapter::{Subject, bundled},
 };
 use heaplaw_reference::{
@@ -237,7 +237,7 @@ fn run(seeds: std::ops::Range<u64>, length: usize, sizes: &Sizes, config: Config
     phases
 }
 
-const SMALL: Config = Config { reservation: 64 << 20, limit: usize::MAX, globals: 4 };
+const SMALL: Config = Config { reservation: 64 << 20, limit: usize::MAX, globals: 4, faults: Faults::NONE };
 
 #[test]
 fn short_programs_mean_what_the_graph_says() {

@@ -15,12 +15,13 @@ impl<L: Listener> State<L> {
     pub(crate) fn shade(&mut self, value: Option<Address>) {
         let Some(at) = value else { return };
         let Some(slot) = self.space.find(at) else { return };
-        let span = self.space.span_mut(slot.span);
+        let span = self.space.span(slot.span);
         if !span.mark(slot.number) {
             return;
         }
+        let pointer_free = span.kind().pointer_free;
         self.listener.on(Event::Shade(at));
-        if span.kind().pointer_free {
+        if pointer_free {
             self.listener.on(Event::Scan(at));
         } else {
             self.grey.push(at);

@@ -91,6 +91,7 @@ impl<L: Listener> State<L> {
         self.enter(Phase::Terminate);
         self.cycle += 1;
         self.sweep_next = 0;
+        self.space.forget_room();
         self.enter(Phase::Sweep);
         true
     }

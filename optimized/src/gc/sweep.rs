@@ -9,6 +9,7 @@
 use crate::{
     events::{Event, Listener},
     gc::phase::Phase,
+    span::Span,
     state::State,
 };
 
@@ -18,19 +19,14 @@ impl<L: Listener> State<L> {
         if self.phase != Phase::Sweep {
             return false;
         }
-        let next = self.space.spans_from(self.sweep_next).find(|(_, span)| !span.is_swept(self.cycle));
-        match next.map(|(first, _)| first) {
+        let next = self.space.spans_from(self.sweep_next).find(|span| !span.is_swept(self.cycle));
+        match next.map(Span::first) {
             Some(first) => {
                 self.sweep_next = first + 1;
-                self.sweep_span(first);
+                self.space.sweep(first, self.cycle, |at| self.listener.on(Event::Free(at)));
             }
             None => self.enter(Phase::Off),
         }
         true
-    }
-
-    /// Sweeps a span. It is gone afterwards if nothing in it was marked.
-    pub(crate) fn sweep_span(&mut self, first: usize) {
-        self.space.sweep(first, self.cycle, |at| self.listener.on(Event::Free(at)));
     }
 }

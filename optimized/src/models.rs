@@ -1,0 +1,61 @@
+//! Models of the lock-free kernels, run by checkers on the code that ships: `cargo loom` tries every interleaving and
+//! every stale value, `cargo shuttle` many schedules of larger scenarios.
+//!
+//! Each file is about one property, and each model has a wrong twin: a copy of the few lines in question with one mistake.
+//! A model that lets its twin pass proves nothing, so the twin must fail.
+//!
+//! Every model runs in both of loom's modes, see [`sync`](crate::sync). A run that is cut off has not shown anything; so
+//! no bound is set on time or number, and a model is small enough to end.
+
+mod central;
+mod publish;
+mod remote;
+mod stack;
+
+use crate::sync::AtomicU64;
+
+/// Runs a model in all modes of the checker.
+#[cfg(heaplaw_loom)]
+fn check(model: impl Fn() + Sync + Send + Copy + 'static) {
+    loom::model(model);
+    crate::sync::interleaved(|| loom::model(model));
+}
+
+/// Runs a model in all modes of the checker.
+#[cfg(heaplaw_shuttle)]
+fn check(model: impl Fn() + Sync + Send + Copy + 'static) {
+    shuttle::check_pct(model, 2000, 3);
+    shuttle::check_random(model, 2000);
+}
+
+/// Whether the checker finds something wrong with a model, in at least one of its modes.
+#[cfg(heaplaw_loom)]
+fn rejects(model: impl Fn() + Sync + Send + Copy + 'static) -> bool {
+    let fails = |run: &dyn Fn()| std::panic::catch_unwind(std::panic::AssertUnwindSafe(run)).is_err();
+    let weak = fails(&|| loom::model(model));
+    crate::sync::reset();
+    let interleaved = fails(&|| crate::sync::interleaved(|| loom::model(model)));
+    crate::sync::reset();
+    weak || interleaved
+}
+
+/// Whether the checker finds something wrong with a model.
+#[cfg(heaplaw_shuttle)]
+fn rejects(model: impl Fn() + Sync + Send + Copy + 'static) -> bool {
+    let run = || {
+        shuttle::check_pct(model, 5000, 3);
+        shuttle::check_random(model, 5000);
+    };
+    std::panic::catch_unwind(std::panic::AssertUnwindSafe(run)).is_err()
+}
+
+/// Words for links and bits.
+fn words<const N: usize>() -> [AtomicU64; N] {
+    std::array::from_fn(|_| AtomicU64::new(0))
+}
+
+/// Models run one at a time: the checkers' modes are the process's.
+fn alone() -> std::sync::MutexGuard<'static, ()> {
+    static ALONE: std::sync::Mutex<()> = std::sync::Mutex::new(());
+    ALONE.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+}

@@ -1,0 +1,162 @@
+//! Free pages: against first fit done the obvious way, at the borders of groups, chunks and levels.
+
+use super::*;
+use crate::os::Faults;
+
+struct Test {
+    pages: Pages,
+    arenas: Arenas,
+}
+
+impl Test {
+    fn new(window: usize, limit: usize) -> Test {
+        let mut plan = Plan::default();
+        let planned = Pages::plan(&mut plan, window);
+        let arenas = Arenas::reserve(&plan, window, Faults::default()).unwrap();
+        // SAFETY: of the same plan, and dropped first.
+        Test { pages: unsafe { Pages::open(&arenas, planned, limit) }, arenas }
+    }
+
+    fn take(&mut self, count: usize) -> Result<Run, Error> {
+        self.pages.take(&self.arenas, count, 1, 0)
+    }
+}
+
+#[test]
+fn a_run_goes_where_it_fits_lowest() {
+    let mut test = Test::new(8192, 1000);
+    for first in [0, 3, 6] {
+        assert_eq!(test.take(3).unwrap(), Run { first, clean: true });
+    }
+    test.pages.give_back(0, 3);
+    test.pages.give_back(6, 3);
+    assert_eq!(test.take(4).unwrap(), Run { first: 6, clean: false });
+    assert_eq!(test.take(1).unwrap(), Run { first: 0, clean: false });
+    assert_eq!(test.take(2).unwrap(), Run { first: 1, clean: false });
+    assert_eq!(test.take(1).unwrap(), Run { first: 10, clean: true });
+    assert_eq!((test.pages.in_use(), test.pages.mapped()), (11, GROWTH));
+    assert_eq!(test.pages.verify(), Ok(()));
+}
+
+#[test]
+fn growing_counts_the_free_pages_at_the_end() {
+    let mut test = Test::new(8192, 1000);
+    test.take(1).unwrap();
+    assert_eq!(test.take(100).unwrap().first, 1);
+    assert_eq!(test.pages.mapped(), 2 * GROWTH);
+}
+
+#[test]
+fn pages_end_at_the_limit_and_come_back() {
+    let mut test = Test::new(8192, 70);
+    assert!(matches!(test.take(71), Err(Error::OutOfMemory { .. })));
+    assert!(test.take(usize::MAX).is_err());
+    assert_eq!((test.pages.mapped(), test.pages.in_use()), (0, 0), "a refusal changes nothing");
+    test.take(69).unwrap();
+    assert_eq!(test.take(1).unwrap().first, 69);
+    assert!(test.take(1).is_err());
+    test.pages.give_back(5, 1);
+    assert_eq!(test.take(1).unwrap().first, 5);
+}
+
+#[test]
+fn an_aligned_run_leaves_what_is_before_it_free() {
+    let mut test = Test::new(8192, 8192);
+    test.take(1).unwrap();
+    let base = 5;
+    let run = test.pages.take(&test.arenas, 3, 16, base).unwrap();
+    assert_eq!((run.first + base) % 16, 0);
+    assert_eq!(test.take(10).unwrap().first, 1);
+    assert_eq!(test.pages.verify(), Ok(()));
+}
+
+#[test]
+fn a_run_grows_in_place_only_into_free_pages() {
+    let mut test = Test::new(8192, 8192);
+    test.take(4).unwrap();
+    test.take(4).unwrap();
+    assert_eq!(test.pages.take_at(4, 1), None);
+    assert_eq!(test.pages.take_at(8, 4), Some(Run { first: 8, clean: true }));
+    assert_eq!(test.pages.take_at(60, 5), None, "not beyond what is mapped");
+    assert_eq!(test.pages.verify(), Ok(()));
+}
+
+#[test]
+fn a_cache_holds_the_free_pages_of_a_group_and_gives_the_rest_back() {
+    let mut test = Test::new(8192, 8192);
+    test.take(3).unwrap();
+    let mut cache = PageCache::empty();
+    test.pages.take_group_of(4, &mut cache);
+    assert_eq!((test.pages.in_use(), cache.take(2), cache.take(60), cache.take(1)), (64, Some(3), None, Some(5)));
+    test.pages.give_group(&mut cache);
+    assert_eq!((test.pages.in_use(), cache.take(1)), (6, None));
+    assert_eq!((test.take(1).unwrap().first, test.pages.verify()), (6, Ok(())));
+}
+
+#[test]
+fn released_pages_are_counted_and_read_zero_again() {
+    let mut test = Test::new(8192, 8192);
+    let run = test.take(100).unwrap();
+    let memory = test.arenas.base().as_ptr();
+    // SAFETY: the run was taken, so its bytes are ours.
+    unsafe { memory.write_bytes(7, 100 * PAGE) };
+    test.pages.give_back(run.first, 100);
+    assert_eq!((test.pages.present(), test.pages.free_pages), (100, 128));
+    assert_eq!(test.pages.scavenge(&test.arenas, 64), 36, "the highest go first");
+    assert_eq!(test.pages.verify(), Ok(()));
+    assert!(!test.take(36).unwrap().clean);
+    assert_eq!(test.pages.scavenge(&test.arenas, 0), 28);
+    let run = test.take(64).unwrap();
+    assert!(run.clean);
+    // SAFETY: as above.
+    let bytes = unsafe { std::slice::from_raw_parts(memory.add(run.first * PAGE), 64 * PAGE) };
+    assert!(bytes.iter().all(|byte| *byte == 0));
+}
+
+#[test]
+fn summaries_merge_as_published() {
+    let sum = |start, max, end| Summary { start, max, end };
+    let two = |a: Summary, b| a.then(512, b, 512);
+    assert_eq!(two(sum(512, 512, 512), sum(10, 20, 30)), sum(522, 522, 30));
+    assert_eq!(two(sum(3, 7, 5), sum(6, 9, 2)), sum(3, 11, 2));
+    assert_eq!(two(sum(0, 0, 0), sum(512, 512, 512)), sum(0, 512, 512));
+}
+
+/// Against first fit done the obvious way, over several levels of summaries and across their borders.
+#[test]
+fn the_search_finds_what_a_plain_one_finds() {
+    const WINDOW: usize = 40 * CHUNK;
+    let mut test = Test::new(WINDOW, WINDOW - 3);
+    let mut taken = vec![false; WINDOW];
+    let mut live: Vec<(usize, usize)> = Vec::new();
+    let mut random = 1_u64;
+    let mut next = |below: usize| {
+        random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (random >> 33) as usize % below
+    };
+    for round in 0..3000 {
+        let count = [1, 2, 9, 64, 70, 511, 512, 513, 1500, 4097][next(if round < 200 { 10 } else { 6 })];
+        if next(5) < 2 && !live.is_empty() {
+            let (first, count) = live.swap_remove(next(live.len()));
+            test.pages.give_back(first, count);
+            taken[first..first + count].fill(false);
+            continue;
+        }
+        let plain = {
+            let mut run = 0;
+            (0..WINDOW - 3).find_map(|page| {
+                run = if taken[page] { 0 } else { run + 1 };
+                (run == count).then(|| page + 1 - count)
+            })
+        };
+        let got = test.take(count).ok().map(|run| run.first);
+        assert_eq!(got, plain, "{count} pages in round {round}");
+        if let Some(first) = got {
+            taken[first..first + count].fill(true);
+            live.push((first, count));
+        }
+        if round % 100 == 0 {
+            assert_eq!(test.pages.verify(), Ok(()));
+        }
+    }
+}

@@ -1,0 +1,129 @@
+//! The one door to atomics, locks and threads. At the bottom: depends on nothing.
+//!
+//! A program gets those of `std`. The models in `models` are unit tests that get a checker's instead:
+//!
+//! | build                             | atomics are                              | what it finds                         |
+//! |-----------------------------------|------------------------------------------|---------------------------------------|
+//! | plain                             | `std`'s                                  |                                       |
+//! | test with `--cfg heaplaw_loom`    | loom's, a load may be stale              | orderings that are too weak           |
+//! | the same, inside `interleaved`  | loom's, all are read-modify-writes       | every interleaving, no stale values   |
+//! | test with `--cfg heaplaw_shuttle` | shuttle's                                | unlikely schedules of larger scenarios |
+//!
+//! Two modes of loom are needed because it explores a thread that loads and then stores the same location only once: in
+//! its plain mode it sees stale values but not every interleaving.
+//!
+//! Invariant: outside of tests everything here is the standard library's, at no cost.
+
+#[cfg(not(all(test, any(heaplaw_loom, heaplaw_shuttle))))]
+pub(crate) use std::sync::{
+    Mutex, MutexGuard,
+    atomic::{AtomicBool, AtomicPtr, AtomicU8, AtomicU32, AtomicU64, AtomicUsize},
+};
+
+#[cfg(all(test, heaplaw_shuttle))]
+pub(crate) use shuttle::{
+    sync::{
+        Mutex, MutexGuard,
+        atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, AtomicUsize},
+    },
+    thread,
+};
+
+#[cfg(all(test, heaplaw_loom))]
+pub(crate) use modelled::{
+    AtomicBool, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Mutex, MutexGuard, interleaved, reset, thread,
+};
+
+pub(crate) use std::sync::{PoisonError, atomic::Ordering};
+
+/// Locks, whether or not somebody panicked while holding the lock: what it guards is kept consistent between any two
+/// statements that can panic.
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Loom's atomics, with loads that can be turned into read-modify-writes.
+#[cfg(all(test, heaplaw_loom))]
+mod modelled {
+    use super::Ordering;
+    pub(crate) use loom::{
+        sync::{Mutex, MutexGuard},
+        thread,
+    };
+    use std::sync::atomic;
+
+    /// Of the whole process: models run one at a time.
+    static INTERLEAVED: atomic::AtomicBool = atomic::AtomicBool::new(false);
+
+    /// Runs `model` with every load and every store a read-modify-write.
+    pub(crate) fn interleaved(model: impl FnOnce()) {
+        INTERLEAVED.store(true, Ordering::SeqCst);
+        model();
+        INTERLEAVED.store(false, Ordering::SeqCst);
+    }
+
+    /// Ends [`interleaved`] after a model that failed in it.
+    pub(crate) fn reset() {
+        INTERLEAVED.store(false, Ordering::SeqCst);
+    }
+
+    macro_rules! wrap {
+        ($name:ident, $value:ty, $same:expr, $($method:ident),*) => {
+            #[derive(Debug, Default)]
+            pub(crate) struct $name(loom::sync::atomic::$name);
+
+            impl $name {
+                pub(crate) fn new(value: $value) -> Self {
+                    $name(loom::sync::atomic::$name::new(value))
+                }
+
+                pub(crate) fn load(&self, order: Ordering) -> $value {
+                    if INTERLEAVED.load(Ordering::Relaxed) {
+                        let same: fn(&loom::sync::atomic::$name, Ordering) -> $value = $same;
+                        same(&self.0, order)
+                    } else {
+                        self.0.load(order)
+                    }
+                }
+
+                pub(crate) fn store(&self, value: $value, order: Ordering) {
+                    if INTERLEAVED.load(Ordering::Relaxed) {
+                        // Else loom may put the unchanged value that a load has written after this one.
+                        self.0.swap(value, order);
+                    } else {
+                        self.0.store(value, order);
+                    }
+                }
+
+                pub(crate) fn compare_exchange(
+                    &self,
+                    old: $value,
+                    new: $value,
+                    success: Ordering,
+                    failure: Ordering,
+                ) -> Result<$value, $value> {
+                    self.0.compare_exchange(old, new, success, failure)
+                }
+
+                pub(crate) fn compare_exchange_weak(
+                    &self,
+                    old: $value,
+                    new: $value,
+                    success: Ordering,
+                    failure: Ordering,
+                ) -> Result<$value, $value> {
+                    self.0.compare_exchange(old, new, success, failure)
+                }
+
+                $(pub(crate) fn $method(&self, value: $value, order: Ordering) -> $value {
+                    self.0.$method(value, order)
+                })*
+            }
+        };
+    }
+    wrap!(AtomicU64, u64, |a, o| a.fetch_add(0, o), swap, fetch_add, fetch_sub, fetch_or, fetch_and);
+    wrap!(AtomicUsize, usize, |a, o| a.fetch_add(0, o), swap, fetch_add, fetch_sub, fetch_or, fetch_and);
+    wrap!(AtomicU32, u32, |a, o| a.fetch_add(0, o), swap, fetch_add, fetch_sub, fetch_or, fetch_and);
+    wrap!(AtomicU8, u8, |a, o| a.fetch_add(0, o), swap, fetch_add, fetch_sub, fetch_or, fetch_and);
+    wrap!(AtomicBool, bool, |a, o| a.fetch_or(false, o), swap, fetch_or, fetch_and);
+}

@@ -1,0 +1,288 @@
+//! The malloc face as the allocator of this very test: everything here, the test harness included, lives in it.
+
+use heaplaw_optimized::{Global, GlobalStats};
+use std::{
+    alloc::{GlobalAlloc, Layout},
+    cell::RefCell,
+    collections::{HashMap, HashSet},
+    ptr,
+    sync::{Mutex, mpsc},
+    thread,
+};
+
+#[global_allocator]
+static ALLOCATOR: Global = Global::new();
+
+/// One test at a time: some look at totals.
+static ALONE: Mutex<()> = Mutex::new(());
+
+fn alone() -> impl Drop {
+    ALONE.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+}
+
+fn layout(size: usize, align: usize) -> Layout {
+    Layout::from_size_align(size, align).unwrap()
+}
+
+/// A block whose bytes say which it is.
+struct Block {
+    start: *mut u8,
+    layout: Layout,
+    stamp: u8,
+}
+
+// SAFETY: a block belongs to who has it.
+unsafe impl Send for Block {}
+
+impl Block {
+    fn new(size: usize, align: usize, stamp: u8) -> Block {
+        let layout = layout(size.max(1), align);
+        // SAFETY: the size is not zero.
+        let start = unsafe { ALLOCATOR.alloc(layout) };
+        assert!(!start.is_null() && start.addr().is_multiple_of(align), "{layout:?}: {start:?}");
+        // SAFETY: allocated just now.
+        unsafe { start.write_bytes(stamp, layout.size()) };
+        Block { start, layout, stamp }
+    }
+
+    fn check(&self, bytes: usize) {
+        // SAFETY: the block is ours and initialised.
+        let bytes = unsafe { std::slice::from_raw_parts(self.start, bytes) };
+        assert!(bytes.iter().all(|byte| *byte == self.stamp), "{:?} was overwritten", self.layout);
+    }
+
+    fn resize(&mut self, size: usize) {
+        let kept = size.min(self.layout.size());
+        // SAFETY: allocated with this layout; the size is not zero.
+        self.start = unsafe { ALLOCATOR.realloc(self.start, self.layout, size) };
+        self.layout = layout(size, self.layout.align());
+        assert!(!self.start.is_null() && self.start.addr().is_multiple_of(self.layout.align()));
+        self.check(kept);
+        // SAFETY: the block has so many bytes now.
+        unsafe { self.start.write_bytes(self.stamp, size) };
+    }
+}
+
+impl Drop for Block {
+    fn drop(&mut self) {
+        self.check(self.layout.size());
+        // SAFETY: allocated with this layout, and not used any more.
+        unsafe { ALLOCATOR.dealloc(self.start, self.layout) };
+    }
+}
+
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, end: usize) -> usize {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        (self.0 >> 11) as usize % end
+    }
+}
+
+#[test]
+fn every_size_with_every_alignment_is_apart_and_aligned() {
+    let _alone = alone();
+    for align in (0..=12).map(|shift| 1 << shift) {
+        let mut last: Vec<Block> = Vec::new();
+        for size in (0..=32 << 10).step_by(if align < 16 { 1 } else { 7 }) {
+            last.push(Block::new(size, align, size as u8));
+            if last.len() > 40 {
+                last.swap_remove(size % 40);
+            }
+        }
+    }
+    Global::<false>::verify().unwrap();
+}
+
+#[test]
+fn requests_that_cannot_be_had_are_null_and_change_nothing() {
+    let _alone = alone();
+    for (size, align) in
+        [(1 << 62, 8), (1 << 47, 1 << 46), (8, 1 << 46), (isize::MAX as usize - 4095, 4096), (1 << 46, 1)]
+    {
+        // SAFETY: the size is not zero.
+        let block = unsafe { ALLOCATOR.alloc(layout(size, align)) };
+        assert!(block.is_null(), "{size} bytes aligned to {align}: {block:?}");
+    }
+    for align in (13..=30).map(|shift| 1 << shift) {
+        drop(Block::new(100, align, 1));
+    }
+    let mut block = Block::new(1000, 8, 3);
+    // SAFETY: allocated with this layout.
+    let refused = unsafe { ALLOCATOR.realloc(block.start, block.layout, 1 << 60) };
+    assert!(refused.is_null());
+    block.check(1000);
+    block.resize(1);
+}
+
+#[test]
+fn zeroed_memory_is_zero_whatever_was_there() {
+    let _alone = alone();
+    for round in 0..3 {
+        for size in [1, 8, 100, 1024, 5000, 32 << 10, 33 << 10, 1 << 20, 40 << 20] {
+            // SAFETY: the size is not zero; the block is written within its size and freed with its layout.
+            unsafe {
+                let block = ALLOCATOR.alloc_zeroed(layout(size, 8));
+                assert!(std::slice::from_raw_parts(block, size).iter().all(|byte| *byte == 0), "{size}, {round}");
+                block.write_bytes(0xff, size);
+                ALLOCATOR.dealloc(block, layout(size, 8));
+            }
+        }
+    }
+}
+
+#[test]
+fn blocks_keep_their_bytes_when_they_are_resized() {
+    let _alone = alone();
+    let mut random = Random(7);
+    let sizes = [1, 7, 8, 9, 16, 17, 100, 1024, 1025, 32 << 10, (32 << 10) + 1, 40 << 10, 100 << 10, 1 << 20];
+    for align in [1, 8, 64, 4096, 16 << 10] {
+        let mut blocks: Vec<_> = (1..20).map(|stamp| Block::new(10, align, stamp)).collect();
+        for _ in 0..3000 {
+            let size = sizes[random.below(sizes.len())] + random.below(3);
+            let at = random.below(blocks.len());
+            blocks[at].resize(size);
+        }
+    }
+    let mut large = Block::new(100 << 10, 8, 1);
+    let start = large.start;
+    large.resize(60 << 10);
+    large.resize(62 << 10);
+    assert!(ptr::eq(large.start, start), "shrinking, and growing into what is free, moves nothing");
+}
+
+#[test]
+fn threads_allocate_and_free_each_others_blocks() {
+    let _alone = alone();
+    let (senders, receivers): (Vec<_>, Vec<_>) = (0..4).map(|_| mpsc::channel::<Block>()).unzip();
+    thread::scope(|scope| {
+        for (number, receiver) in receivers.into_iter().enumerate() {
+            let next = senders[(number + 1) % 4].clone();
+            scope.spawn(move || {
+                let mut random = Random(number as u64 + 1);
+                let mut own = Vec::new();
+                for round in 0..30_000 {
+                    let size = if round % 100 == 0 { random.below(100_000) } else { random.below(600) };
+                    own.push(Block::new(size, 8, random.below(255) as u8));
+                    if own.len() > 200 {
+                        let block = own.swap_remove(random.below(200));
+                        if random.below(2) == 0 {
+                            _ = next.send(block);
+                        }
+                    }
+                    while let Ok(block) = receiver.try_recv() {
+                        drop(block);
+                    }
+                }
+            });
+        }
+        drop(senders);
+    });
+    Global::<false>::verify().unwrap();
+}
+
+#[test]
+fn threads_that_come_and_go_leave_nothing_behind() {
+    let _alone = alone();
+    let round = || {
+        thread::scope(|scope| {
+            for seed in 1..5 {
+                scope.spawn(move || {
+                    let mut random = Random(seed);
+                    let blocks: Vec<_> = (0..500).map(|_| Block::new(random.below(4000), 8, 1)).collect();
+                    drop(blocks);
+                });
+            }
+        });
+    };
+    for _ in 0..50 {
+        round();
+    }
+    Global::<false>::trim();
+    let before = Global::<false>::stats();
+    for _ in 0..200 {
+        round();
+    }
+    Global::<false>::trim();
+    let after = Global::<false>::stats();
+    // Each of the 800 threads had a megabyte.
+    assert!(after.in_use <= before.in_use + (8 << 20), "{before:?}, then {after:?}");
+    Global::<false>::verify().unwrap();
+}
+
+#[test]
+fn memory_that_is_free_goes_back_to_the_kernel() {
+    let _alone = alone();
+    let present = |stats: GlobalStats| stats.mapped - stats.released;
+    let before = Global::<false>::stats();
+    let blocks: Vec<_> = (0..100_000).map(|number| Block::new(500, 8, number as u8)).collect();
+    let large = Block::new(100 << 20, 8, 9);
+    let full = Global::<false>::stats();
+    assert!(present(full) >= present(before) + (120 << 20), "{before:?}, {full:?}");
+    drop((blocks, large));
+    assert!(Global::<false>::trim() > 0);
+    let after = Global::<false>::stats();
+    assert!(present(after) <= present(before) + (8 << 20), "{before:?}, {after:?}");
+}
+
+#[test]
+fn thread_locals_may_allocate_while_they_are_destroyed() {
+    let _alone = alone();
+    struct Late(RefCell<Vec<String>>);
+    impl Drop for Late {
+        fn drop(&mut self) {
+            self.0.borrow_mut().push("late".repeat(100));
+        }
+    }
+    thread_local!(static LATE: Late = const { Late(RefCell::new(Vec::new())) });
+    for _ in 0..100 {
+        thread::spawn(|| LATE.with(|late| late.0.borrow_mut().push(String::from("early")))).join().unwrap();
+    }
+}
+
+#[test]
+fn a_child_of_a_fork_can_allocate() {
+    let _alone = alone();
+    let stop = std::sync::atomic::AtomicBool::new(false);
+    thread::scope(|scope| {
+        for seed in 1..3 {
+            let stop = &stop;
+            scope.spawn(move || {
+                let mut random = Random(seed);
+                while !stop.load(std::sync::atomic::Ordering::Relaxed) {
+                    drop((Block::new(random.below(100_000), 8, 1), Block::new(40_000, 8, 2)));
+                }
+            });
+        }
+        for _ in 0..100 {
+            // SAFETY: the child only allocates, which this allocator allows, and ends.
+            let child = unsafe { libc::fork() };
+            if child == 0 {
+                let all: HashSet<_> = (0..1000).map(|size| Block::new(size * 40, 8, 1).start.addr()).collect();
+                // SAFETY: ends the child without running what belongs to its parent.
+                unsafe { libc::_exit(if all.is_empty() { 1 } else { 0 }) };
+            }
+            let mut status = 0;
+            // SAFETY: waits for our child, with a valid place for its status.
+            assert_eq!(unsafe { libc::waitpid(child, &raw mut status, 0) }, child);
+            assert_eq!(status, 0);
+        }
+        stop.store(true, std::sync::atomic::Ordering::Relaxed);
+    });
+}
+
+#[test]
+fn ordinary_programs_work() {
+    let _alone = alone();
+    let mut map = HashMap::new();
+    for number in 0..100_000_u64 {
+        map.insert(number, number.to_string());
+        if number % 3 == 0 {
+            map.remove(&(number / 2));
+        }
+    }
+    assert!(map.iter().all(|(number, text)| text.parse() == Ok(*number)));
+}
