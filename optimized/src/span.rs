@@ -468,5 +468,5 @@ impl<'s> Span<'s> {
     }
 }
 
-#[cfg(all(test, not(any(heaplaw_loom, heaplaw_shuttle))))]
+#[cfg(test)]
 mod tests;

@@ -217,6 +217,7 @@ fn threads_that_come_and_go_leave_nothing_behind() {
 fn memory_that_is_free_goes_back_to_the_kernel() {
     let _alone = alone();
     let present = |stats: GlobalStats| stats.mapped - stats.released;
+    Global::<false>::trim();
     let before = Global::<false>::stats();
     let blocks: Vec<_> = (0..100_000).map(|number| Block::new(500, 8, number as u8)).collect();
     let large = Block::new(100 << 20, 8, 9);
