@@ -6,12 +6,14 @@
 //!
 //! The modules group them by what they are about: where objects are ([`placement`]), what they hold ([`content`]), that
 //! they stay ([`survival`]), how marking goes ([`color`], [`phase`]), that garbage goes ([`reclamation`]), what a
-//! program can learn of a death ([`finalize`]), and that the books are right ([`account`]).
+//! program can learn of a death ([`finalize`]), what whoever frees by hand is owed ([`fit`]), and that the books are right
+//! ([`account`]).
 
 pub mod account;
 pub mod color;
 pub mod content;
 pub mod finalize;
+pub mod fit;
 pub mod phase;
 pub mod placement;
 pub mod reclamation;
@@ -174,6 +176,7 @@ pub fn all() -> impl Iterator<Item = &'static Law> {
             phase::LAWS,
             reclamation::LAWS,
             finalize::LAWS,
+            fit::LAWS,
             account::LAWS,
         ]
         .concat();

@@ -1,7 +1,7 @@
 //! Every law is broken by some heap, and no law is broken by a sound one.
 
 use heaplaw_conformance::{
-    drive::{InProcess, step},
+    drive::{InProcess, Subject, step},
     faulty::{self, Fault},
     generate::{choices::Seed, scenario::Scenario},
     history::History,
@@ -10,8 +10,9 @@ use heaplaw_conformance::{
 use heaplaw_reference::{heap::Heap, machine::Machine, protocol::Protocol};
 
 fn history<H: Heap>(make: impl FnMut() -> H, campaign: u64, case: u64) -> History {
-    let program = Scenario::default().draw(&mut Seed::case(campaign, case));
     let mut subject = InProcess::new(make);
+    let claims = subject.reset().expect("the heap starts");
+    let program = Scenario::suited(&claims, 60).draw(&mut Seed::case(campaign, case));
     step::run(&mut subject, &program, step::Ending::Settle).expect("the heap starts")
 }
 

@@ -58,6 +58,8 @@ mod verify;
 
 #[cfg(feature = "reference")]
 pub mod adapter;
+#[cfg(all(feature = "reference", target_os = "linux"))]
+pub mod malloc;
 
 pub use error::Error;
 pub use events::{Event, Listener};

@@ -1,4 +1,4 @@
-//! The kernel: the only file that calls it, and the only one with unsafe code.
+//! The kernel: the only file of the heap that calls it, and the only one with unsafe code.
 //!
 //! A [`Region`] is a run of reserved addresses whose lower part is memory:
 //!
