@@ -7,7 +7,12 @@ use heaplaw_conformance::{
     history::History,
     law::{self, Judgement, Law},
 };
-use heaplaw_reference::{heap::Heap, machine::Machine, protocol::Protocol};
+use heaplaw_reference::{
+    heap::Heap,
+    machine::Machine,
+    place::manual::{Manual, Policy},
+    protocol::Protocol,
+};
 
 fn history<H: Heap>(make: impl FnMut() -> H, campaign: u64, case: u64) -> History {
     let mut subject = InProcess::new(make);
@@ -40,12 +45,20 @@ fn every_law_is_broken_by_a_faulty_heap() {
 fn sound_designs_break_no_law_and_every_law_is_checked_on_some() {
     let laws: Vec<_> = law::all().collect();
     let mut checks = vec![0; laws.len()];
-    for protocol in Protocol::ALL.into_iter().filter(|protocol| protocol.sound) {
+    let sound = Protocol::ALL.into_iter().filter(|protocol| protocol.sound);
+    let machines = sound.map(|row| -> (&str, Box<dyn Fn() -> Box<dyn Heap>>) {
+        (row.name, Box::new(move || Box::new(Machine::new(row))))
+    });
+    let allocators = Policy::ALL.into_iter().flat_map(|policy| [(policy, 1 << 40), (policy, 8 << 10)]);
+    let allocators = allocators.map(|(policy, memory)| -> (&str, Box<dyn Fn() -> Box<dyn Heap>>) {
+        (policy.name(), Box::new(move || Box::new(Manual::with_memory(policy, memory))))
+    });
+    for (name, make) in machines.chain(allocators) {
         for case in 0..1_000 {
-            let history = history(|| Machine::new(protocol), 7, case);
+            let history = history(&make, 7, case);
             let verdict = law::judge(&history, &laws);
             if let Some((law, witness)) = verdict.broken() {
-                panic!("{} breaks {law:?} in case {case}: {}\n{}", protocol.name, witness.why, history.program());
+                panic!("{name} breaks {law:?} in case {case}: {}\n{}", witness.why, history.program());
             }
             assert_eq!(verdict.failure, None);
             for (sum, finding) in checks.iter_mut().zip(&verdict.findings) {

@@ -3,6 +3,10 @@
 //! The process is this command again, as `heaplaw serve malloc`, started so that the library comes before the system's:
 //! by `LD_PRELOAD`. What the heap `malloc` says of itself names the library that was really found, and that has to be the
 //! one that was meant: a loader that does not like a library only says so on standard error, and goes on without it.
+//!
+//! An allocator has no way to forget what it has been through. So programs follow one another in one process, where some
+//! mistakes need just that; but what is shrunk, or run again to see whether it always shows, begins in a process of its
+//! own each time.
 
 use super::{Bundled, MALLOC, Trouble, bundled, quoted};
 use crate::drive::{Failure, Subject, process::Process};
@@ -22,6 +26,10 @@ const VARIABLE: &str = "HEAPLAW_ALLOCATOR";
 /// A process with a library before the system's own.
 pub(super) struct Preloaded {
     process: Process,
+    command: Vec<String>,
+    timeout: Duration,
+    /// Whether every program has a process of its own.
+    alone: bool,
     library: String,
 }
 
@@ -44,7 +52,8 @@ pub(super) fn subject(library: &Path, heaps: &[Bundled], timeout: Duration) -> R
         ["env".to_owned(), format!("LD_PRELOAD={text}"), format!("{VARIABLE}={text}"), this.to_string_lossy().into()];
     let command = command.into_iter().chain(["serve".to_owned(), MALLOC.to_owned()]);
     let library = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    Ok(Preloaded { process: Process::new(command, timeout), library })
+    let command: Vec<String> = command.collect();
+    Ok(Preloaded { process: Process::new(command.clone(), timeout), command, timeout, alone: false, library })
 }
 
 /// What a shell takes to start such a process.
@@ -56,6 +65,9 @@ pub(super) fn by_hand(library: &Path) -> String {
 
 impl Subject for Preloaded {
     fn reset(&mut self) -> Result<Claims, Failure> {
+        if self.alone {
+            self.process = Process::new(self.command.clone(), self.timeout);
+        }
         let claims = self.process.reset()?;
         if !claims.name.ends_with(self.library.as_str()) {
             let found = claims.name.strip_prefix("malloc-of-").unwrap_or(&claims.name);
@@ -74,5 +86,9 @@ impl Subject for Preloaded {
 
     fn perform(&mut self, op: &Op, events: &mut Vec<Event>) -> Result<Reply, Failure> {
         self.process.perform(op, events)
+    }
+
+    fn begin_from_nothing(&mut self) {
+        self.alone = true;
     }
 }
