@@ -337,7 +337,7 @@ fn the_optimized_heap_knows_the_reference_by_its_adapter_alone() {
         .map(|(file, text)| (file, named(&text, &others)))
         .collect();
     let adapters =
-        ["adapter.rs", "adapter/malloc.rs"].map(|file| (file.to_owned(), BTreeSet::from(["heaplaw_reference"])));
+        ["adapter/malloc.rs", "adapter.rs"].map(|file| (file.to_owned(), BTreeSet::from(["heaplaw_reference"])));
     assert_eq!(naming, adapters);
 }
 

@@ -5,7 +5,8 @@
  * end. For a heap of your own keep these two and let `mutate` and `collect` call it. Claim less, and you need less.
  *
  * This heap marks in steps behind a hybrid barrier, scans each stack once, allocates black, and never moves an object.
- * Its objects are real memory: addresses are those of the process, and what is freed goes back to malloc.
+ * Its objects are real memory: addresses are those of the process, and what is freed goes back to malloc. It claims all
+ * there is to claim: weak pointers, finalizers and cleanups have a part of their own, which can be left out.
  *
  *     cc -std=c11 -O2 -Wall -Wextra -o heap heap.c
  *     heaplaw check -- ./heap
@@ -21,10 +22,13 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { ROOTS = 16, GLOBALS = 4, MUTATORS = 4, WORDS = 6, LINE = 1 << 12 };
+enum { ROOTS = 16, GLOBALS = 4, WEAKS = 4, MUTATORS = 4, WORDS = 6, LINE = 1 << 12 };
 enum { LIMIT = 64 << 20 }; /* bytes: an allocation that would take the heap over this is refused */
+enum { PERIOD = 120000 }; /* milliseconds: a cycle starts by itself if none has marked for longer */
 
-#define HELLO "heap heap.c collect steps mutators addresses stats frees phases colors batch invariant=modified-weak"
+#define HELLO \
+    "heap heap.c collect steps mutators addresses stats frees phases colors batch invariant=modified-weak " \
+    "weak finalizers cleanups abort faults clock"
 
 enum color { WHITE, GREY, BLACK };
 enum phase { OFF, MARK, TERMINATE, SWEEP };
@@ -32,9 +36,17 @@ enum phase { OFF, MARK, TERMINATE, SWEEP };
 struct object {
     struct object *next; /* of all objects, the youngest first */
     struct object *behind; /* in the queue of grey ones */
+    struct object *later; /* in the queue of those whose finalizer is due */
     uint64_t pointers, bytes, usable;
+    uint64_t identity; /* of the weak pointers to it in this life; 0: none was made */
     enum color color;
+    bool finalizer; /* it has one that is not due */
     struct object *fields[]; /* then the data; the object's address is where its fields begin */
+};
+
+struct cleanup {
+    struct cleanup *next;
+    struct object *of, *with; /* `of` is nil when the object is freed: the cleanup is due */
 };
 
 struct mutator {
@@ -44,11 +56,15 @@ struct mutator {
 
 static struct {
     struct object *objects, *first_grey, *last_grey, **unswept; /* `unswept`: the link to the next object to sweep */
-    struct object *globals[GLOBALS];
+    struct object *globals[GLOBALS], *weak[WEAKS]; /* a weak slot is nil from its object's death on */
+    struct object *first_dead, *last_dead; /* found dead, and kept for their finalizers, which are due */
+    struct cleanup *cleanups;
     struct mutator mutators[MUTATORS];
     bool globals_unscanned;
     enum phase phase;
-    uint64_t stamp, count, bytes;
+    uint64_t stamp, count, bytes, identities;
+    uint64_t failing; /* which request for memory from now on is refused; 0: none */
+    uint64_t clock, overdue; /* milliseconds: the time, and after when a cycle starts by itself; 0: never */
 } heap;
 
 /* ---- The line that goes out: the answer is printed at once, the events are kept for the end of the line. */
@@ -100,23 +116,32 @@ static void shade(struct object *object) {
     tell("; shade %" PRIuPTR, address(object));
 }
 
+static void shade_fields(struct object *object) {
+    for (uint64_t i = 0; i < object->pointers; i++) shade(object->fields[i]);
+}
+
 static bool handshake(int by) {
     struct mutator *mutator = &heap.mutators[by];
-    if (!mutator->unscanned) return false;
+    if (heap.phase != MARK || !mutator->unscanned) return false;
     for (int i = 0; i < ROOTS; i++) shade(mutator->roots[i]);
     mutator->unscanned = false;
     tell("; stack %d", by);
     return true;
 }
 
+static void shade_attached(void);
+static bool keep(struct object *object);
+
 static bool mark_step(void) {
     struct object *object = heap.first_grey;
+    if (heap.phase != MARK) return false;
     if (heap.globals_unscanned) {
         for (int i = 0; i < GLOBALS; i++) shade(heap.globals[i]);
+        shade_attached();
         heap.globals_unscanned = false;
         tell("; globals");
     } else if (object) {
-        for (uint64_t i = 0; i < object->pointers; i++) shade(object->fields[i]);
+        shade_fields(object);
         heap.first_grey = object->behind;
         object->color = BLACK;
         tell("; scan %" PRIuPTR, address(object));
@@ -131,11 +156,21 @@ static bool finish(void) {
     enter(TERMINATE);
     enter(SWEEP);
     heap.unswept = &heap.objects;
+    heap.overdue = heap.clock + PERIOD;
+    return true;
+}
+
+static bool give_up_marking(void) {
+    if (heap.phase != MARK) return false;
+    heap.first_grey = NULL;
+    enter(OFF);
     return true;
 }
 
 static void release(struct object *object) {
     tell("; free %" PRIuPTR, address(object));
+    for (struct cleanup *it = heap.cleanups; it; it = it->next)
+        if (it->of == object) it->of = NULL;
     heap.count--;
     heap.bytes -= object->usable;
     free(object);
@@ -145,7 +180,7 @@ static bool sweep_step(void) {
     if (heap.phase != SWEEP) return false;
     struct object *object = *heap.unswept;
     if (!object) enter(OFF);
-    else if (object->color != WHITE) heap.unswept = &object->next;
+    else if (object->color != WHITE || keep(object)) heap.unswept = &object->next;
     else *heap.unswept = object->next, release(object);
     return true;
 }
@@ -185,6 +220,7 @@ static void collect(char *const *words) {
     else if (!strcmp(verb, "mark")) done = steps(mark_step, operand);
     else if (!strcmp(verb, "finish")) done = finish();
     else if (!strcmp(verb, "sweep")) done = steps(sweep_step, operand);
+    else if (!strcmp(verb, "abort")) done = give_up_marking();
     else if (strcmp(verb, "stats")) give_up("unknown");
     if (strcmp(verb, "stats")) fputs(done ? "ok" : "idle", stdout);
     else printf("stats %" PRIu64 " %" PRIu64, heap.count, heap.bytes);
@@ -204,6 +240,14 @@ static struct object **slot(int by, const char *name) {
     return &(*root)->fields[index];
 }
 
+/* So many fields from this one on. Lines that were sent ahead may have been overtaken by an answer, so they can ask for
+ * anything. */
+static struct object **fields(int by, const char *name, uint64_t count) {
+    struct object **first = slot(by, name), *object = heap.mutators[by].roots[strtoul(name + 1, NULL, 10) % ROOTS];
+    if (!strchr(name, '.') || count > object->pointers - (uint64_t)(first - object->fields)) give_up("trap no such field");
+    return first;
+}
+
 static struct object *held(int by, const char *root) {
     struct object *object = *slot(by, root);
     if (!object) give_up("trap the root is nil");
@@ -220,10 +264,14 @@ static void fill(struct object *object) { /* with the next stamp */
     for (uint64_t i = 0; i < object->bytes; i++) data[i] = (unsigned char)(heap.stamp >> i % 8 * 8);
 }
 
+static void *request(size_t size) { /* zeroed memory, unless the environment refuses it */
+    return heap.failing && --heap.failing == 0 ? NULL : calloc(1, size);
+}
+
 static void alloc(int by, const char *into, uint64_t pointers, uint64_t bytes) {
     heap.stamp++;
     uint64_t size = 8 * pointers + bytes, usable = size ? (size + 7) / 8 * 8 : 8;
-    struct object *object = usable > LIMIT - heap.bytes ? NULL : calloc(1, sizeof *object + usable);
+    struct object *object = usable > LIMIT - heap.bytes ? NULL : request(sizeof *object + usable);
     if (!object) give_up("full");
     object->next = heap.objects, object->pointers = pointers, object->bytes = bytes, object->usable = usable;
     object->color = BLACK;
@@ -236,8 +284,8 @@ static void alloc(int by, const char *into, uint64_t pointers, uint64_t bytes) {
     fill(object);
 }
 
-static void load(int by, const char *into, const char *place) {
-    struct object *value = *slot(by, into) = *slot(by, place);
+static void load(struct object **root, struct object *value) {
+    *root = value;
     value ? printf("ref %" PRIuPTR, address(value)) : fputs("nil", stdout);
 }
 
@@ -258,28 +306,114 @@ static void move(struct object **to, struct object **from, uint64_t count) {
     }
 }
 
-static void hand_over(struct object *value, struct object **root) { /* from stack to stack, past the barrier */
+static struct object *handed_over(struct object *value) { /* onto a stack, and past the barrier of a store */
     if (heap.phase == MARK) shade(value);
-    *root = value;
+    return value;
 }
+
+/* ---- What is attached to objects. To leave it out, leave this part out, and `weak finalizers cleanups` in `HELLO`. */
+
+/* The roots that it adds, scanned with the globals: all that an object with a finalizer leads to, but not the object
+ * itself; the objects whose finalizer is due; the arguments of cleanups. */
+static void shade_attached(void) {
+    for (struct object *object = heap.objects; object; object = object->next)
+        if (object->finalizer) shade_fields(object);
+    for (struct object *object = heap.first_dead; object; object = object->later) shade(object);
+    for (struct cleanup *it = heap.cleanups; it; it = it->next) shade(it->with);
+}
+
+/* The sweep has found an object dead: no weak pointer finds it any more. Whether it stays, for its finalizer. */
+static bool keep(struct object *object) {
+    for (int i = 0; i < WEAKS; i++)
+        if (heap.weak[i] == object) heap.weak[i] = NULL;
+    object->identity = 0;
+    if (!object->finalizer) return false;
+    object->finalizer = false, object->color = BLACK, object->later = NULL;
+    heap.last_dead = *(heap.first_dead ? &heap.last_dead->later : &heap.first_dead) = object;
+    tell("; finalize %" PRIuPTR, address(object));
+    return true;
+}
+
+static struct object **weak_slot(const char *name) {
+    return &heap.weak[(name[1] - '0') % WEAKS];
+}
+
+static void make_weak(struct object **into, struct object *object) {
+    if (!object->identity) object->identity = ++heap.identities;
+    *into = object;
+    printf("weak %" PRIu64, object->identity);
+}
+
+static struct object *found(struct object *object) { /* by a weak pointer: nothing, if it only waits to be swept */
+    return object && heap.phase == SWEEP && object->color == WHITE ? NULL : object;
+}
+
+static void add_finalizer(struct object *object) {
+    object->finalizer = true;
+    if (heap.phase == MARK) shade_fields(object); /* the step that scans such roots may be over */
+}
+
+static void add_cleanup(struct object *of, struct object *with) {
+    struct cleanup *cleanup = malloc(sizeof *cleanup);
+    if (!cleanup) abort();
+    *cleanup = (struct cleanup){heap.cleanups, of, handed_over(with)};
+    heap.cleanups = cleanup;
+}
+
+static struct object *next_dead(void) {
+    struct object *object = heap.first_dead;
+    if (object) heap.first_dead = object->later;
+    return object;
+}
+
+static struct object *next_argument(void) {
+    struct cleanup **link = &heap.cleanups, *due;
+    while (*link && (*link)->of) link = &(*link)->next;
+    if (!(due = *link)) return NULL;
+    struct object *argument = due->with;
+    *link = due->next;
+    free(due);
+    return argument;
+}
+
+/* ---- Everything that a mutator can ask for. */
 
 static void mutate(int by, char *const *words) {
     const char *verb = words[0], *a = words[1], *b = words[2], *c = words[3];
+    uint64_t size = strtoul(b, NULL, 10), count = strtoul(c, NULL, 10); /* if they are numbers */
     if (by < 0 || by >= MUTATORS) give_up("unknown");
-    if (!strcmp(verb, "alloc")) { alloc(by, a, strtoul(b, NULL, 10), strtoul(c, NULL, 10)); return; }
-    if (!strcmp(verb, "load")) { load(by, a, b); return; }
+    if (!strcmp(verb, "alloc")) { alloc(by, a, size, count); return; }
+    if (!strcmp(verb, "load")) { load(slot(by, a), *slot(by, b)); return; }
     if (!strcmp(verb, "read")) { read_data(held(by, a)); return; }
+    if (!strcmp(verb, "weak")) { make_weak(weak_slot(a), held(by, b)); return; }
+    if (!strcmp(verb, "strong")) { load(slot(by, a), handed_over(found(*weak_slot(b)))); return; }
+    if (!strcmp(verb, "finalize")) { load(slot(by, a), handed_over(next_dead())); return; }
+    if (!strcmp(verb, "clean")) { load(slot(by, a), handed_over(next_argument())); return; }
     if (!strcmp(verb, "store")) store(slot(by, a), strcmp(b, "nil") ? *slot(by, b) : NULL);
     else if (!strcmp(verb, "copy")) *slot(by, a) = *slot(by, b);
     else if (!strcmp(verb, "clear")) *slot(by, a) = NULL;
     else if (!strcmp(verb, "write")) heap.stamp++, fill(held(by, a));
-    else if (!strcmp(verb, "wipe")) wipe(slot(by, a), strtoul(b, NULL, 10));
-    else if (!strcmp(verb, "move")) move(slot(by, a), slot(by, b), strtoul(c, NULL, 10));
-    else if (!strcmp(verb, "send")) hand_over(held(by, a), slot((b[0] - '0') % MUTATORS, b + 2));
+    else if (!strcmp(verb, "wipe")) wipe(fields(by, a, size), size);
+    else if (!strcmp(verb, "move")) move(fields(by, a, count), fields(by, b, count), count);
+    else if (!strcmp(verb, "send")) *slot((b[0] - '0') % MUTATORS, b + 2) = handed_over(held(by, a));
+    else if (!strcmp(verb, "finalizer")) add_finalizer(held(by, a));
+    else if (!strcmp(verb, "cleanup")) add_cleanup(held(by, a), held(by, b));
     else if (!strcmp(verb, "join")) heap.mutators[by] = (struct mutator){.joined = true}; /* nothing there to scan */
     else if (!strcmp(verb, "exit")) heap.mutators[by] = (struct mutator){.joined = false};
     else if (strcmp(verb, "safepoint") && strcmp(verb, "park") && strcmp(verb, "unpark")) give_up("unknown");
     fputs("ok", stdout); /* any moment between two lines is a safepoint here, so the last three need nothing */
+}
+
+/* ---- The world around the heap. */
+
+static void environment(char *const *words) {
+    uint64_t number = strtoul(words[1], NULL, 10);
+    if (!strcmp(words[0], "fail")) heap.failing = number;
+    else if (!strcmp(words[0], "clock")) {
+        heap.clock += number;
+        if (heap.overdue && heap.clock > heap.overdue) start(); /* idle, if it is marking */
+    } else give_up("unknown");
+    fputs("ok", stdout);
 }
 
 /* ---- The protocol. */
@@ -288,6 +422,10 @@ static void reset(void) {
     for (struct object *object = heap.objects, *next; object; object = next) {
         next = object->next;
         free(object);
+    }
+    for (struct cleanup *it = heap.cleanups, *next; it; it = next) {
+        next = it->next;
+        free(it);
     }
     memset(&heap, 0, sizeof heap);
     heap.mutators[0].joined = true;
@@ -305,8 +443,11 @@ static void answer(char *line) {
         fputs(HELLO, stdout);
     else if (!strcmp(words[0], "reset"))
         reset(), fputs("ok", stdout);
-    else if (!setjmp(line_done)) /* comes back here from `give_up` */
-        !strcmp(words[0], "gc") ? collect(words + 1) : mutate(words[0][0] - '0', words + 1);
+    else if (!setjmp(line_done)) { /* comes back here from `give_up` */
+        if (!strcmp(words[0], "gc")) collect(words + 1);
+        else if (!strcmp(words[0], "env")) environment(words + 1);
+        else mutate(words[0][0] - '0', words + 1);
+    }
     if (events_length) fwrite(events, 1, events_length, stdout);
     putchar('\n');
 }

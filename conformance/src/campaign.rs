@@ -4,7 +4,7 @@
 //! campaign ends with its first counterexample: what a heap that has lost an object does afterwards says little.
 
 use crate::{
-    drive::{Failure, Subject, step},
+    drive::{Failure, Subject, step, twice::second_run},
     generate::{choices::Seed, scenario::Scenario},
     goals::Coverage,
     history::{History, Moment},
@@ -17,7 +17,13 @@ use heaplaw_reference::{
     heap::{Capability, Claims, Reply},
     op::{Environment, Op, Program},
 };
-use std::time::{Duration, Instant};
+use std::{
+    fmt,
+    time::{Duration, Instant},
+};
+
+/// One case of so many is run twice, if a law wants that.
+const TWICE_EVERY: u64 = 16;
 
 /// What is to be done.
 #[derive(Clone, Debug)]
@@ -158,7 +164,7 @@ pub struct Judged {
     pub breach: Option<Breach>,
 }
 
-/// Runs `program` and judges it; gives what is wrong, if anything.
+/// Runs `program`, twice if a law wants that, and judges it; gives what is wrong, if anything.
 ///
 /// # Errors
 /// If the subject cannot be started.
@@ -168,9 +174,17 @@ pub fn judge(
     ending: step::Ending,
     laws: &[&'static Law],
 ) -> Result<(History, Judged), Failure> {
-    let history = step::run(subject, program, ending)?;
+    let mut history = step::run(subject, program, ending)?;
+    if twice(laws, &history.claims) {
+        second_run(subject, program, ending, &mut history)?;
+    }
     let judged = judged(&Reading::new(&history), laws);
     Ok((history, judged))
+}
+
+/// Whether one of these laws applies that wants a program to be run twice.
+fn twice(laws: &[&'static Law], claims: &Claims) -> bool {
+    laws.iter().any(|law| law.needs.twice && law.missing(claims).is_empty())
 }
 
 fn judged(reading: &Reading<'_>, laws: &[&'static Law]) -> Judged {
@@ -218,6 +232,7 @@ impl Campaign {
         };
         let scenario = Scenario::suited(&claims, self.ops);
         let faults = self.faults && claims.has(Capability::Faults);
+        let twice = twice(&self.laws, &claims);
         outcome.claims = Some(claims);
         let saved = first.iter().map(|program| (None, program.clone()));
         let drawn = (0..self.cases).map(|case| (Some(case), scenario.draw(&mut Seed::case(self.seed, case))));
@@ -228,7 +243,13 @@ impl Campaign {
             if !watch.about_to_run(&program, outcome.programs) {
                 return End::Interrupted;
             }
-            match step::run(subject, &program, step::Ending::Settle) {
+            let ran = step::run(subject, &program, step::Ending::Settle).and_then(|mut history| {
+                if twice && case.is_none_or(|case| case % TWICE_EVERY == 0) {
+                    second_run(subject, &program, step::Ending::Settle, &mut history)?;
+                }
+                Ok(history)
+            });
+            match ran {
                 Err(failure) => return End::Unstartable(failure),
                 Ok(history) => {
                     let reading = Reading::new(&history);
@@ -317,55 +338,125 @@ impl Outcome {
     }
 }
 
+/// How often a counterexample is run again, to see whether it always shows.
+pub const AGAIN: u64 = 20;
+
+/// How often a counterexample showed when it was run again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Again {
+    /// How often it was run.
+    pub runs: u64,
+    /// How often it showed.
+    pub failed: u64,
+}
+
+impl Again {
+    /// Whether it did not show every time: whatever it depends on, it is not the operations alone.
+    pub fn is_flaky(self) -> bool {
+        self.failed < self.runs
+    }
+
+    /// How often to run what fails so often, to see it fail nineteen times in twenty; at most as often as it was run.
+    fn patience(self) -> u64 {
+        let passes = 1.0 - self.failed as f64 / self.runs.max(1) as f64;
+        (1..self.runs).find(|runs| passes.powi(*runs as i32) < 0.05).unwrap_or(self.runs.max(1))
+    }
+}
+
+impl fmt::Display for Again {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "fails {} of {} times", self.failed, self.runs)
+    }
+}
+
+/// Runs a program by itself, and gives the counterexample that it is if the same thing is wrong.
+fn once(subject: &mut dyn Subject, program: &Program, found: &Counterexample) -> Option<Counterexample> {
+    let laws: Vec<&'static Law> = match &found.breach {
+        Breach::Law(law, _) => vec![law],
+        Breach::Failure(_) => Vec::new(),
+    };
+    let (history, judged) = judge(subject, program, step::Ending::Abrupt, &laws).ok()?;
+    let breach = judged.breach.filter(|breach| breach.is_like(&found.breach))?;
+    Some(Counterexample { breach, history, case: found.case })
+}
+
+/// Runs a counterexample [again and again](AGAIN), unless whoever watches says stop.
+pub fn again(subject: &mut dyn Subject, found: &Counterexample, watch: &mut dyn Watch) -> Again {
+    let program = found.program();
+    let mut again = Again { runs: 0, failed: 0 };
+    while again.runs < AGAIN && watch.about_to_run(&program, again.runs) {
+        again.runs += 1;
+        again.failed += u64::from(once(subject, &program, found).is_some());
+    }
+    again
+}
+
 /// What came of shrinking a counterexample.
 #[derive(Clone, Debug)]
 pub struct Shrunk {
-    /// The smaller counterexample; the same one if it did not show again.
+    /// The smaller counterexample; the same one if none was found that shows as reliably.
     pub counterexample: Counterexample,
     /// How many operations there were before.
     pub from: usize,
     /// How many programs were tried.
     pub tries: u64,
-    /// Whether the breach showed when its operations were run again by themselves.
-    pub reproduces: bool,
+    /// How often the counterexample shows when its operations are run again by themselves.
+    pub again: Again,
+    /// What it would have shrunk to shows less often than it did itself, which was every time.
+    pub unsteady: Option<Again>,
     /// Whether the budget was used up, or whoever watched said stop: then it may be larger than it need be.
     pub cut_off: bool,
 }
 
 /// Shrinks a counterexample: fewer operations, smaller objects, the same breach.
+///
+/// One that is flaky is shrunk with patience: each candidate is run until it fails, or has been run so often that it
+/// should have. One that shows every time is not shrunk to one that does not.
 pub fn shrink(subject: &mut dyn Subject, found: Counterexample, budget: Budget, watch: &mut dyn Watch) -> Shrunk {
-    let laws: Vec<&'static Law> = match &found.breach {
-        Breach::Law(law, _) => vec![law],
-        Breach::Failure(_) => Vec::new(),
-    };
     subject.begin_from_nothing();
-    let mut again = |program: &Program| -> Option<Counterexample> {
-        let (history, judged) = judge(subject, program, step::Ending::Abrupt, &laws).ok()?;
-        let breach = judged.breach.filter(|breach| breach.is_like(&found.breach))?;
-        Some(Counterexample { breach, history, case: found.case })
-    };
+    let before = again(subject, &found, watch);
     let program = found.program();
     let from = program.len();
-    let Some(shown) = again(&program) else {
-        return Shrunk { counterexample: found, from, tries: 1, reproduces: false, cut_off: false };
+    let whole = |found, unsteady, tries, cut_off| Shrunk {
+        counterexample: found,
+        from,
+        tries,
+        again: before,
+        unsteady,
+        cut_off,
     };
+    if before.failed == 0 {
+        return whole(found, None, 0, false);
+    }
+    let mut fails = |program: &Program| (0..before.patience()).find_map(|_| once(subject, program, &found));
     let mut stopped = false;
-    let mut tries = 1;
+    let mut tries = 0;
     let shrunk = shrink::shrink(&program, budget, |candidate| {
         stopped = stopped || !watch.about_to_run(candidate, tries);
         tries += 1;
-        !stopped && again(candidate).is_some()
+        !stopped && fails(candidate).is_some()
     });
-    let counterexample = again(&shrunk.program).unwrap_or(shown);
     let cut_off = stopped || shrunk.exhausted;
-    Shrunk { counterexample, from, tries: tries + 1, reproduces: true, cut_off }
+    let Some(counterexample) = fails(&shrunk.program) else { return whole(found, None, tries, cut_off) };
+    let after = again(subject, &counterexample, watch);
+    if after.is_flaky() && !before.is_flaky() {
+        return whole(found, Some(after), tries, cut_off);
+    }
+    Shrunk { counterexample, from, tries, again: after, unsteady: None, cut_off }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::drive::InProcess;
-    use heaplaw_reference::{machine::Machine, protocol::Protocol};
+    use heaplaw_reference::{
+        event::Event,
+        heap::{Heap, Reply},
+        machine::Machine,
+        op::{Action, Collect, Op},
+        protocol::Protocol,
+    };
+    use std::cell::Cell;
 
     #[test]
     fn shrinking_that_was_cut_off_says_so() {
@@ -376,5 +467,94 @@ mod tests {
         let part = shrink(&mut subject, *found, Budget { tries: 3, ..Budget::default() }, &mut ());
         assert_eq!((whole.cut_off, part.cut_off), (false, true));
         assert!(part.counterexample.program().len() > whole.counterexample.program().len());
+    }
+
+    /// Machines of which every `n`th has no barrier.
+    fn every(n: u64, count: &Cell<u64>) -> InProcess<impl FnMut() -> Machine, Machine> {
+        InProcess::new(move || {
+            count.set(count.get() + 1);
+            Machine::new(if count.get().is_multiple_of(n) { Protocol::NO_BARRIER } else { Protocol::HYBRID })
+        })
+    }
+
+    fn found(subject: &mut dyn Subject) -> Counterexample {
+        let law_51 = Law::numbered(51).into_iter().collect();
+        let campaign = Campaign { laws: law_51, ..Campaign::default() };
+        let End::Found(found) = campaign.run(subject, &[], &mut ()).end else { panic!("a lost object is not found") };
+        *found
+    }
+
+    #[test]
+    fn what_fails_every_third_time_is_flaky_and_shrinks_all_the_same() {
+        let count = Cell::new(0);
+        let mut subject = every(3, &count);
+        let found = found(&mut subject);
+        let again = again(&mut subject, &found, &mut ());
+        assert!(again.is_flaky() && again.runs == AGAIN && (6..=7).contains(&again.failed), "{again}");
+        let shrunk = shrink(&mut subject, found, Budget::default(), &mut ());
+        assert!(shrunk.again.is_flaky() && shrunk.unsteady.is_none(), "{shrunk:?}");
+        assert!(shrunk.counterexample.program().len() < 12, "{}", shrunk.counterexample.program());
+        assert!(matches!(shrunk.counterexample.breach, Breach::Law(law, _) if law.number == 51));
+    }
+
+    #[test]
+    fn what_never_fails_again_is_not_shrunk() {
+        let count = Cell::new(0);
+        let mut subject = every(1, &count);
+        let found = found(&mut subject);
+        let mut right = InProcess::new(|| Machine::new(Protocol::HYBRID));
+        let shrunk = shrink(&mut right, found.clone(), Budget::default(), &mut ());
+        assert_eq!((shrunk.again, shrunk.tries), (Again { runs: AGAIN, failed: 0 }, 0));
+        assert_eq!(shrunk.counterexample.history, found.history);
+        assert!(!again(&mut subject, &found, &mut ()).is_flaky());
+    }
+
+    /// A heap that fails every time, unless the program is short; then every other time.
+    struct Steady {
+        machine: Machine,
+        allocations: u32,
+        count: u64,
+    }
+
+    impl Heap for Steady {
+        fn claims(&self) -> Claims {
+            self.machine.claims()
+        }
+
+        fn perform(&mut self, op: &Op, events: &mut Vec<Event>) -> Reply {
+            self.allocations += u32::from(matches!(op, Op::Mutate { action: Action::Alloc { .. }, .. }));
+            match self.machine.perform(op, events) {
+                Reply::Stats { objects, bytes } if self.allocations > 3 || self.count.is_multiple_of(2) => {
+                    Reply::Stats { objects: objects + 100, bytes }
+                }
+                reply => reply,
+            }
+        }
+    }
+
+    #[test]
+    fn what_fails_every_time_is_not_shrunk_to_what_does_not() {
+        let count = Cell::new(0);
+        let mut subject = InProcess::new(|| {
+            count.set(count.get() + 1);
+            Steady { machine: Machine::new(Protocol::HYBRID), allocations: 0, count: count.get() }
+        });
+        let program: Program = "0 alloc r0 1\n".repeat(9).parse::<Program>().expect("a program");
+        let program = program.into_ops().into_iter().chain([Op::Collect(Collect::Stats)]).collect();
+        let laws: Vec<_> = Law::numbered(123).into_iter().collect();
+        let (history, judged) = judge(&mut subject, &program, step::Ending::Abrupt, &laws).expect("it starts");
+        let found = Counterexample { breach: judged.breach.expect("a breach"), history, case: None };
+        let shrunk = shrink(&mut subject, found, Budget::default(), &mut ());
+        assert!(!shrunk.again.is_flaky());
+        match shrunk.unsteady {
+            Some(after) => assert!(after.is_flaky() && shrunk.counterexample.program() == program, "{after}"),
+            None => assert!(shrunk.counterexample.program().len() > 4, "{}", shrunk.counterexample.program()),
+        }
+    }
+
+    #[test]
+    fn patience_is_measured_by_how_often_something_fails() {
+        let patience = |failed| Again { runs: 20, failed }.patience();
+        assert_eq!([20, 18, 10, 7, 1].map(patience), [1, 2, 5, 7, 20]);
     }
 }

@@ -13,6 +13,7 @@
 //! | 5         | the subject crashed or broke the protocol         |
 //! | 6         | the subject hung                                  |
 //! | 7         | a law holds that is listed as a known failure     |
+//! | 8         | flaky: something is wrong, but not every time that the same operations are run again |
 //! | 70        | an internal error                                 |
 //! | 130       | interrupted                                       |
 
@@ -35,6 +36,7 @@ use crate::{
 };
 use clap::{Args, Parser, Subcommand};
 use heaplaw_reference::{
+    barrier::Barrier,
     counting::Counting,
     event::Event,
     heap::{Capability, Claims, Heap, Reply},
@@ -44,6 +46,7 @@ use heaplaw_reference::{
     protocol::Protocol,
 };
 use std::{
+    cell::Cell,
     ffi::OsString,
     path::{Path, PathBuf},
     process::ExitCode,
@@ -68,10 +71,26 @@ impl Bundled {
     }
 }
 
+/// What `--help` says of exit codes.
+const EXIT_CODES: &str = "\
+Exit codes:
+    0  the heap conforms
+    1  a counterexample was found
+    2  wrong usage, or a malformed file
+    3  no law is broken, but a goal was not reached (with --goals)
+    4  nothing ran
+    5  the subject crashed or broke the protocol
+    6  the subject hung
+    7  a law holds that is listed as a known failure
+    8  flaky: something is wrong, but not every time that the same operations are run again
+   70  an internal error
+  130  interrupted";
+
 #[derive(Parser)]
 #[command(
     name = "heaplaw",
     version,
+    after_help = EXIT_CODES,
     about = "Judges whether a garbage-collected heap conforms to its executable specification"
 )]
 struct Cli {
@@ -82,9 +101,11 @@ struct Cli {
 #[derive(Subcommand)]
 enum Command {
     /// Run generated programs on a heap and judge them by the laws (this is also what no command does)
+    #[command(after_help = EXIT_CODES)]
     Check(check::Options),
     /// Run a file of operations and judge it
-    Replay(replay::Options),
+    #[command(after_help = EXIT_CODES)]
+    Replay(replay::Replay),
     /// Shrink a file of operations that shows a failure; the result goes to standard output
     Shrink(replay::Options),
     /// List the laws, or tell about some
@@ -156,6 +177,7 @@ enum Exit {
     Crashed = 5,
     Hung = 6,
     Stale = 7,
+    Flaky = 8,
     Internal = 70,
     Interrupted = 130,
 }
@@ -277,7 +299,14 @@ fn reference_heaps() -> Vec<Bundled> {
         }),
         Bundled::new("faulty:panics", "wrong on purpose: panics in a full collection", || Fails(Failing::Panics)),
     ];
-    rows.chain(faults).chain(failures).collect()
+    let about = "wrong on purpose: every third heap has no barrier, so what is wrong does not show every time (flaky)";
+    let made = Cell::new(0_u32);
+    let flaky = Bundled::new("faulty:flaky", about, move || {
+        made.set(made.get() + 1);
+        let barrier = if made.get().is_multiple_of(3) { Barrier::NONE } else { Protocol::HYBRID.barrier };
+        Machine::new(Protocol { name: "flaky", barrier, ..Protocol::HYBRID })
+    });
+    rows.chain(faults).chain(failures).chain([flaky]).collect()
 }
 
 /// A heap that has no room, and fails to answer when it is asked for a full collection.
@@ -387,7 +416,11 @@ impl Who {
 
     /// The command line that replays a file on this subject, judged by these laws.
     fn replay(&self, file: &Path, laws: &str, heaps: &[Bundled]) -> String {
-        let mut line = format!("heaplaw replay {}", quoted(&file.to_string_lossy()));
+        self.line(format!("heaplaw replay {}", quoted(&file.to_string_lossy())), laws, heaps)
+    }
+
+    /// A command line that begins like this, for this subject and these laws.
+    fn line(&self, mut line: String, laws: &str, heaps: &[Bundled]) -> String {
         if !laws.is_empty() {
             line.push_str(&format!(" --laws {}", quoted(laws)));
         }
@@ -437,6 +470,29 @@ mod tests {
         assert_eq!(numbers("51, 53-55"), [51, 53, 54, 55]);
         assert_eq!(numbers("").len(), law::all().count());
         assert!(selected("51,2000").is_err() && selected("x").is_err());
+    }
+
+    #[test]
+    fn the_help_and_the_readme_tell_every_exit_code() {
+        let all = [
+            Exit::Conforms,
+            Exit::Counterexample,
+            Exit::Usage,
+            Exit::Unreached,
+            Exit::NothingRan,
+            Exit::Crashed,
+            Exit::Hung,
+            Exit::Stale,
+            Exit::Flaky,
+            Exit::Internal,
+            Exit::Interrupted,
+        ];
+        let told = EXIT_CODES.lines().filter_map(|line| line.split_whitespace().next()?.parse().ok());
+        assert_eq!(told.collect::<Vec<i32>>(), all.map(|exit| exit as i32));
+        let page = include_str!("../../README.md").replace('\n', " ");
+        let list = page.split("Exit codes: ").nth(1).and_then(|rest| rest.split(". ").next()).expect("a list of them");
+        let told = list.split(", ").filter_map(|part| part.split(' ').next()?.parse().ok());
+        assert_eq!(told.collect::<Vec<i32>>(), all.map(|exit| exit as i32), "{list}");
     }
 
     #[test]

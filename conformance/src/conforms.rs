@@ -5,7 +5,7 @@ use crate::{
     drive::{InProcess, Subject},
     law::{Judgement, Law},
     report::text,
-    saved,
+    saved::{self, Flaky},
     shrink::Budget,
 };
 use heaplaw_reference::{heap::Heap, op::Program};
@@ -35,6 +35,8 @@ macro_rules! conforms {
             7 law_7_address_stability
             8 law_8_identity
             9 law_9_zero_size
+            10 law_10_total_failure
+            13 law_13_determinism
             14 law_14_cross_equivalence
             41 law_41_reuse
             51 law_51_reachable_never_freed
@@ -45,13 +47,22 @@ macro_rules! conforms {
             57 law_57_allocate_black
             59 law_59_completeness
             60 law_60_two_cycles
+            65 law_65_bounded_work
             68 law_68_root_completeness
+            70 law_70_covers_all_stores
+            71 law_71_old_value_first
+            72 law_72_nil_is_not_special
+            73 law_73_hand_over_shade
             80 law_80_phase_automaton
             82 law_82_no_premature_termination
             83 law_83_termination
+            84 law_84_scan_once
             90 law_90_sweep_exactness
             92 law_92_swept_before_use
+            93 law_93_done_before_mark
             97 law_97_full_collection
+            105 law_105_periodic
+            106 law_106_no_needless_cycle
             107 law_107_at_most_once
             108 law_108_resurrection
             109 law_109_dependency_order
@@ -62,6 +73,8 @@ macro_rules! conforms {
             114 law_114_weak_canonical
             115 law_115_weak_to_strong_in_mark
             123 law_123_balance
+            127 law_127_live_after_collection
+            132 law_132_trace_order
             139 law_139_idempotence
         }
     };
@@ -108,13 +121,18 @@ fn judge(campaign: &Campaign, subject: &mut dyn Subject, out: &Path) -> Result<(
     match outcome.end {
         End::Found(found) => {
             let heap = found.history.claims.name.to_string();
-            let shown = campaign::shrink(subject, *found, Budget::default(), &mut ()).counterexample;
+            let shrunk = campaign::shrink(subject, *found, Budget::default(), &mut ());
+            let (shown, again) = (shrunk.counterexample, shrunk.again);
             let path = out.join(saved::name(&shown.breach, &shown.program()));
-            let wrote = match saved::save(&path, &heap, "cargo test", &shown) {
+            let check = format!("HEAPLAW_SEED={} HEAPLAW_CASES={} cargo test", campaign.seed, outcome.programs);
+            let flaky = again.is_flaky().then_some(Flaky { again, check: &check });
+            let wrote = match saved::save(&path, &heap, "cargo test", &shown, flaky) {
                 Ok(()) => format!("  wrote  {} (runs first from now on)\n", path.display()),
                 Err(error) => format!("  cannot write {}: {error}\n", path.display()),
             };
-            Err(format!("\n{}{wrote}", text::counterexample(&shown)))
+            let flaky =
+                if again.is_flaky() { format!("  FLAKY  it {again} when it is run again\n") } else { String::new() };
+            Err(format!("\n{}{flaky}{wrote}", text::counterexample(&shown)))
         }
         End::Unstartable(failure) => Err(failure.to_string()),
         End::Finished | End::OutOfTime | End::Interrupted => {

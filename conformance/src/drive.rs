@@ -4,6 +4,8 @@
 //! program in any language that speaks the text form on its standard input and output
 //! ([`process::Process`]). A subject can do what a heap cannot: it can [fail](Failure) to answer at all.
 
+pub mod twice;
+pub mod parallel;
 pub mod process;
 pub mod step;
 
@@ -19,6 +21,15 @@ use std::{
     time::Duration,
 };
 
+/// An operation of a plan.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Planned {
+    /// The operation.
+    pub op: Op,
+    /// Whether the answer to it may be the end of the plan: nothing is sent before it has come.
+    pub decides: bool,
+}
+
 /// A heap that programs are run on, one after the other.
 pub trait Subject {
     /// Forgets everything and starts afresh, with mutator 0 joined; gives what the heap says of itself.
@@ -29,8 +40,9 @@ pub trait Subject {
 
     /// Offers a plan: what will be performed from here to the next [reset](Subject::reset), in order and nothing else.
     /// A subject that is far away can have it sent ahead instead of waiting for each operation; then it answers `true`,
-    /// and whoever departs from the plan has to reset it. The plan is only made if it is asked for.
-    fn ahead(&mut self, plan: &dyn Fn() -> Vec<Op>) -> bool {
+    /// and whoever departs from the plan has to reset it, or to offer another one after an operation that
+    /// [decides](Planned::decides). The plan is only made if it is asked for.
+    fn ahead(&mut self, plan: &dyn Fn() -> Vec<Planned>) -> bool {
         let _ = plan;
         false
     }
@@ -52,7 +64,7 @@ impl<S: Subject + ?Sized> Subject for Box<S> {
         (**self).reset()
     }
 
-    fn ahead(&mut self, plan: &dyn Fn() -> Vec<Op>) -> bool {
+    fn ahead(&mut self, plan: &dyn Fn() -> Vec<Planned>) -> bool {
         (**self).ahead(plan)
     }
 

@@ -6,16 +6,17 @@
 //! a layer that garbles what it is told, what it answers, or what it reports.
 
 use heaplaw_reference::{
-    barrier::Barrier,
+    barrier::{Barrier, Order, When},
     event::{Event, Phase},
     finalize::{Clearing, Specials},
-    heap::{Claims, Heap, Reply},
+    heap::{Capability, Claims, Heap, Reply},
     machine::Machine,
     object::{Address, Content},
-    op::{Action, Collect, Op},
+    op::{Action, Collect, Environment, MUTATORS, MutatorId, Op, Place},
     place::manual::{Manual, Policy},
-    protocol::Protocol,
+    protocol::{Protocol, StackScan},
 };
+use std::cell::Cell;
 
 /// Something that can be wrong with a heap.
 #[derive(Clone, Copy, Debug)]
@@ -49,6 +50,8 @@ pub const ALL: &[Fault] = &[
     Fault { name: "moves objects", law: 7, make: || garbled(moves) },
     Fault { name: "gives an address twice", law: 8, make: || garbled(same_address) },
     Fault { name: "has no room for nothing", law: 9, make: || allocating(Policy::FirstFit, no_room_for_nothing) },
+    Fault { name: "counts what it has refused", law: 10, make: || mute(counts_refusals) },
+    Fault { name: "remembers the heap before it", law: 13, make: || garbled(remembers) },
     Fault { name: "loads nil now and then", law: 14, make: || garbled(forgetful_load) },
     Fault { name: "keeps what is given back", law: 41, make: || allocating(Policy::BestFit, keeps_what_is_freed) },
     Fault {
@@ -68,21 +71,59 @@ pub const ALL: &[Fault] = &[
     Fault { name: "allocates white", law: 57, make: || row(Protocol::HYBRID_ALLOCATE_WHITE) },
     Fault { name: "never frees every other object", law: 59, make: || garbled(leaks) },
     Fault { name: "frees two cycles late", law: 60, make: || garbled(frees_two_cycles_late) },
+    Fault { name: "scans twice", law: 65, make: || garbled(scans_twice) },
     Fault {
         name: "forgets what finalizers hold",
         law: 68,
         make: || specials(Specials { closures_are_roots: false, ..Specials::SOUND }),
     },
+    Fault {
+        name: "moves and wipes without a barrier",
+        law: 70,
+        make: || row(Protocol { bulk_shades: false, ..Protocol::HYBRID }),
+    },
+    Fault {
+        name: "moves without shading what it stores",
+        law: 70,
+        make: || row(Protocol { bulk_shades: false, ..Protocol::INSERTION }),
+    },
+    Fault { name: "stores into globals without a barrier", law: 70, make: || garbled(bare_globals) },
+    Fault {
+        name: "reads the old value after the store",
+        law: 71,
+        make: || row(Protocol { barrier: Barrier { order: Order::WriteFirst, ..Barrier::HYBRID }, ..Protocol::HYBRID }),
+    },
+    Fault {
+        name: "stores nil without a barrier",
+        law: 72,
+        make: || {
+            let barrier = Barrier { deletion: When::NewIsNotNil, ..Barrier::HYBRID };
+            row(Protocol { barrier, ..Protocol::HYBRID })
+        },
+    },
+    Fault {
+        name: "hands over without shading",
+        law: 73,
+        make: || row(Protocol { sends_shade: false, ..Protocol::HYBRID }),
+    },
     Fault { name: "skips termination", law: 80, make: || garbled(skips_termination) },
     Fault { name: "leaves an object grey", law: 82, make: || garbled(leaves_grey) },
     Fault { name: "never ends marking", law: 83, make: || garbled(never_finishes) },
+    Fault {
+        name: "scans all stacks again",
+        law: 84,
+        make: || row(Protocol { stacks: StackScan::Rescan, ..Protocol::HYBRID }),
+    },
     Fault { name: "frees twice", law: 90, make: || garbled(frees_twice) },
     Fault {
         name: "revives what waits to be swept",
         law: 92,
         make: || specials(Specials { strong_asks_the_sweep: false, ..Specials::SOUND }),
     },
+    Fault { name: "breaks the sweep off to mark", law: 93, make: || garbled(breaks_off) },
     Fault { name: "takes a full collection lightly", law: 97, make: || garbled(not_full) },
+    Fault { name: "has no clock", law: 105, make: || garbled(timeless) },
+    Fault { name: "collects whenever the clock ticks", law: 106, make: || garbled(restless) },
     Fault { name: "runs a finalizer twice", law: 107, make: || garbled(finalizes_twice) },
     Fault {
         name: "frees what waits for its finalizer",
@@ -135,6 +176,9 @@ pub const ALL: &[Fault] = &[
         make: || specials(Specials { registration_shades: false, ..Specials::SOUND }),
     },
     Fault { name: "miscounts by one", law: 123, make: || garbled(miscounts) },
+    Fault { name: "takes a full collection lightly and says nothing", law: 127, make: || mute(not_full) },
+    Fault { name: "scans stacks of nobody", law: 132, make: || garbled(scans_nobody) },
+    Fault { name: "finds the same dead twice", law: 132, make: || garbled(dies_twice) },
     Fault { name: "frees late", law: 139, make: || garbled(frees_late) },
 ];
 
@@ -154,23 +198,32 @@ struct Garbled {
     memory: u64,
     /// Events kept back.
     kept: Vec<Event>,
+    /// Whether it claims to report what it frees.
+    tells: bool,
 }
 
 fn garbled(garble: fn(&mut Garbled, &Op, &mut Vec<Event>) -> Reply) -> Box<dyn Heap> {
-    Box::new(Garbled { machine: row(Protocol::HYBRID), garble, memory: 0, kept: Vec::new() })
+    Box::new(Garbled { machine: row(Protocol::HYBRID), garble, memory: 0, kept: Vec::new(), tells: true })
+}
+
+/// As [`garbled`], and does not claim to report what it frees, as most heaps in the world do not.
+fn mute(garble: fn(&mut Garbled, &Op, &mut Vec<Event>) -> Reply) -> Box<dyn Heap> {
+    Box::new(Garbled { machine: row(Protocol::HYBRID), garble, memory: 0, kept: Vec::new(), tells: false })
 }
 
 /// An allocator with 8 KiB of memory.
 fn allocating(policy: Policy, garble: fn(&mut Garbled, &Op, &mut Vec<Event>) -> Reply) -> Box<dyn Heap> {
     let machine = Box::new(Manual::with_memory(policy, 8 << 10));
-    Box::new(Garbled { machine, garble, memory: 0, kept: Vec::new() })
+    Box::new(Garbled { machine, garble, memory: 0, kept: Vec::new(), tells: true })
 }
 
 impl Heap for Garbled {
     fn claims(&self) -> Claims {
-        let mut claims = self.machine.claims();
-        claims.name = "garbled".into();
-        claims
+        let claimed = self.machine.claims();
+        let capabilities = Capability::ALL.into_iter().filter(|capability| claimed.has(*capability));
+        let capabilities = capabilities.filter(|capability| self.tells || *capability != Capability::Frees);
+        let claims = Claims::new("garbled").with(&capabilities.collect::<Vec<_>>());
+        claimed.invariant.map_or(claims.clone(), |invariant| claims.upholding(invariant))
     }
 
     fn perform(&mut self, op: &Op, events: &mut Vec<Event>) -> Reply {
@@ -409,5 +462,91 @@ fn frees_late(this: &mut Garbled, op: &Op, events: &mut Vec<Event>) -> Reply {
         now.retain(|event| !free(event));
     }
     events.append(&mut now);
+    reply
+}
+
+fn counts_refusals(this: &mut Garbled, op: &Op, events: &mut Vec<Event>) -> Reply {
+    match this.machine.perform(op, events) {
+        Reply::OutOfMemory => {
+            this.memory += 1;
+            Reply::OutOfMemory
+        }
+        Reply::Stats { objects, bytes } => Reply::Stats { objects: objects + this.memory, bytes },
+        reply => reply,
+    }
+}
+
+thread_local! {
+    /// How many heaps of [`remembers`] this thread has used.
+    static HEAPS: Cell<u64> = const { Cell::new(0) };
+}
+
+/// Every other heap takes one step of marking more.
+fn remembers(this: &mut Garbled, op: &Op, events: &mut Vec<Event>) -> Reply {
+    if this.memory == 0 {
+        HEAPS.set(HEAPS.get() + 1);
+        this.memory = HEAPS.get();
+    }
+    match op {
+        Op::Collect(Collect::Mark(steps)) if this.memory.is_multiple_of(2) => {
+            this.machine.perform(&Op::Collect(Collect::Mark(steps + 1)), events)
+        }
+        _ => this.machine.perform(op, events),
+    }
+}
+
+fn scans_twice(this: &mut Garbled, op: &Op, events: &mut Vec<Event>) -> Reply {
+    let reply = this.machine.perform(op, events);
+    let first = events.iter().position(|event| matches!(event, Event::Scan(_)));
+    if let Some(first) = first {
+        events.insert(first, events[first]);
+    }
+    reply
+}
+
+fn bare_globals(this: &mut Garbled, op: &Op, events: &mut Vec<Event>) -> Reply {
+    let reply = this.machine.perform(op, events);
+    if matches!(op, Op::Mutate { action: Action::Store { into: Place::Global(_), .. }, .. }) {
+        events.clear();
+    }
+    reply
+}
+
+/// Forgets what was still to be swept when the next cycle starts.
+fn breaks_off(this: &mut Garbled, op: &Op, events: &mut Vec<Event>) -> Reply {
+    let reply = this.machine.perform(op, events);
+    if *op == Op::Collect(Collect::Start) {
+        events.retain(|event| !matches!(event, Event::Free(_)));
+    }
+    reply
+}
+
+fn timeless(this: &mut Garbled, op: &Op, events: &mut Vec<Event>) -> Reply {
+    match op {
+        Op::Environment(Environment::Clock(_)) => Reply::Done,
+        _ => this.machine.perform(op, events),
+    }
+}
+
+fn restless(this: &mut Garbled, op: &Op, events: &mut Vec<Event>) -> Reply {
+    let reply = this.machine.perform(op, events);
+    if matches!(op, Op::Environment(Environment::Clock(_))) {
+        this.machine.perform(&Op::Collect(Collect::Start), events);
+    }
+    reply
+}
+
+fn scans_nobody(this: &mut Garbled, op: &Op, events: &mut Vec<Event>) -> Reply {
+    let reply = this.machine.perform(op, events);
+    if events.contains(&Event::ScanGlobals) {
+        events.push(Event::ScanStack(MutatorId(MUTATORS - 1)));
+    }
+    reply
+}
+
+fn dies_twice(this: &mut Garbled, op: &Op, events: &mut Vec<Event>) -> Reply {
+    let reply = this.machine.perform(op, events);
+    let dead = events.iter().find(|event| matches!(event, Event::Finalize(_))).copied();
+    events.extend(dead);
     reply
 }

@@ -20,7 +20,7 @@ use heaplaw_reference::{
     graph::{Effect, Graph},
     heap::{BornAs, Capability, Claims, Reply},
     object::{ObjectId, ObjectSet, Shape},
-    op::{Action, Collect, MutatorId, Op, Place},
+    op::{Action, Collect, MUTATORS, MutatorId, Op, Place},
 };
 use std::sync::LazyLock;
 
@@ -350,7 +350,7 @@ impl<'r> Walk<'r> {
                     sight.loop_freed |= object.is_some_and(|object| object.fields.iter().any(|(_, to)| to == *id));
                 }
             }
-            Event::ScanStack(mutator) => {
+            Event::ScanStack(mutator) if mutator.0 < MUTATORS => {
                 sight.parked |= self.graph().stack(mutator).is_some_and(|stack| stack.parked);
                 self.colors.set_stack(mutator, Color::Black);
                 self.racing = false;

@@ -31,6 +31,25 @@ pub struct History {
     pub unclaimed: usize,
     /// How the subject failed, if it did, and the operation that it failed at.
     pub failure: Option<(Op, Failure)>,
+    /// What came of running the same program once more.
+    pub twice: Twice,
+}
+
+/// What came of running the same program once more on a fresh heap.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Twice {
+    /// That was not tried.
+    #[default]
+    NotTried,
+    /// The same happened, but for addresses.
+    Same,
+    /// Something else happened.
+    Different {
+        /// The first moment that was different.
+        moment: usize,
+        /// What the heap answered and reported then.
+        then: String,
+    },
 }
 
 impl History {

@@ -5,15 +5,19 @@
 //! list of 140; a number that is missing here has no law yet.
 //!
 //! The modules group them by what they are about: where objects are ([`placement`]), what they hold ([`content`]), that
-//! they stay ([`survival`]), how marking goes ([`color`], [`phase`]), that garbage goes ([`reclamation`]), what a
-//! program can learn of a death ([`finalize`]), what whoever frees by hand is owed ([`fit`]), and that the books are right
+//! they stay ([`survival`]), how marking goes ([`color`], [`barrier`], [`phase`]), that garbage goes ([`reclamation`]),
+//! what a program can learn of a death ([`finalize`]), when a cycle starts ([`pacing`]), what whoever frees by hand is
+//! owed ([`fit`]), and that the books are right
 //! ([`account`]).
 
 pub mod account;
+pub mod barrier;
 pub mod color;
 pub mod content;
 pub mod finalize;
 pub mod fit;
+pub mod parallel;
+pub mod pacing;
 pub mod phase;
 pub mod placement;
 pub mod reclamation;
@@ -64,6 +68,8 @@ impl Law {
         if !invariants.is_empty() && !claims.invariant.is_some_and(|claimed| invariants.contains(&claimed)) {
             missing.push(match invariants {
                 [Invariant::Strong] => "the strong invariant",
+                [Invariant::ModifiedWeak] => "the modified weak invariant",
+                [_, _, _] => "an invariant",
                 _ => "a weak invariant",
             });
         }
@@ -84,6 +90,8 @@ pub struct Needs {
     pub capabilities: &'static [Capability],
     /// The heap claims one of these, if there are any.
     pub invariants: &'static [Invariant],
+    /// The program is run [once more](crate::drive::again).
+    pub twice: bool,
 }
 
 impl Needs {
@@ -92,12 +100,17 @@ impl Needs {
 
     /// These capabilities.
     pub const fn of(capabilities: &'static [Capability]) -> Needs {
-        Needs { capabilities, invariants: &[] }
+        Needs { capabilities, invariants: &[], twice: false }
     }
 
     /// And one of these invariants.
     pub const fn upholding(self, invariants: &'static [Invariant]) -> Needs {
         Needs { invariants, ..self }
+    }
+
+    /// And that the program is run twice.
+    pub const fn twice(self) -> Needs {
+        Needs { twice: true, ..self }
     }
 }
 
@@ -173,10 +186,12 @@ pub fn all() -> impl Iterator<Item = &'static Law> {
             content::LAWS,
             survival::LAWS,
             color::LAWS,
+            barrier::LAWS,
             phase::LAWS,
             reclamation::LAWS,
             finalize::LAWS,
             fit::LAWS,
+            pacing::LAWS,
             account::LAWS,
         ]
         .concat();

@@ -40,9 +40,9 @@ impl Ledger {
         effect
     }
 
-    /// Enters an operation as if it had been answered as the graph [expects](Graph::guess).
-    pub fn rehearse(&mut self, op: &Op) -> Effect {
-        self.graph.apply(op)
+    /// Enters an operation as if it had been answered, and had handed out this object if it is one that can.
+    pub fn rehearse(&mut self, op: &Op, came: Option<ObjectId>) -> Effect {
+        self.graph.apply_with(op, came)
     }
 }
 

@@ -12,6 +12,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod answers;
 pub mod campaign;
 #[cfg(feature = "cli")]
 pub mod cli;

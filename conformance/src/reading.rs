@@ -18,7 +18,7 @@ use heaplaw_reference::{
     graph::{Effect, Graph},
     heap::{BornAs, Capability, Claims, Invariant, Reply},
     object::{Address, Content, ObjectId, ObjectSet, Shape},
-    op::{Action, Collect, MutatorId, Op},
+    op::{Action, Collect, Environment, MUTATORS, MutatorId, Op, Place, Run},
 };
 use std::collections::HashMap;
 
@@ -127,6 +127,48 @@ pub struct Recoloring {
     pub to: Color,
 }
 
+/// Something that a barrier is there for: a pointer to a white object was overwritten, stored, or handed over while
+/// marking.
+#[derive(Clone, Copy, Debug)]
+pub struct Owed {
+    /// When.
+    pub moment: usize,
+    /// The white object.
+    pub object: ObjectId,
+    /// What was done to its pointer.
+    pub deed: Deed,
+    /// Whether the object was shaded in the course of the operation.
+    pub paid: bool,
+}
+
+/// What an operation does to a pointer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Deed {
+    /// A store into a field puts another pointer over it.
+    Replaced,
+    /// A store into a field puts nil over it.
+    Erased,
+    /// A store into a global overwrites it.
+    LostByGlobal,
+    /// A move or a wipe overwrites it.
+    LostInBulk,
+    /// It is put where it was not before, by a store or a move.
+    Stored,
+    /// A mutator whose stack was not scanned hands it to one whose stack was.
+    HandedOver,
+}
+
+/// A stack was scanned.
+#[derive(Clone, Copy, Debug)]
+pub struct StackScan {
+    /// When.
+    pub moment: usize,
+    /// Whose.
+    pub mutator: MutatorId,
+    /// Whether it had been scanned before in the same cycle.
+    pub again: bool,
+}
+
 /// A history with everything that follows from it.
 #[derive(Clone, Debug)]
 pub struct Reading<'h> {
@@ -144,8 +186,17 @@ pub struct Reading<'h> {
     pub phases: Vec<(usize, Phase, Phase)>,
     /// Moments of marking after which the heap's invariant was looked at, and what broke it.
     pub invariant: Vec<(usize, Result<(), Offence>)>,
+    /// What barriers are there for, of a heap that claims [`Capability::Barrier`].
+    pub owed: Vec<Owed>,
+    /// Scans of stacks, in order.
+    pub stack_scans: Vec<StackScan>,
     /// Objects freed more than once, or events about addresses where nothing lives.
     pub strays: Vec<(usize, Event)>,
+    /// Other events that cannot be: the stack of nobody was scanned, or an object was found dead outside of any cycle,
+    /// or has no finalizer that it could be kept for.
+    pub misfits: Vec<(usize, Event)>,
+    /// How much time had passed after each moment at which some did, in milliseconds.
+    pub clock: Vec<(usize, u64)>,
     /// What the heap freed by itself, in order.
     pub frees: Vec<(usize, ObjectId)>,
     /// Finalizers that came to be due, in order.
@@ -236,6 +287,47 @@ impl Alive {
     }
 }
 
+/// The pointers that an operation is about to overwrite.
+struct Target {
+    /// The object, or the number of a global.
+    holder: Result<ObjectId, u8>,
+    /// Which fields of the object.
+    at: u32,
+    count: u32,
+    /// What they hold.
+    old: Vec<(u32, ObjectId)>,
+}
+
+impl Target {
+    /// What an operation overwrites, if it overwrites anything but a root.
+    fn of(graph: &Graph, op: &Op) -> Option<Target> {
+        let Op::Mutate { by, action } = op else { return None };
+        let run = |root, at, count| Some(Target { holder: Ok(graph.root(*by, root)?), at, count, old: Vec::new() });
+        let target = match *action {
+            Action::Store { into: Place::Global(number), .. } => {
+                Some(Target { holder: Err(number), at: 0, count: 1, old: Vec::new() })
+            }
+            Action::Store { into: Place::Field { of, index }, .. } => run(of, index, 1),
+            Action::Move { into: Run { of, at, count }, .. } | Action::Wipe(Run { of, at, count }) => {
+                run(of, at, count)
+            }
+            _ => None,
+        }?;
+        Some(Target { old: target.held(graph), ..target })
+    }
+
+    /// What is there now.
+    fn held(&self, graph: &Graph) -> Vec<(u32, ObjectId)> {
+        match self.holder {
+            Ok(object) => {
+                let object = graph.object(object);
+                object.map(|object| object.fields.range(self.at, self.count).collect()).unwrap_or_default()
+            }
+            Err(number) => graph.globals()[usize::from(number)].map(|held| (0, held)).into_iter().collect(),
+        }
+    }
+}
+
 /// The reader: the world as it is so far, and what was noted.
 struct Reader<'h> {
     claims: &'h Claims,
@@ -247,6 +339,14 @@ struct Reader<'h> {
     colors: Coloring,
     phase: Phase,
     owners: HashMap<Address, ObjectId>,
+    /// Whether the barrier is looked at.
+    audits: bool,
+    /// The mutators whose stack was scanned in this cycle, and those that were there at any time in it.
+    scanned: [bool; MUTATORS as usize],
+    present: [bool; MUTATORS as usize],
+    /// The objects that wait for their finalizer, as far as it is reported; and the one whose finalizer runs now.
+    waiting: ObjectSet,
+    finalized: Option<ObjectId>,
     /// The objects whose finalizer is due since some full collection.
     due: ObjectSet,
     /// The cleanups that are due since some full collection: whose, and the argument.
@@ -264,6 +364,14 @@ impl<'h> Reader<'h> {
             colors: Coloring::new(),
             phase: Phase::Off,
             owners: HashMap::new(),
+            audits: history.claims.invariant.is_some()
+                && [Capability::Barrier, Capability::Phases, Capability::Colors]
+                    .into_iter()
+                    .all(|capability| history.claims.has(capability)),
+            scanned: [false; MUTATORS as usize],
+            present: [false; MUTATORS as usize],
+            waiting: ObjectSet::new(),
+            finalized: None,
             due: ObjectSet::new(),
             due_cleanups: Vec::new(),
             reading: Reading {
@@ -274,7 +382,11 @@ impl<'h> Reader<'h> {
                 recolorings: Vec::new(),
                 phases: Vec::new(),
                 invariant: Vec::new(),
+                owed: Vec::new(),
+                stack_scans: Vec::new(),
                 strays: Vec::new(),
+                misfits: Vec::new(),
+                clock: Vec::new(),
                 frees: Vec::new(),
                 finalized: Vec::new(),
                 estates: Vec::new(),
@@ -284,7 +396,20 @@ impl<'h> Reader<'h> {
     }
 
     fn read(&mut self, at: usize, moment: &Moment) {
+        // A pointer that is overwritten owes nothing to a cycle that begins or ends meanwhile.
+        let marking = self.audits
+            && self.phase == Phase::Mark
+            && !moment.events.iter().any(|event| matches!(event, Event::Phase(_)));
+        let target = if marking { Target::of(&self.graph, &moment.op) } else { None };
         let effect = self.perform(at, moment);
+        let owing = self.reading.owed.len();
+        if marking {
+            self.note_owed(at, moment, target);
+        }
+        self.finalized = match effect {
+            Effect::Finalize(ran) => ran.map(|(id, _)| id),
+            _ => None,
+        };
         let expected = match effect {
             Effect::Read(id) => self.graph.object(id).map(|object| object.content()),
             _ => None,
@@ -315,6 +440,9 @@ impl<'h> Reader<'h> {
                 }
             }
         }
+        for owed in &mut self.reading.owed[owing..] {
+            owed.paid = self.colors.object(owed.object) != Some(Color::White);
+        }
         self.note_dues(at, moment, effect);
         self.check_invariant(at);
         self.reading.scenes.push(Scene { effect, expected, phase: self.phase });
@@ -333,6 +461,8 @@ impl<'h> Reader<'h> {
             if *action == Action::Join {
                 // An empty stack has nothing to be scanned.
                 self.colors.set_stack(*by, Color::Black);
+                self.scanned[usize::from(by.0)] = false;
+                self.present[usize::from(by.0)] = true;
             }
             let looks_only = matches!(
                 action,
@@ -344,8 +474,50 @@ impl<'h> Reader<'h> {
             self.note_turns(at);
         } else {
             self.before.clone_from(&self.after);
+            if let Op::Environment(Environment::Clock(milliseconds)) = moment.op {
+                let before = self.reading.clock.last().map_or(0, |(_, time)| *time);
+                self.reading.clock.push((at, before.saturating_add(u64::from(milliseconds))));
+            }
         }
         effect
+    }
+
+    /// Notes what is white and has been overwritten, stored or handed over by an operation that was just performed.
+    fn note_owed(&mut self, at: usize, moment: &Moment, target: Option<Target>) {
+        let colors = &self.colors;
+        let owed = &mut self.reading.owed;
+        let mut note = |object, deed| {
+            if colors.object(object) == Some(Color::White) {
+                owed.push(Owed { moment: at, object, deed, paid: false });
+            }
+        };
+        let Op::Mutate { by, action } = moment.op else { return };
+        if let Some(target) = target {
+            let new = target.held(&self.graph);
+            for (_, object) in &target.old {
+                if !new.iter().any(|(_, held)| held == object) {
+                    note(
+                        *object,
+                        match (action, target.holder) {
+                            (Action::Store { .. }, Err(_)) => Deed::LostByGlobal,
+                            (Action::Store { .. }, Ok(_)) if new.is_empty() => Deed::Erased,
+                            (Action::Store { .. }, Ok(_)) => Deed::Replaced,
+                            _ => Deed::LostInBulk,
+                        },
+                    );
+                }
+            }
+            for (_, object) in &new {
+                if !target.old.iter().any(|(_, held)| held == object) {
+                    note(*object, Deed::Stored);
+                }
+            }
+        } else if let Action::Send { to, into, .. } = action
+            && (colors.stack(by), colors.stack(to)) == (Color::Grey, Color::Black)
+            && let Some(object) = self.graph.root(to, into)
+        {
+            note(object, Deed::HandedOver);
+        }
     }
 
     /// Notes who has become garbage in this operation, or has come back.
@@ -370,6 +542,7 @@ impl<'h> Reader<'h> {
         match effect {
             Effect::Finalize(Some((id, _))) => {
                 self.due.remove(id);
+                self.waiting.remove(id);
                 let freed = |id: &ObjectId| self.reading.life(*id).is_some_and(|life| life.freed.is_some());
                 let missing = self.graph.from(id).iter().find(freed);
                 self.reading.estates.push((at, id, missing));
@@ -480,7 +653,7 @@ impl<'h> Reader<'h> {
             }
             Event::Shade(address) => self.recolor(at, event, address, Color::Grey),
             Event::Scan(address) => self.recolor(at, event, address, Color::Black),
-            Event::ScanStack(mutator) => self.colors.set_stack(mutator, Color::Black),
+            Event::ScanStack(mutator) => self.scan_stack(at, mutator),
             Event::ScanGlobals => self.colors.set_globals(Color::Black),
             Event::Free(address) => match self.owners.get(&address).copied() {
                 Some(id) => {
@@ -493,6 +666,10 @@ impl<'h> Reader<'h> {
             Event::Finalize(address) => match self.owners.get(&address) {
                 Some(id) => {
                     self.colors.set_object(*id, Some(Color::Black));
+                    let has_one = self.graph.finalizers().contains(id) || self.finalized == Some(*id);
+                    if !(self.waiting.insert(*id) && has_one && self.phase != Phase::Off) {
+                        self.reading.misfits.push((at, event));
+                    }
                     self.reading.finalized.push((at, *id));
                 }
                 None => self.reading.strays.push((at, event)),
@@ -512,8 +689,28 @@ impl<'h> Reader<'h> {
         }
     }
 
+    fn scan_stack(&mut self, at: usize, mutator: MutatorId) {
+        // There is no mutator of this number.
+        let Some(scanned) = self.scanned.get_mut(usize::from(mutator.0)) else {
+            return self.reading.misfits.push((at, Event::ScanStack(mutator)));
+        };
+        let again = std::mem::replace(scanned, true);
+        self.reading.stack_scans.push(StackScan { moment: at, mutator, again });
+        if !self.present[usize::from(mutator.0)] {
+            self.reading.misfits.push((at, Event::ScanStack(mutator)));
+        }
+        self.colors.set_stack(mutator, Color::Black);
+    }
+
     fn begin(&mut self, at: usize) {
         self.colors.bleach();
+        self.scanned = [false; MUTATORS as usize];
+        // One that leaves in this very operation was there.
+        let leaves = |mutator| self.reading.history.moments[at].op == Op::Mutate { by: mutator, action: Action::Exit };
+        self.present = std::array::from_fn(|number| {
+            let mutator = MutatorId(number as u8);
+            self.graph.stack(mutator).is_some() || leaves(mutator)
+        });
         let garbage = self.garbage();
         let cycle = Cycle {
             start: at,
@@ -559,7 +756,11 @@ impl<'h> Reader<'h> {
     fn recolor(&mut self, at: usize, event: Event, address: Address, to: Color) {
         let known = self.owners.get(&address).and_then(|id| Some((*id, self.colors.object(*id)?)));
         match known {
-            Some((object, from)) => {
+            Some((object, mut from)) => {
+                // What was found dead while marking, and counts as black, may be marked for its own sake.
+                if self.waiting.contains(object) && from == Color::Black {
+                    from = Color::White;
+                }
                 self.reading.recolorings.push(Recoloring { moment: at, object, from, to });
                 self.colors.set_object(object, Some(from.max(to)));
             }

@@ -4,10 +4,13 @@
 //! happens in between, the failure is not lost.
 
 use crate::{
-    campaign::{Breach, Counterexample},
+    campaign::{Again, Breach, Counterexample},
     drive::Failure,
 };
-use heaplaw_reference::{op::Program, text::ParseError};
+use heaplaw_reference::{
+    op::Program,
+    text::{ParseError, answer},
+};
 use std::{
     fs, io,
     path::{Path, PathBuf},
@@ -109,21 +112,43 @@ fn hash(text: &str) -> u64 {
     text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3))
 }
 
-/// Writes a failure to a file, as a whole or not at all.
+/// A failure that does not show every time.
+#[derive(Clone, Copy, Debug)]
+pub struct Flaky<'f> {
+    /// How often it shows.
+    pub again: Again,
+    /// The command line of the run that came upon it.
+    pub check: &'f str,
+}
+
+/// Writes a failure to a file, as a whole or not at all. One that does not show every time is written with what the heap
+/// answered when it did.
 ///
 /// # Errors
 /// If the directory or the file cannot be written.
-pub fn save(path: &Path, heap: &str, replay: &str, found: &Counterexample) -> io::Result<()> {
+pub fn save(path: &Path, heap: &str, replay: &str, found: &Counterexample, flaky: Option<Flaky<'_>>) -> io::Result<()> {
     let what = match &found.breach {
         Breach::Law(law, witness) => format!("law {} {}: {}", law.number, law.name, witness.why),
         Breach::Failure(failure) => failure.to_string(),
     };
     let origin = found.case.map_or(String::new(), |case| format!(", case {case}"));
     let mut text = String::new();
-    for line in format!("{heap}{origin}\n{what}\nreplay: {replay}").lines() {
+    let told = flaky.map_or(String::new(), |Flaky { again, check }| {
+        format!("flaky: {again} when it is run again; below is what was answered when it did\nfound by: {check}\n")
+    });
+    for line in format!("{heap}{origin}\n{what}\n{told}replay: {replay}").lines() {
         text.push_str(&format!("# {line}\n"));
     }
-    text.push_str(&found.program().to_string());
+    let mut moments = found.history.moments.iter();
+    for op in found.program().ops() {
+        match moments.next().filter(|_| flaky.is_some()) {
+            Some(moment) => {
+                let answer = answer::print(&moment.reply, &moment.events);
+                text.push_str(&format!("{:<24} # {answer}\n", op.to_string()));
+            }
+            None => text.push_str(&format!("{op}\n")),
+        }
+    }
     write_whole(path, &text)
 }
 

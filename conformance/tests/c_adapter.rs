@@ -3,8 +3,10 @@
 //! These tests need `cc` and `python3`, and fail without them: a check that skips itself checks nothing.
 
 use heaplaw_conformance::{
+    answers,
     campaign::{Campaign, End, Outcome},
     drive::{Failure, Subject, process::Process, step},
+    generate::{choices::Seed, scenario::Scenario},
 };
 use heaplaw_reference::{
     heap::{Capability, Claims, Invariant, Reply},
@@ -109,6 +111,54 @@ while lines := os.read(0, 4096).decode().splitlines():
 }
 
 #[test]
+fn a_heap_is_not_blamed_for_what_a_wrong_plan_asked_of_it() {
+    // The second allocation is refused, so that what is sent after it looks for a field that is not there.
+    let script = "\
+import os, sys
+while lines := os.read(0, 4096).decode().splitlines():
+    for line in lines:
+        if line == 'hello': print('heap x batch')
+        elif 'wipe' in line: os._exit(9)
+        elif 'alloc r0 9' in line: print('full')
+        elif 'alloc' in line: print('at 4096 16 0')
+        elif 'read' in line: print('data 1')
+        else: print('ok')
+    sys.stdout.flush()
+";
+    let refused: Program = "0 alloc r0 0 16\n0 alloc r0 9\n0 wipe r0.0 9\n0 read r0\n".parse().expect("a program");
+    let planned: Program = "0 alloc r0 2\n0 wipe r0.0 1\n".parse().expect("a program");
+    let mut subject = Process::new(["python3", "-c", script], PATIENT);
+    let history = step::run(&mut subject, &refused, step::Ending::Abrupt).expect("it starts");
+    assert_eq!((&history.failure, history.moments.len()), (&None, 3));
+    let history = step::run(&mut subject, &planned, step::Ending::Abrupt).expect("it starts again");
+    assert!(matches!(history.failure, Some((_, Failure::Crashed(_)))), "{history:?}");
+}
+
+/// Whether it is asked line by line or ahead of its answers, the heap is asked the same and answers the same.
+#[test]
+fn what_is_sent_ahead_is_what_would_have_been_asked() {
+    let program = compiled("heap.c", "heap-ahead", &[]);
+    let mut ahead = process(&program);
+    let slow = format!("exec {} | sed -u 's/ batch//'", program.to_string_lossy());
+    let mut slow = Process::new(["sh", "-c", &slow], PATIENT);
+    let claims = ahead.reset().expect("it starts");
+    assert_eq!(slow.reset().expect("it starts"), claims);
+    let mut handed_out = 0;
+    for case in 0..200 {
+        let program = Scenario::suited(&claims, 60).draw(&mut Seed::case(5, case));
+        let run = |heap: &mut Process| step::run(heap, &program, step::Ending::Settle).expect("it starts");
+        let (fast, slow) = (run(&mut ahead), run(&mut slow));
+        assert_eq!((&fast.failure, &slow.failure), (&None, &None), "case {case}");
+        assert_eq!(fast.program(), slow.program(), "case {case}");
+        assert_eq!(answers::of(&fast.program(), &fast), answers::of(&slow.program(), &slow), "case {case}");
+        let verbs = ["strong", "finalize ", "clean "];
+        let asked = fast.moments.iter().filter(|moment| verbs.iter().any(|verb| moment.op.to_string().contains(verb)));
+        handed_out += asked.filter(|moment| matches!(moment.reply, Reply::Object(_))).count();
+    }
+    assert!(handed_out > 50, "only {handed_out} objects were handed out");
+}
+
+#[test]
 fn a_plan_may_be_longer_than_what_is_sent_at_once() {
     let program: Program = "0 alloc r0 1 8\n0 store r0.0 r0\n0 read r0\n".repeat(1_000).parse().expect("a program");
     let mut heap = process(&compiled("heap.c", "heap-long", &[]));
@@ -149,7 +199,10 @@ fn every_template_conforms_as_it_is() {
         assert!([1, 3, 4, 5, 6, 7, 8, 14].iter().all(|law| checked.contains(law)), "{language}: {checked:?}");
         // Whoever sends what is not claimed is told so.
         subject.reset().expect("it starts");
-        for line in ["gc full", "gc stats", "gc mark 1", "1 join", "0 send r0 0.r1", "0 park"] {
+        let lines = ["gc full", "gc stats", "gc mark 1", "gc abort", "1 join", "0 send r0 0.r1", "0 park"];
+        let more =
+            ["0 weak w0 r0", "0 strong r0 w0", "0 finalizer r0", "0 finalize r0", "0 cleanup r0 r1", "0 clean r0"];
+        for line in lines.into_iter().chain(more).chain(["env fail 1", "env clock 1"]) {
             let reply = subject.perform(&line.parse().expect("an operation"), &mut Vec::new());
             assert_eq!(reply, Ok(Reply::Unsupported), "{language}: {line}");
         }

@@ -1,30 +1,36 @@
 //! Every law is broken by some heap, and no law is broken by a sound one.
 
 use heaplaw_conformance::{
-    drive::{InProcess, Subject, step},
+    campaign::{self, Judged},
+    drive::{InProcess, Subject, step::Ending},
     faulty::{self, Fault},
     generate::{choices::Seed, scenario::Scenario},
-    history::History,
     law::{self, Judgement, Law},
 };
 use heaplaw_reference::{
     heap::Heap,
     machine::Machine,
+    op::Program,
     place::manual::{Manual, Policy},
     protocol::Protocol,
 };
 
-fn history<H: Heap>(make: impl FnMut() -> H, campaign: u64, case: u64) -> History {
-    let mut subject = InProcess::new(make);
+/// The program of a case that suits a heap.
+fn program(subject: &mut dyn Subject, seed: u64, case: u64) -> Program {
     let claims = subject.reset().expect("the heap starts");
-    let program = Scenario::suited(&claims, 60).draw(&mut Seed::case(campaign, case));
-    step::run(&mut subject, &program, step::Ending::Settle).expect("the heap starts")
+    Scenario::suited(&claims, 60).draw(&mut Seed::case(seed, case))
+}
+
+fn judged(subject: &mut dyn Subject, seed: u64, case: u64, laws: &[&'static Law]) -> Judged {
+    let program = program(subject, seed, case);
+    campaign::judge(subject, &program, Ending::Settle, laws).expect("the heap starts").1
 }
 
 /// How many programs it takes until the fault's own law is broken.
 fn programs_until_broken(fault: &Fault, campaign: u64) -> Option<u64> {
     let law = [Law::numbered(fault.law).expect("a law of this number")];
-    (0..3_000).find(|case| law::judge(&history(|| fault.heap(), campaign, *case), &law).broken().is_some())
+    let mut subject = InProcess::new(|| fault.heap());
+    (0..20_000).find(|case| judged(&mut subject, campaign, *case, &law).breach.is_some())
 }
 
 #[test]
@@ -54,13 +60,16 @@ fn sound_designs_break_no_law_and_every_law_is_checked_on_some() {
         (policy.name(), Box::new(move || Box::new(Manual::with_memory(policy, memory))))
     });
     for (name, make) in machines.chain(allocators) {
-        for case in 0..1_000 {
-            let history = history(&make, 7, case);
-            let verdict = law::judge(&history, &laws);
-            if let Some((law, witness)) = verdict.broken() {
-                panic!("{name} breaks {law:?} in case {case}: {}\n{}", witness.why, history.program());
+        let mut subject = InProcess::new(make);
+        for case in 0..3_000 {
+            let Judged { verdict, breach } = judged(&mut subject, 7, case, &laws);
+            if let Some(breach) = breach {
+                let program = program(&mut subject, 7, case);
+                panic!(
+                    "{name} in case {case}: {breach:?}
+{program}"
+                );
             }
-            assert_eq!(verdict.failure, None);
             for (sum, finding) in checks.iter_mut().zip(&verdict.findings) {
                 if let Judgement::Holds { checks } = finding.judgement {
                     *sum += checks;
@@ -76,7 +85,8 @@ fn sound_designs_break_no_law_and_every_law_is_checked_on_some() {
 fn unsound_designs_are_rejected() {
     let laws: Vec<_> = law::all().collect();
     for protocol in Protocol::ALL.into_iter().filter(|protocol| !protocol.sound) {
-        let rejected = |case: &u64| law::judge(&history(|| Machine::new(protocol), 9, *case), &laws).broken().is_some();
+        let mut subject = InProcess::new(|| Machine::new(protocol));
+        let mut rejected = |case: &u64| judged(&mut subject, 9, *case, &laws).breach.is_some();
         assert!((0..1_000).any(|case| rejected(&case)), "{} is not rejected", protocol.name);
     }
 }

@@ -17,7 +17,7 @@ use heaplaw_reference::{
     heap::{Capability, Claims, Heap, Invariant, Reply},
     machine::Machine,
     object::{Address, ObjectId},
-    op::{Collect, Op},
+    op::{Collect, Op, Program},
     protocol::Protocol,
 };
 use std::{
@@ -55,12 +55,31 @@ fn op(line: &str) -> Op {
     line.parse().expect("an operation")
 }
 
-/// The right heap's history of a case of the default scenario.
+/// What the adapter claims: everything but what can be attached to objects, and the environment.
+fn claims() -> Claims {
+    let claimed = [
+        Capability::Collect,
+        Capability::Steps,
+        Capability::Mutators,
+        Capability::Addresses,
+        Capability::Stats,
+        Capability::Frees,
+        Capability::Phases,
+        Capability::Colors,
+    ];
+    Claims::new("heap.py").with(&claimed).upholding(Invariant::ModifiedWeak)
+}
+
+/// A program that the adapter can perform.
+fn program(seed: u64, case: u64) -> Program {
+    Scenario::suited(&claims(), 60).draw(&mut Seed::case(seed, case))
+}
+
+/// The right heap's history of a case.
 fn history(heap: &mut Process, case: u64) -> History {
-    let program = Scenario::default().draw(&mut Seed::case(20, case));
-    let history = step::run(heap, &program, Ending::Settle).expect("the heap can be reset");
+    let history = step::run(heap, &program(20, case), Ending::Settle).expect("the heap can be reset");
     assert_eq!(history.failure, None, "case {case}");
-    assert_eq!(history.unclaimed, 0, "the adapter claims everything");
+    assert_eq!(history.unclaimed, 0, "the adapter claims what the programs need");
     history
 }
 
@@ -76,8 +95,7 @@ fn failure(subject: &mut Process, timeout: Duration) -> Failure {
 
 #[test]
 fn the_adapter_says_who_it_is() {
-    let claims = python(&[], PATIENT).reset().unwrap();
-    assert_eq!(claims, Claims::new("heap.py").with(&Capability::ALL).upholding(Invariant::ModifiedWeak));
+    assert_eq!(python(&[], PATIENT).reset().unwrap(), claims());
 }
 
 #[test]
@@ -108,6 +126,7 @@ fn the_adapter_finds_every_object_where_it_was_born() {
                     assert!(fits, "case {case}: {op} answers {reply:?}");
                     continue;
                 }
+                other => panic!("case {case}: {op} needs more than the adapter claims: {other:?}"),
             };
             assert_eq!(reply, expected, "case {case}: {op}");
         }
@@ -153,6 +172,58 @@ fn the_adapter_marks_step_by_step_as_the_reference_machine_does() {
                 "case {case}"
             );
         }
+    }
+}
+
+/// What is new to the words: an adapter that does not know it says so, whoever asks.
+#[test]
+fn what_the_adapter_does_not_claim_is_unknown_to_it() {
+    let mut heap = python(&[], PATIENT);
+    heap.reset().unwrap();
+    heap.perform(&op("0 alloc r1 0 16"), &mut Vec::new()).unwrap();
+    let lines = [
+        "0 weak w0 r1",
+        "0 strong r0 w0",
+        "0 finalizer r1",
+        "0 finalize r0",
+        "0 cleanup r1 r1",
+        "0 clean r0",
+        "gc abort",
+        "env fail 2",
+        "env clock 1000",
+    ];
+    for line in lines {
+        assert!(!claims().allow(&op(line)), "{line}");
+        assert_eq!(heap.perform(&op(line), &mut Vec::new()), Ok(Reply::Unsupported), "{line}");
+    }
+}
+
+/// One that claims it and then answers something else is no heap that breaks a law: it breaks the protocol.
+#[test]
+fn an_answer_of_the_wrong_kind_is_garbled() {
+    let cases = [
+        ("weak", "0 alloc r0 0 16\n0 weak w0 r0\n", "ref 4096"),
+        ("weak", "0 alloc r0 0 16\n0 weak w0 r0\n0 strong r1 w0\n", "weak 7"),
+        ("finalizers", "0 alloc r0 0 16\n0 finalizer r0\n", "idle"),
+        ("finalizers", "0 finalize r0\n", "ok"),
+        ("cleanups", "0 clean r0\n", "data 1"),
+        ("abort", "gc abort\n", "nil"),
+        ("faults", "env fail 2\n", "full"),
+        ("clock", "env clock 1000\n", "idle"),
+    ];
+    for (claim, program, answer) in cases {
+        let program: Program = program.parse().unwrap();
+        // All is well up to the last operation.
+        let before = "read op; case $op in *alloc*) echo at 4096 16 0;; *weak*) echo weak 7;; *) echo ok;; esac;";
+        let script = format!(
+            "read hello; echo heap x {claim}; read reset; echo ok; {} read op; echo {answer}; read op",
+            before.repeat(program.len() - 1)
+        );
+        let mut subject = Process::new(["sh", "-c", &script], PATIENT);
+        let history = step::run(&mut subject, &program, Ending::Abrupt).expect("it starts");
+        let Some((at, Failure::Garbled(report))) = history.failure else { panic!("{program}: {:?}", history.failure) };
+        assert_eq!((Some(&at), history.moments.len()), (program.ops().last(), program.len() - 1));
+        assert_eq!(report, format!("{answer:?} is no answer to {at}"));
     }
 }
 
@@ -328,8 +399,7 @@ fn a_broken_heap_keeps_to_the_protocol() {
     for name in heaps {
         let mut heap = python(&["--break", name], PATIENT);
         for case in 0..40 {
-            let program = Scenario::default().draw(&mut Seed::case(21, case));
-            let history = step::run(&mut heap, &program, Ending::Settle).expect("the heap can be reset");
+            let history = step::run(&mut heap, &program(21, case), Ending::Settle).expect("the heap can be reset");
             assert_eq!(history.failure, None, "{name}, case {case}");
         }
     }

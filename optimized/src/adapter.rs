@@ -141,6 +141,8 @@ impl SharedHeap for Subject {
             Capability::Frees,
             Capability::Phases,
             Capability::Colors,
+            Capability::Barrier,
+            Capability::Deterministic,
         ];
         Claims::new("optimized").with(&claimed).upholding(Invariant::ModifiedWeak)
     }

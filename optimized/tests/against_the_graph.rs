@@ -155,6 +155,7 @@ impl Pair {
             Effect::Quiet => {
                 assert!(matches!(reply, Reply::Done | Reply::Idle | Reply::Stats { .. }), "{op}: {reply:?}");
             }
+            other => panic!("{op} needs more than the heap claims: {other:?}"),
         }
         if let Op::Mutate { by, action: Action::Join } = op {
             self.colors.set_stack(*by, Color::Black);

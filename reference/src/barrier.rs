@@ -41,7 +41,8 @@
 //! This chapter grounds laws 70 to 73, 76 and 78. Source: Go's `mbarrier.go`, `mwbbuf.go` and proposal 17503.
 //!
 //! Rules 4 to 6 are data here, so that their breach can be tried: each half of a [`Barrier`] has a condition
-//! ([`When`]), and shades and write have an [`Order`].
+//! ([`When`]), and shades and write have an [`Order`]. Rules 7 and 11 are switches of the
+//! [protocol](crate::protocol::Protocol).
 //!
 //! ```
 //! use heaplaw_reference::barrier::{Barrier, When};

@@ -27,12 +27,16 @@
 //! finalizer does not know of. After a resurrection it stays nil; one that is made then is a different one.
 //!
 //! Making a strong pointer of a weak one is the one operation that yields an object which no root, global or field
-//! leads to. So it has two duties, each of them told by what happens without it:
+//! leads to. So it has duties that no other operation has:
 //!
 //! 4. *While marking, shade what is handed out*, as a deletion barrier would: the object may be white, and the stack
 //!    that receives it black.
 //! 5. *While sweeping, ask whether the object was marked* (Go sweeps its span first). If it was not, it is dead, even if
 //!    the sweep has not come to it.
+//!
+//! 6. *Wait while the end of marking is being decided.* A store finds only what is grey or black once nothing is grey; a
+//!    conversion makes grey out of nothing, behind the back of whoever decides. For the same reason marking does not end
+//!    while a conversion is under way.
 //!
 //! The same holds at the other end. What is attached *while marking* is a new root, whose work is done at once, since
 //! the step that scans such roots may be over; and what is handed out of a queue while marking is shaded, since that
@@ -61,11 +65,18 @@ pub enum Clearing {
     Dead,
     /// Only when it is freed.
     Freed,
+    /// In the step that ends marking, with no mutator running: all at once. Then nobody needs to ask the sweep.
+    AtTheEnd,
+    /// As soon as the collector finds the object white, be it while marking.
+    White,
     /// Not at all.
     Never,
 }
 
 /// A design for what is attached to objects: one switch for each rule of this chapter.
+///
+/// The [machine](crate::machine) and the [model](crate::model) obey them. The machine takes whole operations, one at a
+/// time, so `strong_waits`, `strong_pins`, `strong_reads_again` and `snapshot_first` make no difference to it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Specials {
     /// The fields of an object with a finalizer are roots.
@@ -86,6 +97,17 @@ pub struct Specials {
     pub strong_shades: bool,
     /// One that is asked for while sweeping is nil if its object was not marked.
     pub strong_asks_the_sweep: bool,
+    /// To ask is to sweep, and then the weak pointer is read again. If not, the answer is what it was before.
+    pub strong_reads_again: bool,
+    /// None is made from when nothing is grey until marking is over.
+    pub strong_waits: bool,
+    /// Marking does not end while one is being made.
+    pub strong_pins: bool,
+    /// What is handed out of a queue while marking is shaded.
+    pub handing_out_shades: bool,
+    /// In a design that takes a snapshot of the stacks, what is attached to objects is scanned after that. A stack that
+    /// is still grey can hide something behind a finalizer that has been scanned, as it can behind any other root.
+    pub snapshot_first: bool,
 }
 
 impl Specials {
@@ -100,6 +122,11 @@ impl Specials {
         canonical: true,
         strong_shades: true,
         strong_asks_the_sweep: true,
+        strong_reads_again: true,
+        strong_waits: true,
+        strong_pins: true,
+        handing_out_shades: true,
+        snapshot_first: true,
     };
 }
 

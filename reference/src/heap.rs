@@ -82,11 +82,17 @@ pub enum Capability {
     /// Performs [`Action::Free`]. A heap that claims this, and not [`Capability::Collect`], is an allocator: it frees
     /// nothing by itself.
     Free,
+    /// The barrier asks for no colours and puts nothing off: while marking, whatever an operation overwrites (of a heap
+    /// that keeps a weak invariant) or stores (of one that keeps the strong one) is shaded before it is over, whatever the
+    /// colour of the object that is stored into; and so is what a stack that was not scanned hands to one that was.
+    Barrier,
+    /// Does the same again, addresses apart, if the same program is run again on a fresh heap.
+    Deterministic,
 }
 
 impl Capability {
     /// All of them, in the order in which they are shown.
-    pub const ALL: [Capability; 15] = [
+    pub const ALL: [Capability; 17] = [
         Capability::Collect,
         Capability::Steps,
         Capability::Mutators,
@@ -102,6 +108,8 @@ impl Capability {
         Capability::Faults,
         Capability::Clock,
         Capability::Free,
+        Capability::Barrier,
+        Capability::Deterministic,
     ];
 
     /// The word for it in reports and in the protocol.
@@ -122,6 +130,8 @@ impl Capability {
             Capability::Faults => "faults",
             Capability::Clock => "clock",
             Capability::Free => "free",
+            Capability::Barrier => "barrier",
+            Capability::Deterministic => "deterministic",
         }
     }
 

@@ -43,7 +43,7 @@ use crate::{
     op::{Action, Collect, Environment, GLOBALS, MUTATORS, MutatorId, Op, Place, ROOTS, Root, Run, WeakSlot},
     pacer::PERIOD_MS,
     place::{BASE, MEMORY, lowest_gap},
-    protocol::{Protocol, StackScan},
+    protocol::{Abort, Protocol, StackScan},
 };
 use alloc::{
     collections::{BTreeMap, VecDeque},
@@ -105,8 +105,9 @@ pub struct Machine {
     phase: Phase,
     /// The sweep has passed every cell below.
     swept: u64,
-    specials: Specials,
     attached: Attached,
+    /// Marks of a cycle that was given up are still there, and are believed.
+    stale: bool,
     /// How many bytes were ever requested, in whole pages.
     obtained: u64,
     /// Which request from now on is refused; 0: none.
@@ -138,8 +139,8 @@ impl Machine {
             grey: VecDeque::new(),
             phase: Phase::Off,
             swept: 0,
-            specials: Specials::SOUND,
             attached: Attached::default(),
+            stale: false,
             obtained: 0,
             failing: 0,
             clock: 0,
@@ -151,7 +152,7 @@ impl Machine {
     /// The same machine with other rules for what is attached to objects.
     #[must_use]
     pub fn with_specials(self, specials: Specials) -> Self {
-        Machine { specials, ..self }
+        Machine { protocol: Protocol { specials, ..self.protocol }, ..self }
     }
 
     /// The phase of the collector.
@@ -172,7 +173,9 @@ impl Machine {
         let color = match self.phase {
             Phase::Mark | Phase::Terminate => self.protocol.born,
             // Not for the sweep of the cycle that has just ended.
-            Phase::Sweep | Phase::Off => Color::Black,
+            Phase::Sweep => self.protocol.born_while_sweeping,
+            Phase::Off if self.stale => Color::White,
+            Phase::Off => Color::Black,
         };
         let born = match color {
             Color::White => BornAs::White,
@@ -258,13 +261,7 @@ impl Machine {
         if order == Order::ShadeFirst {
             self.pay(mutator, place, old, new, events)?;
         }
-        match place {
-            Place::Global(number) => self.globals[usize::from(number)] = new,
-            Place::Field { of, index } => {
-                let object = self.held(mutator, of)?;
-                self.cell(object)?.fields.set(index, new);
-            }
-        }
+        self.put(mutator, place, new)?;
         match order {
             Order::ShadeFirst => Ok(()),
             Order::ShadeLast => self.pay(mutator, place, old, new, events),
@@ -273,6 +270,29 @@ impl Machine {
                 self.pay(mutator, place, too_late, new, events)
             }
         }
+    }
+
+    /// A store that is part of a move or a wipe.
+    fn store_in_bulk(
+        &mut self,
+        mutator: MutatorId,
+        place: Place,
+        new: Option<Address>,
+        events: &mut Vec<Event>,
+    ) -> Result<(), Trap> {
+        if self.protocol.bulk_shades { self.store(mutator, place, new, events) } else { self.put(mutator, place, new) }
+    }
+
+    /// A store without its barrier.
+    fn put(&mut self, mutator: MutatorId, place: Place, new: Option<Address>) -> Result<(), Trap> {
+        match place {
+            Place::Global(number) => self.globals[usize::from(number)] = new,
+            Place::Field { of, index } => {
+                let object = self.held(mutator, of)?;
+                self.cell(object)?.fields.set(index, new);
+            }
+        }
+        Ok(())
     }
 
     /// The barrier: shades what a store owes while marking.
@@ -333,7 +353,7 @@ impl Machine {
                 self.within(target, at, count)?;
                 let values = moved(&self.cell(source)?.fields.clone(), start, &self.cell(target)?.fields, at, count);
                 for (index, value) in values {
-                    self.store(by, place(of, at + index), value, events)?;
+                    self.store_in_bulk(by, place(of, at + index), value, events)?;
                 }
             }
             Action::Wipe(Run { of, at, count }) => {
@@ -341,7 +361,7 @@ impl Machine {
                 self.within(object, at, count)?;
                 let stored: Vec<_> = self.cell(object)?.fields.range(at, count).map(|(index, _)| index).collect();
                 for index in stored {
-                    self.store(by, place(of, index), None, events)?;
+                    self.store_in_bulk(by, place(of, index), None, events)?;
                 }
             }
             Action::Copy { into, from } => {
@@ -373,7 +393,7 @@ impl Machine {
             Action::Exit => self.stacks[usize::from(by.0)] = None,
             Action::Weak { into, to } => {
                 let to = self.held(by, to)?;
-                return Ok(Reply::Weak(self.attached.make_weak(into, to, self.specials.canonical)));
+                return Ok(Reply::Weak(self.attached.make_weak(into, to, self.protocol.specials.canonical)));
             }
             Action::Strong { into, from } => {
                 let value = self.strong(from, events);
@@ -383,7 +403,10 @@ impl Machine {
             Action::Finalizer(root) => {
                 let object = self.held(by, root)?;
                 self.attached.add_finalizer(object);
-                if self.phase == Phase::Mark && self.specials.registration_shades && self.specials.closures_are_roots {
+                if self.phase == Phase::Mark
+                    && self.protocol.specials.registration_shades
+                    && self.protocol.specials.closures_are_roots
+                {
                     self.shade_fields(object, events);
                 }
             }
@@ -394,7 +417,10 @@ impl Machine {
             Action::Cleanup { of, with } => {
                 let (of, with) = (self.held(by, of)?, self.held(by, with)?);
                 self.attached.add_cleanup(of, with);
-                if self.phase == Phase::Mark && self.specials.registration_shades && self.specials.arguments_are_roots {
+                if self.phase == Phase::Mark
+                    && self.protocol.specials.registration_shades
+                    && self.protocol.specials.arguments_are_roots
+                {
                     self.shade(with, events);
                 }
             }
@@ -412,10 +438,10 @@ impl Machine {
     fn strong(&mut self, from: WeakSlot, events: &mut Vec<Event>) -> Option<Address> {
         let at = self.attached.target(from)?;
         let dead = |cell: &Cell| self.phase == Phase::Sweep && at.0 >= self.swept && cell.color == Color::White;
-        if self.specials.strong_asks_the_sweep && self.cells.get(&at.0).is_some_and(dead) {
+        if self.protocol.specials.strong_asks_the_sweep && self.cells.get(&at.0).is_some_and(dead) {
             return None;
         }
-        if self.phase == Phase::Mark && self.specials.strong_shades {
+        if self.phase == Phase::Mark && self.protocol.specials.strong_shades {
             self.shade(at, events);
         }
         Some(at)
@@ -430,7 +456,9 @@ impl Machine {
         object: Option<Address>,
         events: &mut Vec<Event>,
     ) -> Result<Reply, Trap> {
-        if let (Some(at), Phase::Mark) = (object, self.phase) {
+        if let (Some(at), Phase::Mark) = (object, self.phase)
+            && self.protocol.specials.handing_out_shades
+        {
             self.shade(at, events);
         }
         self.set_root(by, into, object)?;
@@ -469,8 +497,10 @@ impl Machine {
             return false;
         }
         while self.sweep_step(events) {}
-        for cell in self.cells.values_mut() {
-            cell.color = Color::White;
+        if !core::mem::take(&mut self.stale) {
+            for cell in self.cells.values_mut() {
+                cell.color = Color::White;
+            }
         }
         for stack in self.stacks.iter_mut().flatten() {
             stack.color = Color::Grey;
@@ -511,6 +541,9 @@ impl Machine {
         if self.phase != Phase::Mark {
             return false;
         }
+        if self.protocol.specials.clearing == Clearing::White {
+            self.clear_white();
+        }
         if self.globals_color == Color::Grey {
             self.globals_color = Color::Black;
             for at in self.globals.into_iter().flatten() {
@@ -539,7 +572,7 @@ impl Machine {
 
     /// What finalizers and cleanups hold turns grey.
     fn shade_specials(&mut self, events: &mut Vec<Event>) {
-        let Specials { closures_are_roots, arguments_are_roots, queue_is_root, .. } = self.specials;
+        let Specials { closures_are_roots, arguments_are_roots, queue_is_root, .. } = self.protocol.specials;
         let finalizable: Vec<_> = self.attached.finalizable().filter(|_| closures_are_roots).collect();
         let queued = self.attached.dead().filter(|_| queue_is_root);
         let held: Vec<_> = queued.chain(self.attached.arguments().filter(|_| arguments_are_roots)).collect();
@@ -564,18 +597,44 @@ impl Machine {
             self.scan_stacks(events);
             while self.mark_step(events) {}
         }
+        if self.protocol.specials.clearing == Clearing::AtTheEnd {
+            self.clear_white();
+        }
+        self.sweep_from_the_start(events);
+        true
+    }
+
+    /// Clears weak pointers to whatever is white.
+    fn clear_white(&mut self) {
+        for (at, _) in self.cells.iter().filter(|(_, cell)| cell.color == Color::White) {
+            self.attached.clear_weak(Address(*at));
+        }
+    }
+
+    fn sweep_from_the_start(&mut self, events: &mut Vec<Event>) {
         self.enter(Phase::Terminate, events);
         self.enter(Phase::Sweep, events);
         self.swept = 0;
         self.marked = Some(self.clock);
-        true
     }
 
     fn abort(&mut self, events: &mut Vec<Event>) -> bool {
         let marking = self.phase == Phase::Mark;
         if marking {
-            self.grey.clear();
-            self.enter(Phase::Off, events);
+            // To whom a colour still means something, what is grey is marked.
+            for at in self.grey.drain(..) {
+                if let Some(cell) = self.cells.get_mut(&at.0) {
+                    cell.color = Color::Black;
+                }
+            }
+            match self.protocol.abort {
+                Abort::Forgets => self.enter(Phase::Off, events),
+                Abort::KeepsMarks => {
+                    self.stale = true;
+                    self.enter(Phase::Off, events);
+                }
+                Abort::Sweeps => self.sweep_from_the_start(events),
+            }
         }
         marking
     }
@@ -606,10 +665,12 @@ impl Machine {
     /// A cell was found dead: it is freed, or kept for its finalizer.
     fn bury(&mut self, at: Address, events: &mut Vec<Event>) {
         let kept = self.attached.queue_finalizer(at);
-        if self.specials.clearing == Clearing::Dead || self.specials.clearing == Clearing::Freed && !kept {
-            self.attached.clear_weak(at);
+        match self.protocol.specials.clearing {
+            Clearing::Never => {}
+            Clearing::Freed if kept => {}
+            Clearing::Freed | Clearing::Dead | Clearing::AtTheEnd | Clearing::White => self.attached.clear_weak(at),
         }
-        if !kept || !self.specials.cleanups_wait {
+        if !kept || !self.protocol.specials.cleanups_wait {
             self.attached.queue_cleanups(at);
         }
         if kept {

@@ -15,13 +15,58 @@
 //! | `deletion-without-snapshot`| deletion  | once     | black | yes         | no    | a store from an unscanned stack hides behind black |
 //! | `hybrid-allocate-white`    | hybrid    | once     | white | yes         | no    | nobody looks at a scanned stack's new object again |
 //!
+//! A heap is more than loads and stores, and each thing that it adds is one more way to lose an object: [weak pointers
+//! and finalizers](crate::finalize), mutators that [arrive](Protocol::arguments_shade), cycles that are [given
+//! up](Abort), objects born [while sweeping](Protocol::born_while_sweeping). The four sound rows do all of these as Go
+//! does. Which of them are tried is an [`Alphabet`]; the [table](TABLE) has rows that do one of them differently.
+//!
 //! This chapter grounds laws 57 and 79.
 
-use crate::{
-    barrier::{Barrier, Order, When},
-    color::Color,
-    heap::Invariant,
-};
+mod table;
+
+pub use table::{Row, TABLE};
+
+use crate::{barrier::Barrier, color::Color, finalize::Specials, heap::Invariant};
+
+/// What can happen to a heap besides loads, stores, allocations and hand-overs. Everything is off by default.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Alphabet {
+    /// After marking there is a sweep, and then another cycle, and so on. Whatever needs a sweep brings it along.
+    pub sweep: bool,
+    /// There is one weak pointer.
+    pub weak: bool,
+    /// Objects can have finalizers.
+    pub finalizers: bool,
+    /// Mutators leave and arrive.
+    pub arrivals: bool,
+    /// The collector can give up a cycle while it marks.
+    pub aborts: bool,
+}
+
+impl Alphabet {
+    /// Only loads, stores, allocations and hand-overs, in one cycle.
+    pub const PLAIN: Alphabet =
+        Alphabet { sweep: false, weak: false, finalizers: false, arrivals: false, aborts: false };
+
+    /// Everything.
+    pub const ALL: Alphabet = Alphabet { sweep: true, weak: true, finalizers: true, arrivals: true, aborts: true };
+
+    /// Whether marking is followed by anything.
+    pub const fn has_cycles(self) -> bool {
+        self.sweep || self.weak || self.finalizers || self.aborts
+    }
+}
+
+/// What the collector makes of a cycle that it gives up while marking.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Abort {
+    /// Nothing: colours mean nothing, and the next cycle begins with everything white.
+    Forgets,
+    /// The next cycle finds the marks of this one, and believes them.
+    KeepsMarks,
+    /// It sweeps what is white.
+    Sweeps,
+}
 
 /// When a cycle looks at stacks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -54,12 +99,24 @@ pub struct Protocol {
     pub born: Color,
     /// Whether a pointer that is sent from stack to stack is shaded.
     pub sends_shade: bool,
+    /// Whether moves and wipes go through the barrier too, field by field.
+    pub bulk_shades: bool,
     /// Whether a store and its barrier happen in one step. If not, anything can happen in between.
     pub stores_are_atomic: bool,
     /// Whether a store that found the barrier off can still be under way when marking begins.
     pub flag_test_can_be_overtaken: bool,
     /// The invariant that the design is meant to keep while marking, if mutators run then.
     pub invariant: Option<Invariant>,
+    /// Whether the world is stopped and looked at once more before marking ends. If something is grey, marking goes on.
+    pub looks_again: bool,
+    /// The rules for weak pointers and finalizers.
+    pub specials: Specials,
+    /// Whether a pointer that a mutator arrives with is shaded. Its stack is black: it is empty but for that pointer.
+    pub arguments_shade: bool,
+    /// What becomes of a cycle that is given up.
+    pub abort: Abort,
+    /// The colour of objects born while sweeping: white is about to be freed.
+    pub born_while_sweeping: Color,
     /// Whether the design never loses an object.
     pub sound: bool,
 }
@@ -72,10 +129,8 @@ impl Protocol {
         stacks: StackScan::Stopped,
         born: Color::Black,
         sends_shade: false,
-        stores_are_atomic: true,
-        flag_test_can_be_overtaken: false,
         invariant: None,
-        sound: true,
+        ..Protocol::HYBRID
     };
 
     /// Go 1.5: insertion barrier, stacks scanned again with the world stopped.
@@ -85,10 +140,9 @@ impl Protocol {
         stacks: StackScan::Rescan,
         born: Color::White,
         sends_shade: false,
-        stores_are_atomic: true,
-        flag_test_can_be_overtaken: false,
+        arguments_shade: false,
         invariant: Some(Invariant::Strong),
-        sound: true,
+        ..Protocol::HYBRID
     };
 
     /// Yuasa: deletion barrier over a snapshot of all stacks.
@@ -96,12 +150,8 @@ impl Protocol {
         name: "deletion",
         barrier: Barrier::DELETION,
         stacks: StackScan::Snapshot,
-        born: Color::Black,
-        sends_shade: true,
-        stores_are_atomic: true,
-        flag_test_can_be_overtaken: false,
         invariant: Some(Invariant::Weak),
-        sound: true,
+        ..Protocol::HYBRID
     };
 
     /// Go 1.8 and since: both barriers, each stack scanned once.
@@ -111,9 +161,15 @@ impl Protocol {
         stacks: StackScan::Once,
         born: Color::Black,
         sends_shade: true,
+        bulk_shades: true,
         stores_are_atomic: true,
         flag_test_can_be_overtaken: false,
         invariant: Some(Invariant::ModifiedWeak),
+        looks_again: false,
+        specials: Specials::SOUND,
+        arguments_shade: true,
+        abort: Abort::Forgets,
+        born_while_sweeping: Color::Black,
         sound: true,
     };
 
@@ -145,71 +201,3 @@ impl Protocol {
         Protocol::HYBRID_ALLOCATE_WHITE,
     ];
 }
-
-/// A row of the table of designs that [explorations](crate::model) have to confirm.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Row {
-    /// Its number in the table of model-checked designs.
-    pub id: &'static str,
-    /// The design.
-    pub protocol: Protocol,
-}
-
-/// A sound or unsound variation of a design.
-const fn row(id: &'static str, name: &'static str, sound: bool, protocol: Protocol) -> Row {
-    Row { id, protocol: Protocol { name, sound, ..protocol } }
-}
-
-/// The hybrid design with another barrier.
-const fn hybrid(deletion: When, insertion: When, order: Order) -> Protocol {
-    Protocol { barrier: Barrier { deletion, insertion, order }, ..Protocol::HYBRID }
-}
-
-/// The same design with stores in four steps.
-const fn split(protocol: Protocol) -> Protocol {
-    Protocol { stores_are_atomic: false, ..protocol }
-}
-
-/// Every design whose fate is known, in the order of the table. The numbers are those of the fact sheet; a letter tells
-/// apart what it puts into one line.
-pub const TABLE: &[Row] = {
-    use Order::{ShadeFirst, ShadeLast, WriteFirst};
-    use When::{
-        Always, MyStackIsGrey, NewIsNotNil, ObjectIsBlack, ObjectIsGrey, ObjectIsNotBlack, ObjectIsNotWhite,
-        SomeStackIsGrey,
-    };
-    const HYBRID: Protocol = Protocol::HYBRID;
-    const DELETION: Protocol = Protocol::DELETION;
-    const INSERTION: Protocol = Protocol::INSERTION;
-    &[
-        row("X0", "stop-the-world", true, Protocol::STOP_THE_WORLD),
-        row("X1", "no-barrier", false, Protocol::NO_BARRIER),
-        row("X2", "insertion-without-rescan", false, Protocol::INSERTION_WITHOUT_RESCAN),
-        row("X3", "insertion", true, INSERTION),
-        row("X4", "no-barrier-rescan", false, Protocol { barrier: Barrier::NONE, invariant: None, ..INSERTION }),
-        row("X5", "deletion-without-snapshot", false, Protocol::DELETION_WITHOUT_SNAPSHOT),
-        row("X6", "snapshot-allocating", false, Protocol { stacks: StackScan::SnapshotAllocating, ..DELETION }),
-        row("X7", "deletion", true, DELETION),
-        row(
-            "X8",
-            "snapshot-sending-bare",
-            false,
-            Protocol { stacks: StackScan::SnapshotSending, sends_shade: false, ..DELETION },
-        ),
-        row("X9", "hybrid", true, HYBRID),
-        row("X9m", "hybrid-my-stack", true, hybrid(Always, MyStackIsGrey, ShadeFirst)),
-        row("X9s", "hybrid-some-stack", true, hybrid(Always, SomeStackIsGrey, ShadeFirst)),
-        row("X10", "hybrid-allocate-white", false, Protocol::HYBRID_ALLOCATE_WHITE),
-        row("X11", "hybrid-sending-bare", false, Protocol { sends_shade: false, ..HYBRID }),
-        row("X12", "hybrid-in-steps", true, split(HYBRID)),
-        row("X12m", "hybrid-my-stack-in-steps", true, split(hybrid(Always, MyStackIsGrey, ShadeFirst))),
-        row("X12l", "hybrid-shade-last", true, split(hybrid(Always, Always, ShadeLast))),
-        row("X12b", "hybrid-write-first", false, hybrid(Always, Always, WriteFirst)),
-        row("X13", "insertion-if-black", false, split(hybrid(Always, ObjectIsBlack, ShadeFirst))),
-        row("X13d", "deletion-unless-black", true, split(hybrid(ObjectIsNotBlack, Always, ShadeFirst))),
-        row("X14", "nil-is-special", false, hybrid(NewIsNotNil, Always, ShadeFirst)),
-        row("X15", "flag-test-overtaken", false, Protocol { flag_test_can_be_overtaken: true, ..split(HYBRID) }),
-        row("X16", "deletion-if-grey", false, hybrid(ObjectIsGrey, MyStackIsGrey, ShadeFirst)),
-        row("X16w", "deletion-unless-white", false, hybrid(ObjectIsNotWhite, MyStackIsGrey, ShadeFirst)),
-    ]
-};

@@ -1,6 +1,6 @@
 /* A C allocator, right or wrong on purpose: one list of free blocks for each multiple of 16 bytes, cut from a mapping.
  *
- * Compiled with -D and the name of a fault, it is wrong now and then, as an allocator is that has a mistake. */
+ * Compiled with -D and the name of a fault, it is wrong now and then, as an allocator with a mistake is. */
 
 #include <errno.h>
 #include <signal.h>
@@ -30,11 +30,11 @@ static void *take(size_t wanted, size_t alignment) {
         return NULL;
     }
 #ifdef CRASHES
-    if (requests % 500 == 0) raise(SIGSEGV);
+    if (wanted >= 3000) raise(SIGSEGV);
 #endif
 #ifdef OVERLAPS
     static void *last;
-    if (requests % 50 == 0 && last) return last;
+    if (requests % 5 == 0 && last && ((struct header *)last - 1)->size >= size) return last;
 #endif
     struct header *found = NULL;
     if (size / 16 < LISTS && alignment <= 16 && (found = lists[size / 16])) {
@@ -57,7 +57,7 @@ static void *take(size_t wanted, size_t alignment) {
     last = found + 1;
 #endif
 #ifdef MISALIGNS
-    if (requests % 50 == 0 && size > wanted + 4) return (char *)(found + 1) + 4;
+    if (requests % 5 == 0 && size > wanted + 4) return (char *)(found + 1) + 4;
 #endif
     return found + 1;
 }
@@ -82,7 +82,7 @@ EXPORT void *calloc(size_t count, size_t each) {
     if (__builtin_mul_overflow(count, each, &size)) return NULL;
     void *block = take(size, 16);
 #ifdef DIRTY
-    if (requests % 10 == 0) return block;
+    if (requests % 3 == 0) return block;
 #endif
     return block ? memset(block, 0, size) : NULL;
 }
@@ -94,7 +94,7 @@ EXPORT size_t malloc_usable_size(void *block) {
 #endif
     size_t size = ((struct header *)block - 1)->size;
 #ifdef SHORT
-    if (requests % 10 == 0) return size - 16;
+    if (requests % 3 == 0) return size - 16;
 #endif
     return size;
 }

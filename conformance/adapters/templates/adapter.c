@@ -2,7 +2,8 @@
  *
  * Each line that comes in is answered by a line. This heap allocates and never frees, so it claims next to nothing and
  * few laws apply; `your heap here` marks what to replace. Then claim more in `HELLO`, one word at a time, and look
- * again: collect steps mutators addresses stats frees phases colors batch invariant=weak.
+ * again: collect steps mutators addresses stats frees phases colors batch invariant=weak, and then perhaps weak
+ * finalizers cleanups abort faults clock.
  * The protocol is told in conformance/adapters/README.md.
  */
 #include <inttypes.h>
@@ -75,12 +76,15 @@ static void mutate(int by, const char *verb, const char *a, const char *b, const
     else if (!strcmp(verb, "wipe")) for (long i = 0; i < atol(b); i++) store(slot(by, a) + i, NULL);
     else if (!strcmp(verb, "move")) /* your heap here: a barrier for each */
         memmove(slot(by, a), slot(by, b), strtoul(c, NULL, 10) * sizeof(struct object *));
-    else if (strcmp(verb, "safepoint")) { printf("unknown"); return; } /* your heap here: join exit send park unpark */
+    else if (strcmp(verb, "safepoint")) {
+        printf("unknown"); /* your heap here: join exit send park unpark; weak strong finalizer finalize cleanup clean */
+        return;
+    }
     printf("ok");
 }
 
 static void collect(const char *verb, const char *operand) {
-    (void)verb, (void)operand; /* your heap here: full, stats; start, handshake 0, mark 3, finish, sweep 3 */
+    (void)verb, (void)operand; /* your heap here: full, stats; start, handshake 0, mark 3, finish, sweep 3; abort */
     printf("unknown");
 }
 
@@ -96,6 +100,7 @@ int main(void) {
             top = stamp = 0;
             printf("ok");
         } else if (!strcmp(who, "gc")) collect(verb, a);
+        else if (!strcmp(who, "env")) printf("unknown"); /* your heap here: fail 2, clock 1000 */
         else mutate(who[0] & 3, verb, a, b, c);
         printf("\n");
         fflush(stdout);

@@ -2,7 +2,8 @@
 //
 // Each line that comes in is answered by a line. This heap allocates and never frees, so it claims next to nothing and
 // few laws apply; "your heap here" marks what to replace. Then claim more in hello, one word at a time, and look again:
-// collect steps mutators addresses stats frees phases colors batch invariant=weak.
+// collect steps mutators addresses stats frees phases colors batch invariant=weak, and then perhaps weak finalizers
+// cleanups abort faults clock.
 // The protocol is told in conformance/adapters/README.md.
 package main
 
@@ -121,13 +122,14 @@ func (h *heap) mutate(by int, verb string, w []string) string {
 		return "data " + content(h.slots(by, w[0])[0].data)
 	case "safepoint":
 	default:
-		return "unknown" // your heap here: join exit send park unpark
+		// your heap here: join exit send park unpark; weak strong finalizer finalize cleanup clean
+		return "unknown"
 	}
 	return "ok"
 }
 
 func (h *heap) collect(verb string, w []string) string {
-	return "unknown" // your heap here: full, stats; start, handshake 0, mark 3, finish, sweep 3
+	return "unknown" // your heap here: full, stats; start, handshake 0, mark 3, finish, sweep 3; abort
 }
 
 func main() {
@@ -144,6 +146,8 @@ func main() {
 			fmt.Println("ok")
 		case words[0] == "gc":
 			fmt.Println(h.collect(words[1], words[2:]))
+		case words[0] == "env":
+			fmt.Println("unknown") // your heap here: fail 2, clock 1000
 		default:
 			fmt.Println(h.mutate(number(words[0]), words[1], words[2:]))
 		}

@@ -3,7 +3,8 @@
 
 Each line that comes in is answered by a line. This heap allocates and never frees, so it claims next to nothing and few
 laws apply; `your heap here` marks what to replace. Then claim more in `HELLO`, one word at a time, and look again:
-collect steps mutators addresses stats frees phases colors batch invariant=weak.
+collect steps mutators addresses stats frees phases colors batch invariant=weak, and then perhaps weak finalizers cleanups
+abort faults clock.
 The protocol is told in conformance/adapters/README.md.
 """
 import sys
@@ -72,10 +73,11 @@ class Heap:
         (slots, at), (others, start), n = self.place(by, into), self.place(by, source), int(count)
         slots[at:at + n] = others[start:start + n]  # your heap here: a barrier for each
 
-    # Your heap here: these are sent only if you claim what they need (`collect`, `stats`, `steps`, `mutators`).
+    # Your heap here: these are sent only if you claim what they need (`collect`, `stats`, `steps`, `mutators`, `weak` ...).
     def unknown(self, *_): return "unknown"
-    gc_full = gc_stats = gc_start = gc_handshake = gc_mark = gc_finish = gc_sweep = unknown
-    op_join = op_exit = op_send = op_park = op_unpark = unknown
+    gc_full = gc_stats = gc_start = gc_handshake = gc_mark = gc_finish = gc_sweep = gc_abort = unknown
+    op_join = op_exit = op_send = op_park = op_unpark = env_fail = env_clock = unknown
+    op_weak = op_strong = op_finalizer = op_finalize = op_cleanup = op_clean = unknown
 
 heap = Heap()
 for line in sys.stdin:
@@ -84,6 +86,7 @@ for line in sys.stdin:
     elif who == "reset": heap, answer = Heap(), "ok"
     elif not words: continue
     else:
-        step = getattr(heap, ("gc_" if who == "gc" else "op_") + words[0], heap.unknown)
-        answer = (step(*words[1:]) if who == "gc" else step(int(who), *words[1:])) or "ok"
+        by = () if who in ("gc", "env") else (int(who),)
+        step = getattr(heap, f"{'op' if by else who}_{words[0]}", heap.unknown)
+        answer = step(*by, *words[1:]) or "ok"
     print(answer, flush=True)

@@ -96,7 +96,8 @@ impl MyHeap {
                 return Reply::Data(object.stamp.content(object.bytes));
             }
             Action::Safepoint => {}
-            // Your heap here: join, exit, send, park and unpark, once you claim mutators.
+            // Your heap here: join, exit, send, park and unpark, once you claim mutators; weak and strong; finalizer and
+            // finalize; cleanup and clean.
             _ => return Reply::Unsupported,
         }
         Reply::Done
@@ -111,7 +112,7 @@ impl Heap for MyHeap {
     fn perform(&mut self, op: &Op, _events: &mut Vec<Event>) -> Reply {
         match op {
             Op::Mutate { action, .. } => self.act(action),
-            // Your heap here: full, stats; start, handshake, mark, finish and sweep, once you claim them.
+            // Your heap here: full, stats; start, handshake, mark, finish, sweep; abort; the environment's fail and clock.
             Op::Collect(_) | Op::Environment(_) => Reply::Unsupported,
         }
     }

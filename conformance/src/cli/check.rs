@@ -2,15 +2,15 @@
 
 use super::{Bundled, Exit, Trouble, Who, monitor::Monitor, quoted, selected};
 use crate::{
-    campaign::{self, Breach, Campaign, Counterexample, End, Outcome, Tally, Watch},
-    drive::{Failure, Subject, step},
+    campaign::{self, Again, Breach, Campaign, Counterexample, End, Outcome, Shrunk, Tally},
+    drive::{Failure, Subject},
     goals::{Coverage, Goal},
     known::{self, Excused},
     report::{
         Check, Shown, json, junit,
         text::{self, counted, grouped},
     },
-    saved,
+    saved::{self, Flaky},
     shrink::Budget,
 };
 use clap::{Args, Parser};
@@ -23,9 +23,6 @@ use std::{
     path::{Path, PathBuf},
     time::{Duration, Instant},
 };
-
-/// How often a shrunk counterexample is run again to see whether it always shows.
-const AGAIN: u64 = 20;
 
 #[derive(Args)]
 pub(super) struct Options {
@@ -121,7 +118,7 @@ pub(super) fn run(options: &Options, heaps: &[Bundled]) -> Result<Exit, Trouble>
     monitor.say(format_args!("{}seed {seed:#x}{}\n", text::banner(&claims), first_words(&saved, options)));
     let first: Vec<Program> = saved.iter().map(|(_, program)| program.clone()).collect();
     let excused = known::run(&campaign, &known, &mut subject, &first, &mut monitor);
-    let (exit, shown) = conclude(options, heaps, &saved, &excused, &mut subject, monitor)?;
+    let (exit, shown) = conclude(options, heaps, &campaign, &saved, &excused, &mut subject, monitor)?;
     report(options, &campaign, &excused, shown.as_ref(), Some(exit))?;
     Ok(exit)
 }
@@ -165,6 +162,7 @@ fn first_words(saved: &[(PathBuf, Program)], options: &Options) -> String {
 fn conclude(
     options: &Options,
     heaps: &[Bundled],
+    campaign: &Campaign,
     saved: &[(PathBuf, Program)],
     excused: &Excused,
     subject: &mut dyn Subject,
@@ -179,12 +177,14 @@ fn conclude(
             return Ok((Exit::of(failure), None));
         }
         End::Found(found) => {
-            let exit = match &found.breach {
-                Breach::Law(..) => Exit::Counterexample,
-                Breach::Failure(failure) => Exit::of(failure),
-            };
             let file = saved.get(outcome.programs as usize - 1);
-            shown = Some(show(options, heaps, file, found, outcome, subject, monitor)?);
+            let one = show(options, heaps, campaign, file, found, outcome, subject, monitor)?;
+            let exit = match (&found.breach, one.flaky()) {
+                (_, Some(_)) => Exit::Flaky,
+                (Breach::Law(..), None) => Exit::Counterexample,
+                (Breach::Failure(failure), None) => Exit::of(failure),
+            };
+            shown = Some(one);
             exit
         }
         End::Interrupted => {
@@ -202,7 +202,8 @@ fn conclude(
             }
         }
     };
-    anstream::print!("{}", text::table(outcome));
+    let flaky = shown.as_ref().and_then(Shown::flaky);
+    anstream::print!("{}", text::table(outcome, flaky.is_some()));
     for known::Seen { known, tally, .. } in &excused.seen {
         let (law, programs, checks) = (known.law, grouped(tally.programs), grouped(tally.checks));
         let (number, name, reason) = (law.number, law.name, &known.reason);
@@ -247,6 +248,7 @@ fn last_words(excused: &Excused, exit: Exit) -> String {
         Exit::Unreached => {
             format!("no law is broken, {} of the goals not reached", unreached(outcome).len())
         }
+        Exit::Flaky => "flaky: something is wrong, but not every time that it is run again".to_owned(),
         Exit::Stale => "a law that is listed as a known failure holds; take it off the list".to_owned(),
         Exit::Usage | Exit::Internal => String::new(),
     };
@@ -256,9 +258,11 @@ fn last_words(excused: &Excused, exit: Exit) -> String {
 
 /// Saves, shrinks, saves again and shows a counterexample; `file` is where it came from, if it was saved before. That file
 /// is left as it is: it may be another heap's failure too.
+#[allow(clippy::too_many_arguments, reason = "it is where everything comes together")]
 fn show(
     options: &Options,
     heaps: &[Bundled],
+    campaign: &Campaign,
     file: Option<&(PathBuf, Program)>,
     found: &Counterexample,
     outcome: &Outcome,
@@ -270,16 +274,28 @@ fn show(
         _ => options.out.join(saved::name(&found.breach, &found.program())),
     };
     let heap = found.history.claims.name.to_string();
-    let write = |found: &Counterexample| {
+    let replay = |found: &Counterexample, again: Option<Again>| {
+        let line = options.who.replay(&path(found), &options.laws, heaps);
+        match again.filter(|again| again.is_flaky()) {
+            Some(_) => line.replacen("replay", &format!("replay --times {}", campaign::AGAIN), 1),
+            None => line,
+        }
+    };
+    let check = {
+        let cases = found.case.map_or(0, |case| case + 1);
+        let start = format!("heaplaw check --seed {:#x} --cases {cases} --ops {}", campaign.seed, campaign.ops);
+        options.who.line(start, &options.laws, heaps)
+    };
+    let write = |found: &Counterexample, again: Option<Again>| {
         let path = path(found);
         if file.is_some_and(|(file, _)| *file == path) {
             return Ok(());
         }
-        let replay = options.who.replay(&path, &options.laws, heaps);
-        saved::save(&path, &heap, &replay, found).map_err(|source| Trouble::Write { path, source })
+        let flaky = again.filter(|again| again.is_flaky()).map(|again| Flaky { again, check: &check });
+        saved::save(&path, &heap, &replay(found, again), found, flaky).map_err(|source| Trouble::Write { path, source })
     };
     if file.is_none() {
-        write(found)?;
+        write(found, None)?;
     }
 
     let (title, place) = match &found.breach {
@@ -293,18 +309,18 @@ fn show(
     let (after, length) = (outcome.elapsed.as_secs_f64(), counted(found.program().len() as u64, "operation"));
     monitor.say(format_args!("{title}: {place} {number}, after {after:.2} s ({length})"));
 
-    let shown = if matches!(found.breach, Breach::Failure(Failure::Hung(_))) {
+    let (shown, again) = if matches!(found.breach, Breach::Failure(Failure::Hung(_))) {
         monitor.say(format_args!("  not shrunk: each try would take {:?}", options.who.timeout));
-        found.clone()
+        (found.clone(), None)
     } else {
-        shrink(found, subject, &mut monitor)
+        let shrunk = shrink(found, subject, &mut monitor);
+        (shrunk.counterexample, Some(shrunk.again))
     };
-    write(&shown)?;
+    write(&shown, again)?;
     if file.is_none() && path(&shown) != path(found) {
         // What it was before it was shrunk is no longer needed; if it stays, no harm is done.
         let _ = std::fs::remove_file(path(found));
     }
-    let times = matches!(shown.breach, Breach::Law(..)).then(|| again(subject, &shown, &mut monitor));
     monitor.end();
     anstream::println!();
     anstream::print!("{}", text::counterexample(&shown));
@@ -312,42 +328,45 @@ fn show(
     let path = path(&shown);
     let argument = quoted(&path.to_string_lossy());
     anstream::println!("  wrote  {}", path.display());
-    let often = times.map_or(String::new(), |times| {
-        let flaky = if times < AGAIN { "FLAKY: " } else { "" };
-        format!("   # {flaky}fails {times} of {AGAIN} times")
-    });
-    let replay = options.who.replay(&path, &options.laws, heaps);
+    let often =
+        again.map_or(String::new(), |again| format!("   # {}{again}", if again.is_flaky() { "FLAKY: " } else { "" }));
+    let replay = replay(&shown, again);
     anstream::println!("  replay {replay}{often}");
     if !options.who.in_process() {
         anstream::println!("  by hand {} < {argument}", options.who.command_line());
     }
+    if again.is_some_and(Again::is_flaky) {
+        anstream::println!("  again  {check}   # the run that came upon it");
+    }
     anstream::println!("  keep   git add {argument}   # runs first from now on\n");
-    Ok(Shown { counterexample: shown, file: path, replay })
+    Ok(Shown { counterexample: shown, file: path, replay, again })
 }
 
-fn shrink(found: &Counterexample, subject: &mut dyn Subject, monitor: &mut Monitor) -> Counterexample {
+fn shrink(found: &Counterexample, subject: &mut dyn Subject, monitor: &mut Monitor) -> Shrunk {
     monitor.turn_to("shrinking");
     let start = Instant::now();
     let shrunk = campaign::shrink(subject, found.clone(), Budget::default(), monitor);
-    if shrunk.reproduces {
-        let (from, to) = (shrunk.from, shrunk.counterexample.program().len());
-        let (seconds, tries) = (start.elapsed().as_secs_f64(), counted(shrunk.tries, "try"));
-        let cut_off = if shrunk.cut_off { "; cut off, so it may be larger than it need be" } else { "" };
-        monitor.say(format_args!("  shrunk from {from} to {to} operations in {seconds:.2} s ({tries}{cut_off})"));
-    } else {
-        monitor.say("  not shrunk: it did not show again when its operations were run by themselves");
+    let again = shrunk.again;
+    match shrunk.unsteady {
+        _ if again.failed == 0 => {
+            monitor.say(format_args!(
+                "  not shrunk: it did not show again when it was run {} times by itself",
+                again.runs
+            ));
+        }
+        Some(after) => {
+            monitor.say(format_args!("  not shrunk: it {again}, and what it would shrink to only {}", after.failed));
+        }
+        None => {
+            let (from, to) = (shrunk.from, shrunk.counterexample.program().len());
+            let (seconds, tries) = (start.elapsed().as_secs_f64(), counted(shrunk.tries, "try"));
+            let cut_off = if shrunk.cut_off { "; cut off, so it may be larger than it need be" } else { "" };
+            monitor.say(format_args!("  shrunk from {from} to {to} operations in {seconds:.2} s ({tries}{cut_off})"));
+        }
     }
-    shrunk.counterexample
-}
-
-/// How often a counterexample shows when it is run again.
-fn again(subject: &mut dyn Subject, shown: &Counterexample, monitor: &mut Monitor) -> u64 {
-    let Breach::Law(law, _) = shown.breach else { return 0 };
-    let program = shown.program();
-    let shows = |_: &u64| {
-        let judged =
-            monitor.about_to_run(&program, 0).then(|| campaign::judge(subject, &program, step::Ending::Abrupt, &[law]));
-        matches!(judged, Some(Ok((_, judged))) if judged.breach.as_ref().is_some_and(|b| b.is_like(&shown.breach)))
-    };
-    (0..AGAIN).filter(shows).count() as u64
+    if again.is_flaky() {
+        monitor
+            .say(format_args!("  FLAKY: it {again} when it is run again, so it depends on more than its operations"));
+    }
+    shrunk
 }

@@ -13,7 +13,7 @@ use crate::{
 use clap::Args;
 use heaplaw_reference::{
     model::Scope,
-    protocol::{Row, StackScan, TABLE},
+    protocol::{Alphabet, Row, StackScan, TABLE},
     termination::Rule,
 };
 use std::path::PathBuf;
@@ -37,6 +37,21 @@ pub(super) struct Options {
     /// Registers of each mutator, up to 2
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=2))]
     registers: Option<u8>,
+    /// With a sweep after marking, and the next cycle after that
+    #[arg(long)]
+    sweep: bool,
+    /// With a weak pointer
+    #[arg(long)]
+    weak: bool,
+    /// With finalizers
+    #[arg(long)]
+    finalizers: bool,
+    /// With mutators that leave and arrive
+    #[arg(long)]
+    arrivals: bool,
+    /// With cycles that are given up
+    #[arg(long)]
+    aborts: bool,
     /// Look only for lost objects, not at the invariant in every state
     #[arg(long)]
     no_invariant: bool,
@@ -49,10 +64,21 @@ pub(super) struct Options {
 }
 
 /// One mutator with two registers, and two with one each.
-const SCOPES: [Scope; 2] = [
-    Scope { objects: 3, fields: 1, mutators: 1, registers: 2 },
-    Scope { objects: 3, fields: 1, mutators: 2, registers: 1 },
-];
+const SCOPES: [Scope; 2] = [Scope::new(3, 1, 1, 2), Scope::new(3, 1, 2, 1)];
+
+/// Where a row is explored: in both small worlds with what it is about. What is sound has to be so whatever else
+/// happens; if stores fall into steps, there is too much of that for two mutators at once.
+fn row_scopes(row: &Row) -> Vec<Scope> {
+    let [one, two] = SCOPES;
+    let mut scopes = vec![one.with(row.alphabet), two.with(row.alphabet)];
+    if row.protocol.sound {
+        let weak = Alphabet { weak: true, ..row.alphabet };
+        let two = two.with(if row.protocol.stores_are_atomic { Alphabet::ALL } else { weak });
+        scopes.extend([one.with(Alphabet::ALL)]);
+        scopes.extend((!scopes.contains(&two)).then_some(two));
+    }
+    scopes
+}
 
 /// What is to be explored: designs of the table, rules of termination.
 type Chosen = (Vec<&'static Row>, Vec<Rule>);
@@ -125,6 +151,22 @@ fn print_rule(rule: Rule, followed: &Followed, told: bool) {
     }
 }
 
+/// A scope in a few words: `3, 1, 1, 2 + weak`.
+fn told(scope: Scope) -> String {
+    let Scope { objects, fields, mutators, registers, alphabet } = scope;
+    let size = format!("{objects}, {fields}, {mutators}, {registers}");
+    let Alphabet { sweep, weak, finalizers, arrivals, aborts } = alphabet;
+    let alone = sweep && !(weak || finalizers || aborts);
+    let words =
+        [(alone, "sweep"), (weak, "weak"), (finalizers, "finalizers"), (arrivals, "arrivals"), (aborts, "aborts")];
+    let with: Vec<_> = words.iter().filter(|(on, _)| *on).map(|(_, word)| *word).collect();
+    match with[..] {
+        [] => size,
+        [_, _, _, _] => format!("{size} + everything"),
+        _ => format!("{size} + {}", with.join(", ")),
+    }
+}
+
 fn print(row: &Row, scope: Scope, explored: &Explored) {
     let verdict = match &explored.verdict {
         Verdict::Exhausted => "safe".to_owned(),
@@ -136,7 +178,7 @@ fn print(row: &Row, scope: Scope, explored: &Explored) {
         "{:<5} {:<27} {:<36} {:<17} {:>12} {:>13} {:>8.2} {:>11.0}",
         row.id,
         row.protocol.name,
-        format!("{}, {}, {}, {}", scope.objects, scope.fields, scope.mutators, scope.registers),
+        told(scope),
         verdict,
         grouped(explored.states as u64),
         grouped(explored.transitions),
@@ -161,7 +203,7 @@ impl Options {
     /// Explores a design in all scopes; says whether it fared as the table says, and whether a world was too large.
     fn explore(&self, row: &Row) -> Result<(bool, bool), Trouble> {
         let (mut wrong, mut too_large) = (false, false);
-        for scope in self.scopes() {
+        for scope in self.scopes(row) {
             let (protocol, invariant) = (row.protocol, !self.no_invariant);
             let explored = Exploration { protocol, scope, invariant, most_states: self.most_states }.run();
             print(row, scope, &explored);
@@ -184,25 +226,39 @@ impl Options {
 
     /// Whether the scopes are those in which every unsound design is known to lose.
     fn whole(&self) -> bool {
-        self.objects.is_none() && self.fields.is_none() && self.mutators.is_none() && self.registers.is_none()
+        let size = self.objects.or(self.fields).or(self.mutators).or(self.registers);
+        size.is_none() && self.alphabet() == Alphabet::PLAIN
     }
 
-    fn scopes(&self) -> Vec<Scope> {
-        if self.whole() {
-            return SCOPES.to_vec();
+    fn alphabet(&self) -> Alphabet {
+        Alphabet {
+            sweep: self.sweep,
+            weak: self.weak,
+            finalizers: self.finalizers,
+            arrivals: self.arrivals,
+            aborts: self.aborts,
         }
-        vec![Scope {
-            objects: self.objects.unwrap_or(3),
-            fields: self.fields.unwrap_or(1),
-            mutators: self.mutators.unwrap_or(1),
-            registers: self.registers.unwrap_or(2),
-        }]
+    }
+
+    /// What is asked for; otherwise the scopes in which the row meets its fate.
+    fn scopes(&self, row: &Row) -> Vec<Scope> {
+        if self.whole() {
+            return row_scopes(row);
+        }
+        let size = Scope::new(
+            self.objects.unwrap_or(3),
+            self.fields.unwrap_or(1),
+            self.mutators.unwrap_or(1),
+            self.registers.unwrap_or(2),
+        );
+        let alphabet = self.alphabet();
+        vec![size.with(if alphabet == Alphabet::PLAIN { row.alphabet } else { alphabet })]
     }
 
     fn save(&self, row: &Row, scope: Scope, schedule: &Schedule) -> Result<(), Trouble> {
         let Some(dir) = &self.out else { return Ok(()) };
-        let Some(program) = schedule.program(scope) else {
-            anstream::println!("      no file for {}: its schedule interrupts a store", row.id);
+        let Some(program) = schedule.program(&row.protocol, scope) else {
+            anstream::println!("      no file for {}: not all of its schedule can be said in operations", row.id);
             return Ok(());
         };
         let path = dir.join(format!("{}-{}.heap", row.id.to_lowercase(), row.protocol.name));

@@ -7,7 +7,7 @@
 use super::Exit;
 use crate::{
     campaign::{Breach, Watch},
-    drive::{Failure, Subject},
+    drive::{Failure, Planned, Subject},
     report::text::{counted, grouped},
     saved,
 };
@@ -93,7 +93,7 @@ impl Subject for Timed<'_> {
         self.clock.during(|| self.subject.reset())
     }
 
-    fn ahead(&mut self, plan: &dyn Fn() -> Vec<Op>) -> bool {
+    fn ahead(&mut self, plan: &dyn Fn() -> Vec<Planned>) -> bool {
         self.subject.ahead(plan)
     }
 

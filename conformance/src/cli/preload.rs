@@ -9,7 +9,7 @@
 //! own each time.
 
 use super::{Bundled, MALLOC, Trouble, bundled, quoted};
-use crate::drive::{Failure, Subject, process::Process};
+use crate::drive::{Failure, Planned, Subject, process::Process};
 use heaplaw_reference::{
     event::Event,
     heap::{Claims, Reply},
@@ -80,7 +80,7 @@ impl Subject for Preloaded {
         Ok(claims)
     }
 
-    fn ahead(&mut self, plan: &dyn Fn() -> Vec<Op>) -> bool {
+    fn ahead(&mut self, plan: &dyn Fn() -> Vec<Planned>) -> bool {
         self.process.ahead(plan)
     }
 

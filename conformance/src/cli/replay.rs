@@ -1,8 +1,12 @@
 //! `heaplaw replay` and `heaplaw shrink`: one file of operations.
+//!
+//! A file can be replayed several times, for what does not show every time; and its answers can be printed, to be
+//! compared with those of another heap or with the [answers](crate::answers) that come with the corpus.
 
 use super::{Bundled, Exit, Trouble, Who, monitor::Monitor, selected};
 use crate::{
-    campaign::{self, Breach, Counterexample, Watch},
+    answers,
+    campaign::{self, Again, Breach, Counterexample, Watch},
     drive::{Failure, Subject, step},
     history::History,
     report::text,
@@ -25,6 +29,18 @@ pub(super) struct Options {
     laws: String,
 }
 
+#[derive(Args)]
+pub(super) struct Replay {
+    #[command(flatten)]
+    options: Options,
+    /// Run it so often; a failure that does not show every time is flaky
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..))]
+    times: u64,
+    /// Print each operation with the heap's answer, in the form of conformance/programs/answers, and nothing else
+    #[arg(long, conflicts_with = "times")]
+    answers: bool,
+}
+
 /// What judging a file gave.
 enum Seen {
     Nothing(Box<History>, Standing),
@@ -32,23 +48,52 @@ enum Seen {
     Unstartable(Failure),
 }
 
-pub(super) fn replay(options: &Options, heaps: &[Bundled]) -> Result<Exit, Trouble> {
+pub(super) fn replay(replay: &Replay, heaps: &[Bundled]) -> Result<Exit, Trouble> {
+    let options = &replay.options;
     let program = saved::load(&options.file)?;
     let subject = options.who.subject(heaps)?;
     let mut monitor = monitor(options, heaps);
     let mut subject = monitor.timed(subject);
-    let seen = see(options, &program, &mut subject, &mut monitor, step::Ending::Settle)?;
+    let ending = if replay.answers { step::Ending::Abrupt } else { step::Ending::Settle };
+    let (mut seen, mut failed) = (None, 0);
+    for _ in 0..replay.times {
+        match see(options, &program, &mut subject, &mut monitor, ending)? {
+            // The first failure is shown, if there is one.
+            wrong @ Seen::Wrong(_) if failed == 0 => (seen, failed) = (Some(wrong), 1),
+            Seen::Wrong(_) => failed += 1,
+            other => seen = seen.or(Some(other)),
+        }
+        if monitor.interrupted() {
+            return Ok(Exit::Interrupted);
+        }
+    }
     monitor.end();
+    let again = Again { runs: replay.times, failed };
+    let file = options.file.display();
     Ok(match seen {
-        Seen::Unstartable(failure) => {
+        None => Exit::NothingRan,
+        Some(Seen::Unstartable(failure)) => {
             anstream::eprintln!("heaplaw: {failure}");
             Exit::of(&failure)
         }
-        Seen::Wrong(found) => {
-            anstream::print!("{}\n{}", text::banner(&found.history.claims), text::counterexample(&found));
+        Some(Seen::Wrong(found)) if replay.answers => {
+            print!("{}", answers::of(&program, &found.history));
+            anstream::eprint!("{}", text::counterexample(&found));
             exit(&found)
         }
-        Seen::Nothing(history, standing) => {
+        Some(Seen::Nothing(history, _)) if replay.answers => {
+            print!("{}", answers::of(&program, &history));
+            Exit::Conforms
+        }
+        Some(Seen::Wrong(found)) => {
+            anstream::print!("{}\n{}", text::banner(&found.history.claims), text::counterexample(&found));
+            if again.is_flaky() {
+                anstream::println!("\n{file}: flaky: it {again}");
+                return Ok(Exit::Flaky);
+            }
+            exit(&found)
+        }
+        Some(Seen::Nothing(history, standing)) => {
             anstream::print!("{}", text::banner(&history.claims));
             if history.unclaimed > 0 {
                 let left_out = text::counted(history.unclaimed as u64, "operation");
@@ -58,7 +103,8 @@ pub(super) fn replay(options: &Options, heaps: &[Bundled]) -> Result<Exit, Troub
                 Standing::Inconclusive => ("nothing was judged: no operation ran, or no law applies", Exit::NothingRan),
                 _ => ("every law that applies holds", Exit::Conforms),
             };
-            anstream::println!("{}: {word}", options.file.display());
+            let often = if again.runs > 1 { format!(", {0} of {0} times", again.runs) } else { String::new() };
+            anstream::println!("{file}: {word}{often}");
             exit
         }
     })
@@ -84,15 +130,27 @@ pub(super) fn shrink(options: &Options, heaps: &[Bundled]) -> Result<Exit, Troub
     monitor.turn_to("shrinking");
     let shrunk = campaign::shrink(&mut subject, *found, Budget::default(), &mut monitor);
     monitor.end();
-    if !shrunk.reproduces {
-        anstream::eprintln!("{}: the failure did not show a second time", options.file.display());
-        return Ok(exit);
+    let (file, again) = (options.file.display(), shrunk.again);
+    match shrunk.unsteady {
+        _ if again.failed == 0 => {
+            anstream::eprintln!("{file}: the failure did not show again when it was run {} times", again.runs);
+            return Ok(Exit::Flaky);
+        }
+        Some(after) => {
+            anstream::eprintln!("{file}: it {again}, and what it would shrink to only {}", after.failed);
+            return Ok(exit);
+        }
+        None => {}
     }
     let after = shrunk.counterexample.program();
     let cut_off = if shrunk.cut_off { "; cut off, so it may be larger than it need be" } else { "" };
     anstream::eprintln!("shrunk from {} to {} operations{cut_off}", shrunk.from, after.len());
     anstream::eprint!("{}", text::counterexample(&shrunk.counterexample));
     print!("{after}");
+    if again.is_flaky() {
+        anstream::eprintln!("{file}: flaky: it {again}");
+        return Ok(Exit::Flaky);
+    }
     Ok(exit)
 }
 

@@ -20,7 +20,7 @@
 //! * What the child has said without having been asked is a [`Failure::Garbled`], not the answer to the next question.
 //! * A child that failed is killed with its whole process group, and reaped. The next [`Subject::reset`] starts another.
 
-use super::{Failure, Subject};
+use super::{Failure, Planned, Subject};
 use heaplaw_reference::{
     event::Event,
     heap::{Claims, Reply},
@@ -74,7 +74,7 @@ pub struct Process {
     /// The child and what it said of itself, unless it has yet to be started or has failed.
     running: Option<(Peer, Greeting)>,
     /// What is going to be performed, in order, and how much of it the child has been sent.
-    planned: VecDeque<Op>,
+    planned: VecDeque<Planned>,
     sent: usize,
 }
 
@@ -96,7 +96,7 @@ impl Process {
         let planned = std::mem::take(&mut self.planned);
         let sent = std::mem::take(&mut self.sent);
         if let Some((peer, _)) = &mut self.running
-            && !planned.iter().take(sent).all(|op| peer.hear(op, self.timeout, true).is_ok())
+            && !planned.iter().take(sent).all(|planned| peer.hear(&planned.op, self.timeout, true).is_ok())
         {
             self.running = None;
         }
@@ -124,7 +124,8 @@ impl Subject for Process {
         Ok(claims)
     }
 
-    fn ahead(&mut self, plan: &dyn Fn() -> Vec<Op>) -> bool {
+    fn ahead(&mut self, plan: &dyn Fn() -> Vec<Planned>) -> bool {
+        self.drop_plan();
         let batch = self.running.as_ref().is_some_and(|(_, greeting)| greeting.batch);
         if batch {
             self.planned = plan().into();
@@ -146,7 +147,11 @@ impl Subject for Process {
                 self.sent = lines.matches('\n').count();
                 peer.send(&lines)?;
             }
-            assert_eq!(self.planned.pop_front().as_ref(), Some(op), "only what is planned is performed");
+            assert_eq!(
+                self.planned.pop_front().map(|planned| planned.op).as_ref(),
+                Some(op),
+                "only what is planned is performed"
+            );
             self.sent -= 1;
             let line = peer.hear(op, self.timeout, self.sent > 0)?;
             understood(&line, op, answer::parse)?
@@ -157,15 +162,19 @@ impl Subject for Process {
     }
 }
 
-/// The first of these operations, one a line: as many as may be sent at once, and at least one.
-fn window(planned: &VecDeque<Op>) -> String {
+/// The first of these operations, one a line: as many as may be sent at once, and at least one. One that decides is the
+/// last.
+fn window(planned: &VecDeque<Planned>) -> String {
     let mut lines = String::new();
-    for op in planned {
+    for Planned { op, decides } in planned {
         let line = format!("{op}\n");
         if !lines.is_empty() && lines.len() + line.len() > WINDOW {
             break;
         }
         lines.push_str(&line);
+        if *decides {
+            break;
+        }
     }
     lines
 }

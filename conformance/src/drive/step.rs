@@ -6,20 +6,23 @@
 //!
 //! What is asked depends on few answers: a refused allocation changes what means something later, and so does what a
 //! weak pointer, a finalizer or a cleanup hands out. So a whole run can be rehearsed, with a guess at these, and offered
-//! to the subject [ahead](Subject::ahead) of time. If a run that was sent ahead then meets a refusal, a wrong guess or a
-//! failure, it is made again one operation at a time, which shows where that happened.
+//! to the subject [ahead](Subject::ahead) of time. Where an answer is likely to be another than the guess, nothing is sent
+//! before it has come; if it is another, the rest is planned again. If a run that was sent ahead meets a refusal that
+//! nobody asked for, or a failure, it is made again one operation at a time, which shows where that happened. A failure
+//! at speed that does not show then is a failure still, unless it is the plan that was wrong: what follows a refusal may
+//! have been an operation that means nothing.
 
-use super::{Failure, Subject};
+use super::{Failure, Planned, Subject};
 use crate::{
-    history::{History, Moment},
+    history::{History, Moment, Twice},
     ledger::Ledger,
 };
 use heaplaw_reference::{
     event::Event,
     graph::{Effect, Graph},
     heap::{Capability, Claims, Reply},
-    object::{Address, Content, ObjectId, ObjectSet},
-    op::{Action, Collect, GLOBALS, MutatorId, Op, Place, Program, ROOTS, Root, WEAKS, WeakSlot},
+    object::{ObjectId, ObjectSet},
+    op::{Action, Collect, Environment, GLOBALS, MutatorId, Op, Place, Program, ROOTS, Root, WEAKS, WeakSlot},
     text::answer,
 };
 use std::collections::VecDeque;
@@ -40,26 +43,31 @@ pub enum Ending {
 /// [failure](History::failure).
 pub fn run(subject: &mut dyn Subject, program: &Program, ending: Ending) -> Result<History, Failure> {
     let claims = subject.reset()?;
-    let ahead = subject.ahead(&|| rehearsed(&claims, program, ending));
-    let (history, off_plan) = Run::new(subject, claims, ahead).through(program, ending);
+    let plan = |claims: &Claims| rehearsed(claims, &Ledger::default(), false, program.ops(), ending);
+    let ahead = subject.ahead(&|| plan(&claims));
+    let (history, off_plan) = Run::new(subject, claims, ahead).through(program.ops(), ending);
     if !off_plan && (!ahead || history.failure.is_none()) {
         return Ok(history);
     }
     let claims = subject.reset()?;
-    let (slowly, _) = Run::new(subject, claims, false).through(program, ending);
-    // A failure that shows only at speed is a failure still.
-    Ok(if history.failure.is_some() && slowly.failure.is_none() { history } else { slowly })
+    let (slowly, _) = Run::new(subject, claims, false).through(program.ops(), ending);
+    if history.failure.is_none() || slowly.failure.is_some() {
+        return Ok(slowly);
+    }
+    let planned: Vec<Op> = plan(&slowly.claims).into_iter().map(|planned| planned.op).collect();
+    let as_planned = slowly.program().into_ops() == planned;
+    Ok(if as_planned { history } else { slowly })
 }
 
-/// The operations that a run asks for if no allocation is refused and every guess is right.
-fn rehearsed(claims: &Claims, program: &Program, ending: Ending) -> Vec<Op> {
+/// The operations that a run asks for from some point on, if no allocation is refused and every guess is right.
+fn rehearsed(claims: &Claims, ledger: &Ledger, failing: bool, ops: &[Op], ending: Ending) -> Vec<Planned> {
     let mut understudy = Understudy;
-    let run = Run { rehearsal: true, ..Run::new(&mut understudy, claims.clone(), false) };
-    let (history, _) = run.through(program, ending);
-    history.moments.into_iter().map(|moment| moment.op).collect()
+    let run = Run::new(&mut understudy, claims.clone(), false);
+    let run = Run { ledger: ledger.clone(), failing, rehearsal: Some(Vec::new()), ..run };
+    run.all(ops, ending).rehearsal.unwrap_or_default()
 }
 
-/// Stands in for a subject in a rehearsal: gives some answer that fits.
+/// Stands in for a subject in a rehearsal, where none is asked.
 struct Understudy;
 
 impl Subject for Understudy {
@@ -67,20 +75,8 @@ impl Subject for Understudy {
         Ok(Claims::new("understudy"))
     }
 
-    fn perform(&mut self, op: &Op, _: &mut Vec<Event>) -> Result<Reply, Failure> {
-        Ok(match op {
-            Op::Mutate { action: Action::Alloc { .. }, .. } => {
-                Reply::Born { at: Address(0), usable: 0, found: Content::ZERO, color: None }
-            }
-            Op::Mutate { action, .. } => match action {
-                Action::Load { .. } | Action::Strong { .. } | Action::Finalize(_) | Action::Clean(_) => Reply::Nil,
-                Action::Read(_) => Reply::Data(Content::ZERO),
-                Action::Weak { .. } => Reply::Weak(0),
-                _ => Reply::Done,
-            },
-            Op::Collect(Collect::Stats) => Reply::Stats { objects: 0, bytes: 0 },
-            _ => Reply::Done,
-        })
+    fn perform(&mut self, _: &Op, _: &mut Vec<Event>) -> Result<Reply, Failure> {
+        Ok(Reply::Unsupported)
     }
 }
 
@@ -90,28 +86,54 @@ struct Run<'s> {
     subject: &'s mut dyn Subject,
     /// Whether the operations were sent ahead.
     ahead: bool,
-    /// Whether the subject only stands in, and answers are guessed.
-    rehearsal: bool,
-    /// Whether the subject answered something that the plan did not count on.
+    /// What was asked for so far, if the subject only stands in and answers are guessed.
+    rehearsal: Option<Vec<Planned>>,
+    /// Whether the environment was told to refuse memory.
+    failing: bool,
+    /// Whether everything was collected since the program ended.
+    collected: bool,
+    /// Whether the subject gave an answer that was not guessed, and nothing was sent after it.
+    surprised: bool,
+    /// Whether the subject gave an answer that the plan did not count on.
     off_plan: bool,
 }
 
 impl<'s> Run<'s> {
     fn new(subject: &'s mut dyn Subject, claims: Claims, ahead: bool) -> Self {
-        let history = History { claims, moments: Vec::new(), unclaimed: 0, failure: None };
-        Run { ledger: Ledger::default(), history, subject, ahead, rehearsal: false, off_plan: false }
+        let history = History { claims, moments: Vec::new(), unclaimed: 0, failure: None, twice: Twice::NotTried };
+        Run {
+            ledger: Ledger::default(),
+            history,
+            subject,
+            ahead,
+            rehearsal: None,
+            failing: false,
+            collected: false,
+            surprised: false,
+            off_plan: false,
+        }
     }
 
     /// The whole run; the history, and whether it broke off because it left the plan.
-    fn through(mut self, program: &Program, ending: Ending) -> (History, bool) {
-        self.history.moments.reserve(program.len());
-        for op in program.ops() {
+    fn through(self, ops: &[Op], ending: Ending) -> (History, bool) {
+        let run = self.all(ops, ending);
+        (run.history, run.off_plan)
+    }
+
+    fn all(mut self, ops: &[Op], ending: Ending) -> Self {
+        self.history.moments.reserve(ops.len());
+        for (at, op) in ops.iter().enumerate() {
             self.perform(*op);
+            if std::mem::take(&mut self.surprised) {
+                let Run { ledger, history, failing, subject, .. } = &mut self;
+                let plan = || rehearsed(&history.claims, ledger, *failing, &ops[at + 1..], ending);
+                self.ahead = subject.ahead(&plan);
+            }
         }
         if ending == Ending::Settle {
             self.settle();
         }
-        (self.history, self.off_plan)
+        self
     }
 
     fn perform(&mut self, op: Op) {
@@ -122,28 +144,60 @@ impl<'s> Run<'s> {
             self.history.unclaimed += 1;
             return;
         }
+        let guess = self.guess(&op);
+        let decides = self.decides(&op);
+        if let Op::Environment(Environment::Fail(request)) = op {
+            self.failing = request > 0;
+        }
+        if let Some(plan) = &mut self.rehearsal {
+            plan.push(Planned { op, decides });
+            self.ledger.rehearse(&op, guess);
+            return;
+        }
         let mut events: Vec<Event> = Vec::new();
         match self.subject.perform(&op, &mut events) {
             Ok(reply) if !fits(&op, &reply) => {
                 let line = answer::print(&reply, &[]);
                 self.history.failure = Some((op, Failure::Garbled(format!("{line:?} is no answer to {op}"))));
             }
-            Ok(Reply::OutOfMemory) if self.ahead => self.off_plan = true,
+            Ok(Reply::OutOfMemory) if self.ahead && !decides => self.off_plan = true,
             Ok(reply) => {
-                let guess = self.ahead.then(|| self.ledger.graph().guess(&op));
-                let effect = match self.rehearsal {
-                    true => self.ledger.rehearse(&op),
-                    false => self.ledger.enter(&op, &reply),
-                };
-                let came = match effect {
+                let came = match self.ledger.enter(&op, &reply) {
                     Effect::Strong { came, .. } | Effect::Clean(came) => came,
                     Effect::Finalize(ran) => ran.map(|(id, _)| id),
                     _ => None,
                 };
-                self.off_plan = guess.is_some_and(|guess| guess != came);
+                self.surprised = self.ahead && decides && (guess != came || reply == Reply::OutOfMemory);
                 self.history.moments.push(Moment { op, reply, events });
+                if self.surprised && self.collected {
+                    // There is not much left; it is asked for one by one.
+                    self.subject.ahead(&Vec::new);
+                    self.ahead = false;
+                }
             }
             Err(failure) => self.history.failure = Some((op, failure)),
+        }
+    }
+
+    /// Whether the answer decides what can be asked for next, and is hard to guess.
+    fn decides(&self, op: &Op) -> bool {
+        match op {
+            Op::Mutate { action: Action::Strong { .. } | Action::Finalize(_) | Action::Clean(_), .. } => true,
+            Op::Mutate { action: Action::Alloc { .. }, .. } => self.failing,
+            _ => false,
+        }
+    }
+
+    /// What such an operation is likely to hand out.
+    fn guess(&self, op: &Op) -> Option<ObjectId> {
+        let graph = self.ledger.graph();
+        let guess = graph.guess(op);
+        match op {
+            Op::Mutate { action: Action::Strong { .. }, .. } if self.collected => {
+                let (kept, doomed) = (graph.kept(), graph.doomed());
+                guess.filter(|id| kept.contains(*id) && !doomed.contains(*id))
+            }
+            _ => guess,
         }
     }
 
@@ -155,6 +209,7 @@ impl<'s> Run<'s> {
             self.perform(op);
         }
         self.perform(Op::Collect(Collect::Full));
+        self.collected = true;
         for op in audit(self.ledger.graph()) {
             self.perform(op);
         }

@@ -1,26 +1,72 @@
-//! That the books are right: law 123.
+//! That the books are right: laws 10, 123 and 127.
 
 use super::{Check, Judgement, Law, Needs};
 use crate::reading::{Life, Reading};
-use heaplaw_reference::heap::{Capability, Reply};
+use heaplaw_reference::{
+    heap::{Capability, Reply},
+    object::TINY_BLOCK,
+    op::{Collect, Op},
+};
 
-pub(super) const LAWS: &[Law] = &[Law {
-    number: 123,
-    name: "balance",
-    statement: "The statistics count exactly the objects born and not freed, and their usable bytes; of a heap that does not report its frees, at least what is reachable and at most what was ever born.",
-    needs: Needs::of(&[Capability::Stats]),
-    judge: balance,
-}];
+pub(super) const LAWS: &[Law] = &[
+    Law {
+        number: 10,
+        name: "total failure",
+        statement: "From one look at the statistics to the next they grow by no more than was born in between: an allocation that is refused does not count.",
+        needs: Needs::of(&[Capability::Stats]),
+        judge: total_failure,
+    },
+    Law {
+        number: 123,
+        name: "balance",
+        statement: "The statistics count exactly the objects born and not freed, and their usable bytes; of a heap that does not report its frees, at least what is reachable and at most what was ever born.",
+        needs: Needs::of(&[Capability::Stats]),
+        judge: balance,
+    },
+    Law {
+        number: 127,
+        name: "live after collection",
+        statement: "Right after a full collection the statistics count exactly what is kept: no garbage, however it is connected.",
+        needs: Needs::of(&[Capability::Stats, Capability::Collect]),
+        judge: live_after_collection,
+    },
+];
+
+/// How many lives there are, and their usable bytes.
+fn sum<'r>(lives: impl Iterator<Item = &'r Life>) -> (u64, u64) {
+    lives.fold((0, 0), |(objects, bytes), life| (objects + 1, bytes.saturating_add(life.usable)))
+}
+
+fn total_failure(reading: &Reading<'_>) -> Judgement {
+    let mut check = Check::default();
+    // What the statistics can be at most, since they were last seen; a fresh heap holds nothing.
+    let (mut most_objects, mut most_bytes) = (0u64, 0u64);
+    for (at, moment, _) in reading.scenes() {
+        match moment.reply {
+            Reply::Born { usable, .. } => {
+                most_objects += 1;
+                most_bytes = most_bytes.saturating_add(usable);
+            }
+            Reply::Stats { objects, bytes } => {
+                check.that(objects <= most_objects && bytes <= most_bytes, at, || {
+                    let most = format!("{most_objects} of {most_bytes}");
+                    (format!("the statistics say {objects} objects of {bytes} bytes; born were {most} at most"), [])
+                });
+                (most_objects, most_bytes) = (objects, bytes);
+            }
+            _ => {}
+        }
+    }
+    check.done()
+}
 
 fn balance(reading: &Reading<'_>) -> Judgement {
     let mut check = Check::default();
     let frees = reading.history.claims.tell_frees();
     for (at, moment, _) in reading.scenes() {
         let Reply::Stats { objects, bytes } = moment.reply else { continue };
-        let count = |counts: &dyn Fn(&Life) -> bool| {
-            let counted = reading.lives().filter(|(_, life)| counts(life)).map(|(_, life)| life.usable);
-            counted.fold((0u64, 0u64), |(objects, bytes), usable| (objects + 1, bytes.saturating_add(usable)))
-        };
+        let count =
+            |counts: &dyn Fn(&Life) -> bool| sum(reading.lives().map(|(_, life)| life).filter(|life| counts(life)));
         let (least, most) = match frees {
             true => (count(&|life| life.spans(at)), count(&|life| life.spans(at))),
             false => (count(&|life| life.reachable(at)), count(&|life| life.born <= at)),
@@ -35,4 +81,39 @@ fn balance(reading: &Reading<'_>) -> Judgement {
         });
     }
     check.done()
+}
+
+fn live_after_collection(reading: &Reading<'_>) -> Judgement {
+    let mut check = Check::default();
+    let mut collected = false;
+    for (at, moment, _) in reading.scenes() {
+        let Reply::Stats { objects, bytes } = moment.reply else {
+            collected = moment.op == Op::Collect(Collect::Full) && moment.reply == Reply::Done;
+            continue;
+        };
+        if !collected {
+            continue;
+        }
+        let lives = || reading.lives().map(|(_, life)| life);
+        let least = sum(lives().filter(|life| life.kept(at)));
+        let spared = sum(lives().filter(|life| !life.kept(at) && may_be_spared(reading, life, at)));
+        let most = (least.0 + spared.0, least.1.saturating_add(spared.1));
+        let right = (least.0..=most.0).contains(&objects) && (least.1..=most.1).contains(&bytes);
+        check.that(right, at, || {
+            let (kept, of) = least;
+            let why = "the statistics say";
+            (format!("{why} {objects} objects of {bytes} bytes after a full collection; kept are {kept} of {of}"), [])
+        });
+    }
+    check.done()
+}
+
+/// Whether an object that is garbage may be there for the sake of a tiny neighbour that is kept.
+fn may_be_spared(reading: &Reading<'_>, life: &Life, at: usize) -> bool {
+    let addresses = reading.history.claims.has(Capability::Addresses);
+    let block = |life: &Life| life.address.0 / TINY_BLOCK;
+    let neighbour = |other: &Life| !addresses || block(other) == block(life);
+    life.shape.is_tiny()
+        && life.spans(at)
+        && reading.lives().any(|(_, other)| other.shape.is_tiny() && other.kept(at) && neighbour(other))
 }

@@ -1,4 +1,4 @@
-//! How marking goes: laws 53, 54 and 55.
+//! How marking goes: laws 53 to 55, 65 and 84.
 
 use super::{Check, Judgement, Law, Needs};
 use crate::reading::Reading;
@@ -30,6 +30,21 @@ pub(super) const LAWS: &[Law] = &[
         needs: Needs::of(&[Capability::Phases, Capability::Colors]),
         judge: monotone_color,
     },
+    Law {
+        number: 65,
+        name: "bounded work",
+        statement: "Within a cycle an object is scanned at most once, and one that was born black not at all.",
+        needs: Needs::of(&[Capability::Phases, Capability::Colors]),
+        judge: bounded_work,
+    },
+    Law {
+        number: 84,
+        name: "scan once",
+        statement: "A heap that keeps a weak invariant scans each stack at most once in a cycle.",
+        needs: Needs::of(&[Capability::Phases, Capability::Colors])
+            .upholding(&[Invariant::Weak, Invariant::ModifiedWeak]),
+        judge: scan_once,
+    },
 ];
 
 /// The invariant that the heap claims, after every single operation.
@@ -49,6 +64,26 @@ fn monotone_color(reading: &Reading<'_>) -> Judgement {
     for step in &reading.recolorings {
         let back = step.from == Color::Black && step.to == Color::Grey;
         check.that(!back, step.moment, || (format!("{} was black and turns grey again", step.object), [step.object]));
+    }
+    check.done()
+}
+
+fn bounded_work(reading: &Reading<'_>) -> Judgement {
+    let mut check = Check::default();
+    for step in reading.recolorings.iter().filter(|step| step.to == Color::Black) {
+        check.that(step.from != Color::Black, step.moment, || {
+            (format!("{} is black and is scanned again", step.object), [step.object])
+        });
+    }
+    check.done()
+}
+
+fn scan_once(reading: &Reading<'_>) -> Judgement {
+    let mut check = Check::default();
+    for scan in &reading.stack_scans {
+        check.that(!scan.again, scan.moment, || {
+            (format!("the stack of mutator {} is scanned for the second time in one cycle", scan.mutator), [])
+        });
     }
     check.done()
 }

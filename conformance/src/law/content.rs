@@ -1,7 +1,7 @@
-//! What objects hold: laws 5, 6 and 14.
+//! What objects hold, and that it is the same every time: laws 5, 6, 13 and 14.
 
 use super::{Check, Judgement, Law, Needs};
-use crate::reading::Reading;
+use crate::{history::Twice, reading::Reading};
 use heaplaw_reference::{
     graph::Effect,
     heap::{Capability, Reply},
@@ -23,6 +23,13 @@ pub(super) const LAWS: &[Law] = &[
         statement: "The data of an object changes only when it is written.",
         needs: Needs::NOTHING,
         judge: content_stability,
+    },
+    Law {
+        number: 13,
+        name: "determinism",
+        statement: "A program that is run again on a fresh heap gets the same answers and the same events, but for where objects lie.",
+        needs: Needs::of(&[Capability::Deterministic]).twice(),
+        judge: determinism,
     },
     Law {
         number: 14,
@@ -55,6 +62,18 @@ fn content_stability(reading: &Reading<'_>) -> Judgement {
             let whose = stamped_by(reading, *found, at);
             (format!("{id} was filled with {expected} and now holds {found}{whose}"), [id])
         });
+    }
+    check.done()
+}
+
+fn determinism(reading: &Reading<'_>) -> Judgement {
+    let mut check = Check::default();
+    match &reading.history.twice {
+        Twice::NotTried => {}
+        Twice::Same => check.held(),
+        Twice::Different { moment, then } => {
+            check.failed(*moment, format!("when the program is run once more, the answer here is {then:?}"), []);
+        }
     }
     check.done()
 }

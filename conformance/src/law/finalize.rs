@@ -21,7 +21,7 @@ pub(super) const LAWS: &[Law] = &[
     Law {
         number: 92,
         name: "swept before use",
-        statement: "While sweeping, a weak pointer finds no object that was white when marking ended.",
+        statement: "While sweeping, a weak pointer finds no object that was white when marking ended, unless it was kept for its finalizer.",
         needs: Needs::of(&[Capability::Weak, Capability::Phases, Capability::Colors]),
         judge: swept_before_use,
     },
@@ -114,7 +114,9 @@ fn swept_before_use(reading: &Reading<'_>) -> Judgement {
         let sweeping = scene.phase == Phase::Sweep;
         let cycle = reading.cycles.iter().rev().find(|cycle| cycle.start <= at).filter(|_| sweeping);
         let Some(cycle) = cycle.filter(|cycle| cycle.white.contains(target)) else { continue };
-        let dead = cycle.marked.is_some_and(|marked| marked < at);
+        // What was kept for its finalizer may have been handed out to that, and live again.
+        let kept = reading.finalized.iter().any(|(moment, id)| *id == target && (cycle.start..=at).contains(moment));
+        let dead = cycle.marked.is_some_and(|marked| marked < at) && !kept;
         check.that(!dead || came != Some(target), at, || {
             (format!("{target} was not marked, and is handed out before the sweep has come to it"), [target])
         });
@@ -232,7 +234,7 @@ fn cleanup(reading: &Reading<'_>) -> Judgement {
                 let due = pending.iter().position(|cleanup| owed(cleanup) && dead(&cleanup.0));
                 match due.or_else(|| pending.iter().position(owed)) {
                     None => {
-                        check.failed(at, format!("no cleanup with the argument {argument} is left to run"), [argument])
+                        check.failed(at, format!("no cleanup with the argument {argument} is left to run"), [argument]);
                     }
                     Some(place) => {
                         let (of, _) = pending.remove(place);

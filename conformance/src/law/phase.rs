@@ -1,4 +1,4 @@
-//! The order of a cycle: laws 80, 82, 83 and 90.
+//! The order of a cycle: laws 80, 82, 83, 90 and 132.
 
 use super::{Check, Judgement, Law, Needs};
 use crate::{
@@ -40,6 +40,13 @@ pub(super) const LAWS: &[Law] = &[
         statement: "What is freed exists, and is freed once; if phases and colours are reported, only the sweep frees, and only what was white when marking ended.",
         needs: Needs::of(&[Capability::Frees]),
         judge: sweep_exactness,
+    },
+    Law {
+        number: 132,
+        name: "trace order",
+        statement: "Only the stack of a mutator that was there in the same cycle is scanned, and only an object that has a finalizer is kept for it, once, in the course of a cycle.",
+        needs: Needs::of(&[Capability::Phases]),
+        judge: trace_order,
     },
 ];
 
@@ -159,4 +166,24 @@ fn only_the_sweep_frees(reading: &Reading<'_>, check: &mut Check) {
             }
         }
     }
+}
+
+fn trace_order(reading: &Reading<'_>) -> Judgement {
+    let mut check = Check::default();
+    for (at, misfit) in &reading.misfits {
+        let why = match misfit {
+            Event::ScanStack(mutator) => format!("the stack of mutator {mutator} is scanned, who is not there"),
+            _ => "an object is kept for a finalizer that it does not have, a second time, or outside of a cycle".into(),
+        };
+        check.failed(*at, why, []);
+    }
+    for (at, stray) in &reading.strays {
+        if let Event::Finalize(address) = stray {
+            check.failed(*at, format!("{address} is kept for a finalizer, where no object lives"), []);
+        }
+    }
+    for _ in 0..reading.stack_scans.len() + reading.finalized.len() {
+        check.held();
+    }
+    check.done()
 }

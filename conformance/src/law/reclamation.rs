@@ -1,4 +1,4 @@
-//! That garbage goes: laws 59, 60, 97 and 139.
+//! That garbage goes: laws 59, 60, 93, 97 and 139.
 
 use super::{Check, Judgement, Law, Needs};
 use crate::reading::{Life, Reading};
@@ -22,6 +22,13 @@ pub(super) const LAWS: &[Law] = &[
         statement: "What becomes garbage during a cycle is freed by the end of the next cycle's sweep.",
         needs: Needs::of(&[Capability::Frees, Capability::Phases]),
         judge: two_cycles,
+    },
+    Law {
+        number: 93,
+        name: "done before mark",
+        statement: "When the sweep ends, before the next marking begins, whatever was white when marking ended has been freed, or is kept for its finalizer.",
+        needs: Needs::of(&[Capability::Frees, Capability::Phases, Capability::Colors]),
+        judge: done_before_mark,
     },
     Law {
         number: 97,
@@ -71,6 +78,24 @@ fn two_cycles(reading: &Reading<'_>) -> Judgement {
         for id in dead {
             must_be_gone(reading, &mut check, id, next.start, swept, || {
                 format!("{id} became garbage during a cycle and still exists after the next")
+            });
+        }
+    }
+    check.done()
+}
+
+fn done_before_mark(reading: &Reading<'_>) -> Judgement {
+    let mut check = Check::default();
+    for cycle in &reading.cycles {
+        let (Some(marked), Some(swept)) = (cycle.marked, cycle.swept) else { continue };
+        for id in cycle.white.iter() {
+            // What is born in the operation in which marking ends may have been born after that.
+            let Some(life) = reading.life(id).filter(|life| life.born < marked) else { continue };
+            let sweeping = marked..=swept;
+            let gone = || !life.spans(swept);
+            let dies = || reading.finalized.iter().any(|(at, dead)| *dead == id && sweeping.contains(at));
+            check.that(gone() || dies() || may_share(reading, id, life, cycle.start, swept), swept, || {
+                (format!("the sweep ends without having freed {id}, which was white when marking ended"), [id])
             });
         }
     }

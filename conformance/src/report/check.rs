@@ -1,7 +1,7 @@
 //! What the reports for programs tell of a run of `heaplaw check`.
 
 use crate::{
-    campaign::{Breach, Counterexample, End, Outcome, Tally},
+    campaign::{Again, Breach, Counterexample, End, Outcome, Tally},
     goals::Goal,
     known::Excused,
     law::Law,
@@ -34,6 +34,15 @@ pub struct Shown {
     pub file: PathBuf,
     /// The command line that replays it.
     pub replay: String,
+    /// How often it shows when it is run again; none if that would take too long, as it does for what hangs.
+    pub again: Option<Again>,
+}
+
+impl Shown {
+    /// How often it shows, if that is not every time.
+    pub fn flaky(&self) -> Option<Again> {
+        self.again.filter(|again| again.is_flaky())
+    }
 }
 
 /// How a law stands.
@@ -45,6 +54,8 @@ pub enum Status {
     HeldSoFar,
     /// It is broken.
     Broken,
+    /// It was broken, but not every time that the same operations were run again.
+    Flaky,
     /// It is broken, as is known.
     Known,
     /// It is known to be broken, but holds.
@@ -62,6 +73,7 @@ impl Status {
             Status::Holds => "holds",
             Status::HeldSoFar => "held so far",
             Status::Broken => "broken",
+            Status::Flaky => "flaky",
             Status::Known => "known",
             Status::Stale => "stale",
             Status::NotApplicable => "not applicable",
@@ -126,6 +138,7 @@ impl Check<'_> {
             (End::OutOfTime, _) => "out of time",
             (End::Interrupted, _) => "interrupted",
             (End::Unstartable(_), _) => "unstartable",
+            (End::Found(_), _) if self.flaky().is_some() => "flaky",
             (End::Found(found), _) => match found.breach {
                 Breach::Law(..) => "broken",
                 Breach::Failure(_) => "failed",
@@ -133,13 +146,19 @@ impl Check<'_> {
         }
     }
 
+    /// How often the counterexample shows, if that is not every time.
+    pub fn flaky(&self) -> Option<Again> {
+        self.shown.and_then(Shown::flaky)
+    }
+
     /// What was wrong with the subject, if it failed to answer or to start.
     pub fn failure(&self) -> Option<String> {
         match &self.outcome().end {
             End::Unstartable(failure) => Some(failure.to_string()),
-            End::Found(found) => match &found.breach {
-                Breach::Failure(failure) => Some(failure.to_string()),
-                Breach::Law(..) => None,
+            End::Found(found) => match (&found.breach, self.flaky()) {
+                (Breach::Failure(failure), Some(again)) => Some(format!("flaky, {again}: {failure}")),
+                (Breach::Failure(failure), None) => Some(failure.to_string()),
+                (Breach::Law(..), _) => None,
             },
             _ => None,
         }
@@ -164,7 +183,10 @@ impl Check<'_> {
             let missing = outcome.claims.as_ref().map(|claims| law.missing(claims)).unwrap_or_default();
             let stale = self.excused.stale.iter().find(|known| known.law.number == law.number);
             let (status, reason) = match (broken.filter(|(number, _)| *number == law.number), stale) {
-                (Some((_, why)), _) => (Status::Broken, Some(why.clone())),
+                (Some((_, why)), _) => match self.flaky() {
+                    Some(again) => (Status::Flaky, Some(format!("{again}: {why}"))),
+                    None => (Status::Broken, Some(why.clone())),
+                },
                 (None, Some(known)) => (Status::Stale, Some(known.reason.clone())),
                 _ if !missing.is_empty() => (Status::NotApplicable, Some(format!("needs {}", missing.join(", ")))),
                 _ if !finished => (Status::HeldSoFar, None),

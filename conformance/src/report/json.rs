@@ -14,15 +14,15 @@
 //! | `cases`, `ops`   | the programs that were to be run, and the most operations of one                             |
 //! | `programs`, `operations` | how many were run                                                                    |
 //! | `elapsed`        | seconds                                                                                      |
-//! | `end`            | `running`, `finished`, `out of time`, `interrupted`, `broken` (a law), `failed` (to answer), `unstartable` |
+//! | `end`            | `running`, `finished`, `out of time`, `interrupted`, `broken` (a law), `failed` (to answer), `flaky` (either, but not every time), `unstartable` |
 //! | `exit`           | the exit code; null while the run goes on                                                    |
 //! | `failure`        | how the subject failed to answer or to start, or null                                        |
 //! | `laws`           | a list, by number: `number`, `name`, `statement`, `status`, `reason`, `programs`, `checks`   |
 //! | `goals`          | a list: `id`, `name`, `status`, `reason`, `count`: the operations that met it                |
 //! | `counterexample` | null, or an object                                                                           |
 //!
-//! The `status` of a law is `holds`, `held so far`, `broken`, `known`, `stale`, `not applicable` or `never checked`. Its
-//! `reason` says what is wrong, why a failure is accepted, or what a heap would have to claim; otherwise it is null.
+//! The `status` of a law is `holds`, `held so far`, `broken`, `flaky`, `known`, `stale`, `not applicable` or
+//! `never checked`. Its `reason` says what is wrong, why a failure is accepted, or what a heap would have to claim; otherwise it is null.
 //!
 //! The `status` of a [goal](crate::goals) is `reached`, `not reached` (so far) or `not applicable`; then its `reason` says
 //! what a heap would have to claim.
@@ -38,6 +38,7 @@
 //! | `unanswered` | the operation that was not answered, or null                                             |
 //! | `file`       | the file that it was saved to                                                           |
 //! | `replay`     | the command line that replays it                                                        |
+//! | `again`      | null if it was not run again, or `runs` and `failed`: how often it was, and how often it showed |
 
 use super::{Check, Shown};
 use crate::campaign::Breach;
@@ -101,6 +102,13 @@ struct Counterexample<'r> {
     unanswered: Option<String>,
     file: &'r Path,
     replay: &'r str,
+    again: Option<Again>,
+}
+
+#[derive(Serialize)]
+struct Again {
+    runs: u64,
+    failed: u64,
 }
 
 #[derive(Serialize)]
@@ -192,5 +200,6 @@ fn counterexample(shown: &Shown) -> Counterexample<'_> {
         unanswered: failed.map(|(op, _)| op.to_string()),
         file: &shown.file,
         replay: &shown.replay,
+        again: shown.again.map(|again| Again { runs: again.runs, failed: again.failed }),
     }
 }

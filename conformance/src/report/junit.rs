@@ -10,6 +10,7 @@
 //! | held so far             | skipped: the run did not come to its end                      |
 //! | never checked           | skipped: nothing came that it could be checked on             |
 //! | broken                  | failed, with the counterexample                               |
+//! | flaky                   | failed, type `flaky`, with the counterexample and how often it shows |
 //! | stale                   | failed, with the reason that no longer applies                |
 //!
 //! A subject that failed to answer is one more test case, `answers`, in error. Like the JSON report the file is there
@@ -39,6 +40,11 @@ pub fn report(check: &Check<'_>) -> String {
             Status::HeldSoFar => skipped("held so far; the run did not come to its end"),
             Status::NeverChecked => skipped("never checked: nothing came that it could be checked on"),
             Status::Broken => wrong(NonSuccessKind::Failure, &reason, shown.as_deref()),
+            Status::Flaky => {
+                let mut status = wrong(NonSuccessKind::Failure, &format!("flaky, {reason}"), shown.as_deref());
+                status.set_type("flaky");
+                status
+            }
             Status::Stale => {
                 let message = format!("it is listed as a known failure, but holds: {reason}");
                 wrong(NonSuccessKind::Failure, &message, None)

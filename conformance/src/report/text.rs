@@ -78,8 +78,8 @@ pub fn banner(claims: &Claims) -> String {
     text
 }
 
-/// The table of laws after a campaign.
-pub fn table(outcome: &Outcome) -> String {
+/// The table of laws after a campaign; `flaky` says whether what was found does not show every time.
+pub fn table(outcome: &Outcome, flaky: bool) -> String {
     let mut text = format!("  {DIM}law{:40}programs        checks{PLAIN}\n", "");
     let broken = match &outcome.end {
         End::Found(found) => match &found.breach {
@@ -93,7 +93,7 @@ pub fn table(outcome: &Outcome) -> String {
         let law = tally.law;
         let missing = outcome.claims.as_ref().map(|claims| law.missing(claims)).unwrap_or_default();
         let verdict = if broken == Some(law.number) {
-            format!("{RED}broken{PLAIN}")
+            format!("{RED}{}{PLAIN}", if flaky { "flaky" } else { "broken" })
         } else if !missing.is_empty() {
             format!("{DIM}not applicable: needs {}{PLAIN}", missing.join(", "))
         } else if tally.checks == 0 {
@@ -202,10 +202,16 @@ fn rows(history: &History, shown: usize) -> Vec<Row> {
     let mut graph = Graph::new();
     let mut rows = Vec::new();
     for (at, moment) in history.moments.iter().enumerate().take(shown) {
-        let mutator = meaning(&graph, moment, reading.scenes[at].effect);
+        let effect = reading.scenes[at].effect;
+        let mutator = meaning(&graph, moment, effect);
+        let came = match effect {
+            Effect::Strong { came, .. } | Effect::Clean(came) => came,
+            Effect::Finalize(ran) => ran.map(|(id, _)| id),
+            _ => None,
+        };
         match moment.reply {
             Reply::OutOfMemory => graph.refuse(&moment.op),
-            _ => _ = graph.apply(&moment.op),
+            _ => _ = graph.apply_with(&moment.op, came),
         }
         let name = |address: Address| {
             let here = reading.lives().filter(|(_, life)| life.address == address && life.born <= at);
@@ -270,6 +276,23 @@ fn meaning(graph: &Graph, moment: &Moment, effect: Effect) -> String {
             _ => held(root),
         },
         Action::Send { value, to, into } => format!("{to}.{into} = {}", held(value)),
+        Action::Weak { into, to } => match moment.reply {
+            Reply::Weak(identity) => format!("{into} refers to {}, as {identity}", held(to)),
+            _ => format!("{into} refers to {}", held(to)),
+        },
+        Action::Strong { into, .. } | Action::Finalize(into) | Action::Clean(into) => match (effect, &moment.reply) {
+            (Effect::Strong { came: None, .. } | Effect::Finalize(None) | Effect::Clean(None), Reply::Object(seen)) => {
+                format!("{into} = {seen}, where no object lives")
+            }
+            (Effect::Strong { came, target, .. }, _) if came != Some(target) => {
+                format!("{into} = {}, not {target}", name(came))
+            }
+            (Effect::Strong { came, .. } | Effect::Clean(came), _) => format!("{into} = {}", name(came)),
+            (Effect::Finalize(ran), _) => format!("{into} = {}", name(ran.map(|(id, _)| id))),
+            _ => String::new(),
+        },
+        Action::Finalizer(root) => format!("{} has a finalizer", held(root)),
+        Action::Cleanup { of, with } => format!("{} has a cleanup with {}", held(of), held(with)),
         _ => String::new(),
     };
     match &moment.reply {
@@ -321,6 +344,40 @@ fn drawn(world: &World, questioned: &[ObjectId]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{
+        campaign::judge,
+        drive::{InProcess, step},
+    };
+    use heaplaw_reference::{machine::Machine, protocol::Protocol};
+
+    #[test]
+    fn what_is_attached_to_objects_is_told_in_their_names() {
+        let story = "0 alloc r0 0 16\n0 alloc r1 0 16\n0 weak w0 r0\n0 finalizer r0\n0 cleanup r0 r1\n0 clear r0\n\
+                     0 clear r1\n0 finalize r2\ngc full\n0 finalize r2\n0 strong r3 w0\n0 clear r2\ngc full\n\
+                     0 clean r4\n0 read r4\n";
+        let mut subject = InProcess::new(|| Machine::new(Protocol::HYBRID));
+        let judged = judge(&mut subject, &story.parse().expect("a story"), step::Ending::Abrupt, &[]);
+        let (history, _) = judged.expect("it starts");
+        let told: Vec<String> = rows(&history, history.moments.len()).into_iter().map(|row| row.mutator).collect();
+        let expected = [
+            "r0 = a, new",
+            "r1 = b, new",
+            "w0 refers to a, as 1",
+            "a has a finalizer",
+            "a has a cleanup with b",
+            "r0 = nil",
+            "r1 = nil",
+            "r2 = nil",
+            "",
+            "r2 = a",
+            "r3 = nil, not a",
+            "r2 = nil",
+            "",
+            "r4 = b",
+            "b holds 2",
+        ];
+        assert_eq!(told, expected);
+    }
 
     #[test]
     fn styles_can_be_left_out() {

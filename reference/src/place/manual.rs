@@ -406,7 +406,13 @@ impl Manual {
 
 impl Heap for Manual {
     fn claims(&self) -> Claims {
-        let mut claimed = vec![Capability::Mutators, Capability::Addresses, Capability::Stats, Capability::Faults];
+        let mut claimed = vec![
+            Capability::Mutators,
+            Capability::Addresses,
+            Capability::Stats,
+            Capability::Faults,
+            Capability::Deterministic,
+        ];
         if self.policy != Policy::Bump {
             claimed.push(Capability::Free);
         }

@@ -1,0 +1,235 @@
+//! Stories in the model, step by step, and what must not matter to it.
+
+use super::{
+    Loss, Period, Scope, Step, World,
+    world::{EARLY, FREED, NIL, OBJECTS, Ref, World as State},
+};
+use crate::{
+    color::Color,
+    finalize::{Clearing, Specials},
+    heap::Invariant,
+    protocol::{Abort, Alphabet, Protocol, TABLE},
+};
+use alloc::{collections::BTreeSet, vec::Vec};
+
+const EVERYTHING: Scope = Scope::new(2, 1, 2, 1).with(Alphabet::ALL);
+
+/// A world at the beginning of marking: what registers, the fields of the objects and the weak pointer refer to, and
+/// which objects have finalizers.
+fn world(scope: Scope, registers: &[Ref], fields: &[Ref], weak: Ref, finalizable: u8) -> World {
+    let mut world = State { weak, finalizable, ..State::EMPTY };
+    for (mutator, register) in (0..).zip(registers) {
+        world.registers[mutator][0] = *register;
+        world.present |= 1 << mutator;
+    }
+    for (object, to) in fields.iter().enumerate() {
+        world.colors[object] = Some(Color::White);
+        world.fields[object][0] = *to;
+    }
+    world.start_marking(scope);
+    world
+}
+
+/// The world after some steps, each of which must be possible.
+fn after(world: World, protocol: &Protocol, scope: Scope, steps: &[Step]) -> World {
+    steps.iter().fold(world, |world, step| {
+        let mut next = None;
+        world.each_named_step(protocol, scope, |other, world| {
+            if other == *step {
+                next = Some(world);
+            }
+        });
+        next.unwrap_or_else(|| panic!("{step:?} cannot happen in {world:?}"))
+    })
+}
+
+fn possible(world: &World, protocol: &Protocol, scope: Scope) -> Vec<Step> {
+    let mut steps = Vec::new();
+    world.each_named_step(protocol, scope, |step, _| steps.push(step));
+    steps
+}
+
+/// Some states, found by following a few steps from every beginning.
+fn some_worlds(protocol: &Protocol, scope: Scope) -> Vec<World> {
+    let mut found: Vec<World> = scope.beginnings(protocol).collect();
+    let mut seen: BTreeSet<u128> = found.iter().map(World::pack).collect();
+    let mut at = 0;
+    while at < found.len() && found.len() < 20_000 {
+        for (_, next) in found[at].steps(protocol, scope) {
+            if seen.insert(next.pack()) {
+                found.push(next);
+            }
+        }
+        at += 1;
+    }
+    found
+}
+
+#[test]
+fn packing_loses_nothing() {
+    for row in TABLE {
+        for world in some_worlds(&row.protocol, EVERYTHING) {
+            assert_eq!(World::unpack(world.pack()), world);
+        }
+    }
+    let freed = State { weak: FREED, present: 2, ..State::EMPTY };
+    let early = State { weak: EARLY, ..freed };
+    assert_eq!([freed, early].map(|world| World::unpack(world.pack())), [freed, early]);
+}
+
+#[test]
+fn the_short_way_to_a_canonical_number_is_the_long_one() {
+    for world in some_worlds(&Protocol::HYBRID, EVERYTHING) {
+        assert_eq!(world.pack_canonical(), world.pack(), "it is canonical already: {world:?}");
+        world.each_named_step(&Protocol::HYBRID, EVERYTHING, |_, next| {
+            assert_eq!(next.pack_canonical(), next.canonical().pack());
+            assert_eq!(next.without_garbage().pack_canonical(), next.pack_canonical());
+        });
+    }
+}
+
+#[test]
+fn names_do_not_matter() {
+    // The same four objects in a row, under all names. The first is held, the last has a finalizer.
+    let mut numbers = BTreeSet::new();
+    let mut told = 0;
+    for code in 0..256 {
+        let names = [code & 3, code >> 2 & 3, code >> 4 & 3, code >> 6 & 3];
+        if (0..OBJECTS).any(|at| names[..at].contains(&names[at])) {
+            continue;
+        }
+        let scope = Scope::new(4, 1, 1, 1).with(Alphabet::ALL);
+        let mut fields = [NIL; OBJECTS];
+        for pair in names.windows(2) {
+            fields[pair[0]] = pair[1] as Ref + 1;
+        }
+        let start = world(scope, &[names[0] as Ref + 1], &fields, names[1] as Ref + 1, 1 << names[3]);
+        numbers.insert(start.pack_canonical());
+        told += 1;
+    }
+    assert_eq!((told, numbers.len()), (24, 1));
+}
+
+#[test]
+fn a_weak_pointer_to_what_is_dead_answers_nil_before_its_sweep() {
+    let scope = Scope::new(1, 1, 1, 1).with(Alphabet { weak: true, ..Alphabet::PLAIN });
+    let ended = [Step::ScanStack(0), Step::Decide, Step::End];
+    let dead = after(world(scope, &[NIL], &[NIL], 1, 0), &Protocol::HYBRID, scope, &ended);
+    assert_eq!((dead.period(), dead.target()), (Period::Sweep, Some(0)));
+    let asked = after(dead, &Protocol::HYBRID, scope, &[Step::Strengthen { mutator: 0, into: 0 }]);
+    assert_eq!((asked.register(0, 0), asked.target(), asked.objects().count()), (None, None, 0));
+    let swept = after(dead, &Protocol::HYBRID, scope, &[Step::Sweep(0)]);
+    assert_eq!((swept.target(), swept.objects().count()), (None, 0));
+
+    let unasked =
+        Protocol { specials: Specials { strong_asks_the_sweep: false, ..Specials::SOUND }, ..Protocol::HYBRID };
+    let asked = after(dead, &unasked, scope, &[Step::Strengthen { mutator: 0, into: 0 }]);
+    assert_eq!(asked.lost(&unasked), Some(Loss::Object(0)));
+}
+
+#[test]
+fn while_the_end_of_marking_is_decided_no_strong_pointer_is_made() {
+    let scope = Scope::new(1, 1, 1, 1).with(Alphabet { weak: true, ..Alphabet::PLAIN });
+    let deciding =
+        after(world(scope, &[NIL], &[NIL], 1, 0), &Protocol::HYBRID, scope, &[Step::ScanStack(0), Step::Decide]);
+    let strong = Step::Strengthen { mutator: 0, into: 0 };
+    assert!(!possible(&deciding, &Protocol::HYBRID, scope).contains(&strong));
+    let unblocked = Protocol { specials: Specials { strong_waits: false, ..Specials::SOUND }, ..Protocol::HYBRID };
+    assert!(possible(&deciding, &unblocked, scope).contains(&strong));
+    // Who looks again goes on marking.
+    let again = Protocol { looks_again: true, ..unblocked };
+    assert_eq!(after(deciding, &again, scope, &[strong, Step::End]).period(), Period::Mark);
+    assert_eq!(after(deciding, &unblocked, scope, &[strong, Step::End]).period(), Period::Sweep);
+}
+
+#[test]
+fn each_kind_of_loss_is_told_from_the_others() {
+    let scope = Scope::new(1, 1, 1, 1).with(Alphabet { weak: true, ..Alphabet::PLAIN });
+    let with = |clearing| Protocol { specials: Specials { clearing, ..Specials::SOUND }, ..Protocol::HYBRID };
+    let ended = [Step::ScanStack(0), Step::Decide, Step::End, Step::Sweep(0)];
+
+    let never = with(Clearing::Never);
+    let freed = after(world(scope, &[NIL], &[NIL], 1, 0), &never, scope, &ended);
+    assert_eq!(freed.lost(&never), Some(Loss::WeakOfFreed));
+
+    let white = with(Clearing::White);
+    let held = after(world(scope, &[1], &[NIL], 1, 0), &white, scope, &[Step::ClearWeak]);
+    assert_eq!(held.lost(&white), Some(Loss::WeakCleared));
+    let dead = after(world(scope, &[NIL], &[NIL], 1, 0), &white, scope, &[Step::ClearWeak]);
+    assert_eq!(dead.lost(&white), None, "nobody holds it");
+
+    let sound = after(world(scope, &[NIL], &[NIL], 1, 0), &Protocol::HYBRID, scope, &ended);
+    assert_eq!(sound.lost(&Protocol::HYBRID), None);
+}
+
+#[test]
+fn a_finalizer_runs_once_and_its_object_is_freed_a_cycle_later() {
+    let scope = Scope::new(2, 1, 1, 1).with(Alphabet { finalizers: true, weak: true, ..Alphabet::PLAIN });
+    // a -> b, a has a finalizer, and nobody holds it.
+    let start = world(scope, &[NIL], &[2, NIL], 1, 1);
+    let cycle = [Step::ScanStack(0), Step::ScanFinalizers];
+    let marked = after(start, &Protocol::HYBRID, scope, &cycle);
+    assert_eq!(marked.object_color(0), Some(Color::White), "the object is not a root");
+    assert_eq!(marked.object_color(1), Some(Color::Grey), "what it refers to is");
+    let swept = after(marked, &Protocol::HYBRID, scope, &[Step::Scan(1), Step::Decide, Step::End, Step::Sweep(0)]);
+    assert!(swept.is_queued(0) && !swept.has_finalizer(0));
+    assert_eq!(swept.target(), None, "the weak pointer is cleared before the finalizer runs");
+    let take = Step::Take { mutator: 0, into: 0, object: 0 };
+    let run = after(swept, &Protocol::HYBRID, scope, &[take, Step::Swept, Step::Clear { mutator: 0, register: 0 }]);
+    assert!(!possible(&run, &Protocol::HYBRID, scope).contains(&take));
+    let cycle = [Step::Start, Step::ScanStack(0), Step::ScanFinalizers, Step::Decide, Step::End, Step::Sweep(0)];
+    let gone = after(run, &Protocol::HYBRID, scope, &cycle);
+    assert!(!gone.objects().any(|object| object == 0));
+}
+
+#[test]
+fn what_only_finalizers_keep_is_missed_unless_it_has_one_itself() {
+    let scope = Scope::new(2, 1, 1, 1).with(Alphabet { finalizers: true, ..Alphabet::PLAIN });
+    let alone = Protocol { specials: Specials { closures_are_roots: false, ..Specials::SOUND }, ..Protocol::HYBRID };
+    let cycle = [Step::ScanStack(0), Step::ScanFinalizers];
+    let lost = after(world(scope, &[NIL], &[2, NIL], NIL, 0b01), &alone, scope, &cycle);
+    assert_eq!(lost.lost(&alone), Some(Loss::Object(1)));
+    let too_early = after(world(scope, &[NIL], &[2, NIL], NIL, 0b11), &alone, scope, &cycle);
+    assert_eq!(too_early.lost(&alone), None);
+    assert!(!too_early.upholds(Invariant::Weak), "that breaks the rule nevertheless");
+}
+
+#[test]
+fn a_mutator_arrives_with_a_black_stack_and_takes_its_registers_along() {
+    let scope = Scope::new(1, 1, 2, 1).with(Alphabet { arrivals: true, ..Alphabet::PLAIN });
+    let alone = after(world(scope, &[1, NIL], &[NIL], NIL, 0), &Protocol::HYBRID, scope, &[Step::Leave(1)]);
+    assert!(!alone.is_present(1) && alone.stack_color(1) == Color::Black);
+    let both = after(alone, &Protocol::HYBRID, scope, &[Step::Join { mutator: 1, argument: Some(0) }]);
+    assert!(both.is_present(1) && both.stack_color(1) == Color::Black);
+    assert_eq!((both.register(1, 0), both.object_color(0)), (Some(0), Some(Color::Grey)), "the argument is shaded");
+    let left = after(both, &Protocol::HYBRID, scope, &[Step::Leave(0), Step::Leave(1)]);
+    assert_eq!((left.register(0, 0), left.register(1, 0)), (None, None));
+    assert!(possible(&left, &Protocol::HYBRID, scope).iter().all(|step| step.is_collector()), "nobody is there");
+}
+
+#[test]
+fn a_cycle_that_is_given_up_leaves_no_marks_behind() {
+    let scope = Scope::new(2, 1, 1, 1).with(Alphabet { aborts: true, ..Alphabet::PLAIN });
+    let start = world(scope, &[1], &[2, NIL], NIL, 0);
+    let story = [Step::ScanStack(0), Step::Scan(0), Step::Abort, Step::Start];
+    let again = after(start, &Protocol::HYBRID, scope, &story);
+    assert_eq!(again, start, "as if nothing had happened");
+    let keeps = Protocol { abort: Abort::KeepsMarks, ..Protocol::HYBRID };
+    let again = after(start, &keeps, scope, &story);
+    assert_eq!(again.object_color(0), Some(Color::Black));
+    let sweeps = Protocol { abort: Abort::Sweeps, ..Protocol::HYBRID };
+    assert_eq!(after(start, &sweeps, scope, &[Step::Abort]).lost(&sweeps), Some(Loss::Object(0)));
+}
+
+#[test]
+fn what_is_born_while_sweeping_is_not_swept() {
+    let scope = Scope::new(1, 1, 1, 1).with(Alphabet { sweep: true, ..Alphabet::PLAIN });
+    let born = [Step::ScanStack(0), Step::End, Step::Allocate { mutator: 0, into: 0 }];
+    let start = world(scope, &[NIL], &[], NIL, 0);
+    let alive = after(start, &Protocol::HYBRID, scope, &born);
+    assert!(!possible(&alive, &Protocol::HYBRID, scope).contains(&Step::Sweep(0)));
+    let white = Protocol { born_while_sweeping: Color::White, ..Protocol::HYBRID };
+    let doomed = after(start, &white, scope, &born);
+    assert!(possible(&doomed, &white, scope).contains(&Step::Sweep(0)));
+    assert_eq!(doomed.lost(&white), Some(Loss::Object(0)));
+}
