@@ -167,16 +167,20 @@ impl Apart {
         }
     }
 
+    #[inline]
     fn is_system(&self) -> bool {
-        match self.mode.load(Ordering::Relaxed) {
-            0 => {
-                // SAFETY: the name ends with a zero byte; nobody changes the environment before the first allocation.
-                let apart = unsafe { !libc::getenv(APART.as_ptr()).is_null() };
-                self.mode.store(1 + u8::from(apart), Ordering::Relaxed);
-                !apart
-            }
-            mode => mode == 1,
+        self.mode.load(Ordering::Relaxed) == 1 || self.decide()
+    }
+
+    /// Whether the system serves, when that may not be known yet.
+    #[cold]
+    fn decide(&self) -> bool {
+        if self.mode.load(Ordering::Relaxed) == 0 {
+            // SAFETY: the name ends with a zero byte; nobody changes the environment before the first allocation.
+            let apart = unsafe { !libc::getenv(APART.as_ptr()).is_null() };
+            self.mode.store(1 + u8::from(apart), Ordering::Relaxed);
         }
+        self.mode.load(Ordering::Relaxed) == 1
     }
 
     /// The power of two that a request is rounded up to.
@@ -223,6 +227,7 @@ impl Apart {
 // with the caller or in the list of its power, and only there. The mode is decided by the first call and stays, so that
 // a block goes back to where it came from. Nothing in here unwinds.
 unsafe impl GlobalAlloc for Apart {
+    #[inline]
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         if self.is_system() {
             // SAFETY: the caller's promises are those that `System` asks for.
@@ -242,6 +247,23 @@ unsafe impl GlobalAlloc for Apart {
         ptr::with_exposed_provenance_mut(at)
     }
 
+    #[inline]
+    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
+        if self.is_system() {
+            // SAFETY: the caller's promises are those that `System` asks for.
+            return unsafe { System.alloc_zeroed(layout) };
+        }
+        // SAFETY: the caller's promises are those that `alloc` asks for, and the block has so many bytes.
+        unsafe {
+            let block = self.alloc(layout);
+            if !block.is_null() {
+                block.write_bytes(0, layout.size());
+            }
+            block
+        }
+    }
+
+    #[inline]
     unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
         if self.is_system() {
             // SAFETY: the caller's promises are those that `System` asks for, and the block is its own.
@@ -256,6 +278,7 @@ unsafe impl GlobalAlloc for Apart {
         });
     }
 
+    #[inline]
     unsafe fn realloc(&self, block: *mut u8, layout: Layout, size: usize) -> *mut u8 {
         if self.is_system() {
             // SAFETY: the caller's promises are those that `System` asks for, and the block is its own.
