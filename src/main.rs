@@ -4,10 +4,22 @@ use heaplaw_conformance::cli::{self, Bundled};
 use heaplaw_optimized::adapter;
 use std::process::ExitCode;
 
+/// This process's own memory stays clear of an allocator that is judged.
+#[cfg(target_os = "linux")]
+#[global_allocator]
+static OWN: heaplaw_optimized::foreign::Apart = heaplaw_optimized::foreign::Apart::new();
+
 fn main() -> ExitCode {
     let heap = |memory| move || adapter::small(memory).expect("the kernel gives address space for a small heap");
-    cli::main(vec![
+    let heaps = vec![
         Bundled::new("optimized", "the fast heap, in single steps", heap(64 << 20)),
         Bundled::new("optimized:tight", "the same with 64 KiB of memory, which is often full", heap(64 << 10)),
-    ])
+        #[cfg(target_os = "linux")]
+        Bundled::new(
+            cli::MALLOC,
+            "the C allocator of this process: malloc and its family",
+            adapter::malloc::Malloc::new,
+        ),
+    ];
+    cli::main(heaps)
 }

@@ -7,13 +7,16 @@ use crate::{
     drive::{Failure, Subject, step, twice::second_run},
     generate::{choices::Seed, scenario::Scenario},
     goals::Coverage,
-    history::History,
+    history::{History, Moment},
     law::{self, Judgement, Law, Witness},
     reading::Reading,
     shrink::{self, Budget},
     verdict::Verdict,
 };
-use heaplaw_reference::{heap::Claims, op::Program};
+use heaplaw_reference::{
+    heap::{Capability, Claims, Reply},
+    op::{Environment, Op, Program},
+};
 use std::{
     fmt,
     time::{Duration, Instant},
@@ -35,12 +38,15 @@ pub struct Campaign {
     pub time: Option<Duration>,
     /// The laws to judge by.
     pub laws: Vec<&'static Law>,
+    /// Whether each program is run again and again, and the heap refused the first request for memory that it makes, then
+    /// the second, and so on until it feels nothing of it. Only of a heap that claims [`Capability::Faults`].
+    pub faults: bool,
 }
 
 impl Default for Campaign {
     /// 20,000 programs of 60 operations by all laws.
     fn default() -> Self {
-        Campaign { seed: 0, cases: 20_000, ops: 60, time: None, laws: law::all().collect() }
+        Campaign { seed: 0, cases: 20_000, ops: 60, time: None, laws: law::all().collect(), faults: false }
     }
 }
 
@@ -124,6 +130,8 @@ pub struct Outcome {
     pub programs: u64,
     /// How many operations were performed.
     pub performed: u64,
+    /// How many times a program was run with a fault that the heap felt.
+    pub faults: u64,
     /// What was seen of each law.
     pub tallies: Vec<Tally>,
     /// How often each goal was met.
@@ -198,6 +206,7 @@ impl Campaign {
             claims: None,
             programs: 0,
             performed: 0,
+            faults: 0,
             tallies,
             coverage: Coverage::default(),
             end: End::Finished,
@@ -222,6 +231,7 @@ impl Campaign {
             Err(failure) => return End::Unstartable(failure),
         };
         let scenario = Scenario::suited(&claims, self.ops);
+        let faults = self.faults && claims.has(Capability::Faults);
         let twice = twice(&self.laws, &claims);
         outcome.claims = Some(claims);
         let saved = first.iter().map(|program| (None, program.clone()));
@@ -244,20 +254,79 @@ impl Campaign {
                 Ok(history) => {
                     let reading = Reading::new(&history);
                     let judged = judged(&reading, &self.laws);
+                    outcome.programs += 1;
                     outcome.add(&reading, &judged);
                     if let Some(breach) = judged.breach {
                         return End::Found(Box::new(Counterexample { breach, history, case }));
+                    }
+                    if faults && let Some(end) = self.refuse(subject, &program, &history, case, watch, outcome, start) {
+                        return end;
                     }
                 }
             }
         }
         End::Finished
     }
+
+    /// Runs a program with every growth refused in turn, one in each run. Says how the campaign ends, if it does.
+    #[expect(clippy::too_many_arguments, reason = "the state of the loop that calls it")]
+    fn refuse(
+        &self,
+        subject: &mut dyn Subject,
+        program: &Program,
+        without: &History,
+        case: Option<u64>,
+        watch: &mut dyn Watch,
+        outcome: &mut Outcome,
+        start: Instant,
+    ) -> Option<End> {
+        let mut unfelt = 0;
+        for growth in 1.. {
+            // A heap may make good for one refusal by itself, and not for the next.
+            if unfelt == 2 {
+                break;
+            }
+            if self.time.is_some_and(|time| start.elapsed() >= time) {
+                return Some(End::OutOfTime);
+            }
+            let fail = Op::Environment(Environment::Fail(growth));
+            let program: Program = [fail].into_iter().chain(program.ops().iter().copied()).collect();
+            if !watch.about_to_run(&program, outcome.programs) {
+                return Some(End::Interrupted);
+            }
+            let history = match step::run(subject, &program, step::Ending::Settle) {
+                Ok(history) => history,
+                Err(failure) => return Some(End::Unstartable(failure)),
+            };
+            let judged = {
+                let reading = Reading::new(&history);
+                let judged = judged(&reading, &self.laws);
+                outcome.add(&reading, &judged);
+                judged
+            };
+            if let Some(breach) = judged.breach {
+                return Some(End::Found(Box::new(Counterexample { breach, history, case })));
+            }
+            let felt = !history.moments.iter().skip(1).map(outline).eq(without.moments.iter().map(outline));
+            outcome.faults += u64::from(felt);
+            unfelt = if felt { 0 } else { unfelt + 1 };
+        }
+        None
+    }
+}
+
+/// What a moment tells of how much memory there is: not where anything lies.
+fn outline(moment: &Moment) -> (Op, Option<u64>, bool) {
+    let usable = match moment.reply {
+        Reply::Born { usable, .. } => Some(usable),
+        Reply::Stats { bytes, .. } => Some(bytes),
+        _ => None,
+    };
+    (moment.op, usable, moment.reply == Reply::OutOfMemory)
 }
 
 impl Outcome {
     fn add(&mut self, reading: &Reading<'_>, judged: &Judged) {
-        self.programs += 1;
         self.performed += reading.history.moments.len() as u64;
         self.coverage.add(reading);
         for (tally, finding) in self.tallies.iter_mut().zip(&judged.verdict.findings) {
@@ -344,6 +413,7 @@ pub struct Shrunk {
 /// One that is flaky is shrunk with patience: each candidate is run until it fails, or has been run so often that it
 /// should have. One that shows every time is not shrunk to one that does not.
 pub fn shrink(subject: &mut dyn Subject, found: Counterexample, budget: Budget, watch: &mut dyn Watch) -> Shrunk {
+    subject.begin_from_nothing();
     let before = again(subject, &found, watch);
     let program = found.program();
     let from = program.len();

@@ -21,7 +21,9 @@ mod check;
 mod explore;
 mod monitor;
 mod new;
+mod preload;
 mod replay;
+mod serve;
 mod teeth;
 
 use crate::{
@@ -40,6 +42,7 @@ use heaplaw_reference::{
     heap::{Capability, Claims, Heap, Reply},
     machine::Machine,
     op::{Action, Op},
+    place::manual::{Manual, Policy},
     protocol::Protocol,
 };
 use std::{
@@ -119,11 +122,16 @@ enum Command {
     Explore(explore::Options),
     /// Put wrong heaps to the laws and see whether each is caught
     Teeth(teeth::Options),
+    /// Answer operations on standard input with a heap that comes with this command, as an adapter does
+    Serve(serve::Options),
     /// Write an adapter to start from, for a heap in some language
     New(new::Options),
     /// List the heaps that can be named with --heap
     Heaps,
 }
+
+/// The name of the heap that calls the C allocator of its process, if the command comes with one.
+pub const MALLOC: &str = "malloc";
 
 /// How long a heap may take, unless told otherwise.
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -134,6 +142,9 @@ struct Who {
     /// A heap that comes with this command (see `heaplaw heaps`); the first of them if nothing is said
     #[arg(long, value_name = "NAME")]
     heap: Option<String>,
+    /// A library to judge instead, which exports malloc, calloc, realloc, aligned_alloc, free and malloc_usable_size
+    #[arg(long, value_name = "FILE")]
+    allocator: Option<PathBuf>,
     /// How long the subject may take over one operation
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = humantime::parse_duration)]
     timeout: Duration,
@@ -231,6 +242,7 @@ fn run(cli: Cli, heaps: &[Bundled]) -> Result<Exit, Trouble> {
         Some(Command::Check(options)) => check::run(&options, heaps),
         Some(Command::Replay(options)) => replay::replay(&options, heaps),
         Some(Command::Shrink(options)) => replay::shrink(&options, heaps),
+        Some(Command::Serve(options)) => serve::run(&options, heaps),
         Some(Command::Laws { numbers }) => laws(&numbers),
         Some(Command::Play { file }) => {
             let story = saved::load(&file)?;
@@ -263,6 +275,20 @@ fn reference_heaps() -> Vec<Bundled> {
     });
     let about = "reference counting: frees at once, and a cycle never; it does not claim to collect";
     let rows = rows.chain([tight, Bundled::new("reference:counting", about, Counting::new)]);
+    let allocators = Policy::ALL.into_iter().map(|policy| {
+        let about = match policy {
+            Policy::Bump => "an allocator that never takes back: a cursor".to_owned(),
+            Policy::Go => "an allocator: Go's, from the class of a size to the arenas".to_owned(),
+            _ => format!("an allocator with explicit free: {}", policy.name().replace('-', " ")),
+        };
+        Bundled::new(format!("reference:{}", policy.name()), about, move || Manual::new(policy))
+    });
+    let full = [Policy::FirstFit, Policy::NextFit, Policy::BestFit, Policy::SegregatedFit].map(|policy| {
+        let about = format!("an allocator with 16 KiB of memory, which is often full: {}", policy.name());
+        let name = format!("reference:{}-tight", policy.name());
+        Bundled::new(name, about, move || Manual::with_memory(policy, 16 << 10))
+    });
+    let rows = rows.chain(allocators).chain(full);
     let faults = faulty::ALL.iter().map(|fault| {
         let about = format!("wrong on purpose: {} (law {})", fault.name, fault.law);
         Bundled::new(fault.slug(), about, move || fault.heap())
@@ -344,21 +370,27 @@ fn selected(list: &str) -> Result<Vec<&'static Law>, Trouble> {
     Ok(if chosen.is_empty() { law::all().collect() } else { chosen })
 }
 
+/// The heap of this name.
+fn bundled<'h>(heaps: &'h [Bundled], name: &str) -> Result<&'h Bundled, Trouble> {
+    let heap = heaps.iter().find(|heap| heap.name == name);
+    heap.ok_or_else(|| Trouble::Usage(format!("there is no heap {name:?}; `heaplaw heaps` lists them")))
+}
+
 impl Who {
     /// The subject that is meant.
     fn subject<'h>(&self, heaps: &'h [Bundled]) -> Result<Box<dyn Subject + 'h>, Trouble> {
+        if let Some(library) = &self.allocator {
+            if self.heap.is_some() || !self.command.is_empty() {
+                return Err(Trouble::Usage("name an allocator, a heap or a command, and only one".to_owned()));
+            }
+            return Ok(Box::new(preload::subject(library, heaps, self.timeout)?));
+        }
         match (&self.heap, self.command.is_empty()) {
             (Some(_), false) => Err(Trouble::Usage("name a heap or a command, not both".to_owned())),
             (None, false) => Ok(Box::new(Process::new(self.command.clone(), self.timeout))),
             (name, true) => {
-                let heap = match name {
-                    None => heaps.first(),
-                    Some(name) => heaps.iter().find(|heap| heap.name == *name),
-                };
-                let Some(heap) = heap else {
-                    let name = name.as_deref().unwrap_or_default();
-                    return Err(Trouble::Usage(format!("there is no heap {name:?}; `heaplaw heaps` lists them")));
-                };
+                let first = heaps.first().map(|heap| heap.name.as_str()).unwrap_or_default();
+                let heap = bundled(heaps, name.as_deref().unwrap_or(first))?;
                 Ok(Box::new(InProcess::new(&*heap.make)))
             }
         }
@@ -366,7 +398,7 @@ impl Who {
 
     /// Whether the heap runs in this process, where nothing but a watchdog can end a hang.
     fn in_process(&self) -> bool {
-        self.command.is_empty()
+        self.command.is_empty() && self.allocator.is_none()
     }
 
     /// A watchdog for a heap in this process, which saves what hangs in `out` (unless it comes from a file).
@@ -395,6 +427,10 @@ impl Who {
         if self.timeout != TIMEOUT {
             line.push_str(&format!(" --timeout {}", quoted(&humantime::format_duration(self.timeout).to_string())));
         }
+        if let Some(library) = &self.allocator {
+            line.push_str(&format!(" --allocator {}", quoted(&library.to_string_lossy())));
+            return line;
+        }
         match self.command.is_empty() {
             true => {
                 let first = heaps.first().map(|heap| heap.name.clone()).unwrap_or_default();
@@ -407,6 +443,9 @@ impl Who {
 
     /// The command as a shell takes it.
     fn command_line(&self) -> String {
+        if let Some(library) = &self.allocator {
+            return preload::by_hand(library);
+        }
         self.command.iter().map(|word| quoted(word)).collect::<Vec<_>>().join(" ")
     }
 }

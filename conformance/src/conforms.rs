@@ -34,9 +34,11 @@ macro_rules! conforms {
             6 law_6_content_stability
             7 law_7_address_stability
             8 law_8_identity
+            9 law_9_zero_size
             10 law_10_total_failure
             13 law_13_determinism
             14 law_14_cross_equivalence
+            41 law_41_reuse
             51 law_51_reachable_never_freed
             52 law_52_sound_termination
             53 law_53_strong_invariant

@@ -52,6 +52,11 @@ pub trait Subject {
     /// # Errors
     /// If the subject fails to answer. It then has to be [reset](Subject::reset) before it is used again.
     fn perform(&mut self, op: &Op, events: &mut Vec<Event>) -> Result<Reply, Failure>;
+
+    /// From now on, nothing may be left of one program when the next begins, whatever that costs. A subject that keeps
+    /// something for the sake of speed, such as a process whose allocator has a past, has to begin from nothing at each
+    /// [reset](Subject::reset).
+    fn begin_from_nothing(&mut self) {}
 }
 
 impl<S: Subject + ?Sized> Subject for Box<S> {
@@ -65,6 +70,10 @@ impl<S: Subject + ?Sized> Subject for Box<S> {
 
     fn perform(&mut self, op: &Op, events: &mut Vec<Event>) -> Result<Reply, Failure> {
         (**self).perform(op, events)
+    }
+
+    fn begin_from_nothing(&mut self) {
+        (**self).begin_from_nothing();
     }
 }
 

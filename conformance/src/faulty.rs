@@ -13,6 +13,7 @@ use heaplaw_reference::{
     machine::Machine,
     object::{Address, Content},
     op::{Action, Collect, Environment, MUTATORS, MutatorId, Op, Place},
+    place::manual::{Manual, Policy},
     protocol::{Protocol, StackScan},
 };
 use std::cell::Cell;
@@ -48,9 +49,16 @@ pub const ALL: &[Fault] = &[
     Fault { name: "loses a byte of what is written", law: 6, make: || garbled(torn) },
     Fault { name: "moves objects", law: 7, make: || garbled(moves) },
     Fault { name: "gives an address twice", law: 8, make: || garbled(same_address) },
+    Fault { name: "has no room for nothing", law: 9, make: || allocating(Policy::FirstFit, no_room_for_nothing) },
     Fault { name: "counts what it has refused", law: 10, make: || mute(counts_refusals) },
     Fault { name: "remembers the heap before it", law: 13, make: || garbled(remembers) },
     Fault { name: "loads nil now and then", law: 14, make: || garbled(forgetful_load) },
+    Fault { name: "keeps what is given back", law: 41, make: || allocating(Policy::BestFit, keeps_what_is_freed) },
+    Fault {
+        name: "loses the last block when it is refused memory",
+        law: 41,
+        make: || allocating(Policy::NextFit, loses_a_block_when_refused),
+    },
     Fault { name: "frees what is held", law: 51, make: || garbled(frees_what_is_held) },
     Fault { name: "ends marking without a barrier", law: 52, make: || row(Protocol::NO_BARRIER) },
     Fault {
@@ -182,9 +190,9 @@ fn specials(specials: Specials) -> Box<dyn Heap> {
     Box::new(Machine::new(Protocol::HYBRID).with_specials(specials))
 }
 
-/// The reference machine behind a layer that garbles.
+/// A heap of the reference behind a layer that garbles.
 struct Garbled {
-    machine: Machine,
+    machine: Box<dyn Heap>,
     garble: fn(&mut Garbled, &Op, &mut Vec<Event>) -> Reply,
     /// Whatever the layer has to remember: how often it was asked, or where the last object lies.
     memory: u64,
@@ -195,12 +203,18 @@ struct Garbled {
 }
 
 fn garbled(garble: fn(&mut Garbled, &Op, &mut Vec<Event>) -> Reply) -> Box<dyn Heap> {
-    Box::new(Garbled { machine: Machine::new(Protocol::HYBRID), garble, memory: 0, kept: Vec::new(), tells: true })
+    Box::new(Garbled { machine: row(Protocol::HYBRID), garble, memory: 0, kept: Vec::new(), tells: true })
 }
 
 /// As [`garbled`], and does not claim to report what it frees, as most heaps in the world do not.
 fn mute(garble: fn(&mut Garbled, &Op, &mut Vec<Event>) -> Reply) -> Box<dyn Heap> {
-    Box::new(Garbled { machine: Machine::new(Protocol::HYBRID), garble, memory: 0, kept: Vec::new(), tells: false })
+    Box::new(Garbled { machine: row(Protocol::HYBRID), garble, memory: 0, kept: Vec::new(), tells: false })
+}
+
+/// An allocator with 8 KiB of memory.
+fn allocating(policy: Policy, garble: fn(&mut Garbled, &Op, &mut Vec<Event>) -> Reply) -> Box<dyn Heap> {
+    let machine = Box::new(Manual::with_memory(policy, 8 << 10));
+    Box::new(Garbled { machine, garble, memory: 0, kept: Vec::new(), tells: true })
 }
 
 impl Heap for Garbled {
@@ -291,6 +305,46 @@ fn same_address(this: &mut Garbled, op: &Op, events: &mut Vec<Event>) -> Reply {
             Reply::Born { at: first, usable, found, color }
         }
         reply => reply,
+    }
+}
+
+fn no_room_for_nothing(this: &mut Garbled, op: &Op, events: &mut Vec<Event>) -> Reply {
+    match op {
+        Op::Mutate { action: Action::Alloc { shape, .. }, .. } if shape.size() == 0 => Reply::OutOfMemory,
+        _ => this.machine.perform(op, events),
+    }
+}
+
+/// Refuses every third request that follows a free.
+fn keeps_what_is_freed(this: &mut Garbled, op: &Op, events: &mut Vec<Event>) -> Reply {
+    let freed = std::mem::replace(&mut this.kept, Vec::new());
+    match op {
+        Op::Mutate { action: Action::Alloc { .. }, .. } if !freed.is_empty() && this.every(3) => Reply::OutOfMemory,
+        Op::Mutate { action: Action::Free(_), .. } => {
+            // Any event will do, as a note that something was freed.
+            this.kept.push(Event::ScanGlobals);
+            this.machine.perform(op, events)
+        }
+        _ => this.machine.perform(op, events),
+    }
+}
+
+/// A request that is refused takes the next block that is freed with it.
+fn loses_a_block_when_refused(this: &mut Garbled, op: &Op, events: &mut Vec<Event>) -> Reply {
+    let lost = std::mem::take(&mut this.memory);
+    match op {
+        // Freed by the program, and the next to be asked for: refused if a block was lost.
+        Op::Mutate { action: Action::Alloc { .. }, .. } if lost == 2 => Reply::OutOfMemory,
+        _ => {
+            let reply = this.machine.perform(op, events);
+            let frees = matches!(op, Op::Mutate { action: Action::Free(_), .. });
+            this.memory = match (lost, frees) {
+                _ if reply == Reply::OutOfMemory => 1,
+                (1, true) => 2,
+                (state, _) => state,
+            };
+            reply
+        }
     }
 }
 

@@ -8,6 +8,7 @@
 //! Three well-known libraries can hold the other end, each behind a feature of its name: `proptest` (a strategy),
 //! `quickcheck` and `arbitrary` (for [`Sample`]).
 
+mod allocator;
 pub mod choices;
 pub mod scenario;
 

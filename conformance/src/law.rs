@@ -6,7 +6,8 @@
 //!
 //! The modules group them by what they are about: where objects are ([`placement`]), what they hold ([`content`]), that
 //! they stay ([`survival`]), how marking goes ([`color`], [`barrier`], [`phase`]), that garbage goes ([`reclamation`]),
-//! what a program can learn of a death ([`finalize`]), when a cycle starts ([`pacing`]), and that the books are right
+//! what a program can learn of a death ([`finalize`]), when a cycle starts ([`pacing`]), what whoever frees by hand is
+//! owed ([`fit`]), and that the books are right
 //! ([`account`]).
 
 pub mod account;
@@ -14,6 +15,7 @@ pub mod barrier;
 pub mod color;
 pub mod content;
 pub mod finalize;
+pub mod fit;
 pub mod parallel;
 pub mod pacing;
 pub mod phase;
@@ -188,6 +190,7 @@ pub fn all() -> impl Iterator<Item = &'static Law> {
             phase::LAWS,
             reclamation::LAWS,
             finalize::LAWS,
+            fit::LAWS,
             pacing::LAWS,
             account::LAWS,
         ]

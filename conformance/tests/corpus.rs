@@ -19,6 +19,7 @@ use heaplaw_reference::{
     heap::Heap,
     machine::Machine,
     op::{Op, Program},
+    place::manual::{Manual, Policy},
     protocol::Protocol,
 };
 use std::{collections::BTreeSet, fs, path::Path, process::Command, time::Duration};
@@ -147,6 +148,16 @@ fn no_sound_row_breaks_a_law() {
 }
 
 #[test]
+fn no_allocator_of_the_book_breaks_a_law() {
+    for story in stories() {
+        for (policy, memory) in Policy::ALL.into_iter().flat_map(|policy| [(policy, 1 << 40), (policy, 16 << 10)]) {
+            let broken = story.breaks(|| Manual::with_memory(policy, memory), &laws());
+            assert_eq!(broken, None, "{} with {policy:?}", story.name);
+        }
+    }
+}
+
+#[test]
 fn exactly_the_rows_that_a_story_names_break_a_law() {
     let mut wrong = String::new();
     let mut named = BTreeSet::new();
@@ -172,8 +183,10 @@ fn exactly_the_rows_that_a_story_names_break_a_law() {
 fn every_law_is_looked_at_by_some_story() {
     let mut unchecked: BTreeSet<u16> = law::all().map(|law| law.number).collect();
     for story in stories() {
-        for protocol in [Protocol::HYBRID, Protocol::INSERTION] {
-            let verdict = story.verdict(&mut InProcess::new(|| Machine::new(protocol)), &laws());
+        let machines = [Protocol::HYBRID, Protocol::INSERTION]
+            .map(|protocol| story.verdict(&mut InProcess::new(|| Machine::new(protocol)), &laws()));
+        let by_hand = story.verdict(&mut InProcess::new(|| Manual::new(Policy::FirstFit)), &laws());
+        for verdict in machines.into_iter().chain([by_hand]) {
             for finding in &verdict.findings {
                 if matches!(finding.judgement, Judgement::Holds { checks: 1.. }) {
                     unchecked.remove(&finding.law.number);

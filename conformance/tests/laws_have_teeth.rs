@@ -7,10 +7,22 @@ use heaplaw_conformance::{
     generate::{choices::Seed, scenario::Scenario},
     law::{self, Judgement, Law},
 };
-use heaplaw_reference::{machine::Machine, protocol::Protocol};
+use heaplaw_reference::{
+    heap::Heap,
+    machine::Machine,
+    op::Program,
+    place::manual::{Manual, Policy},
+    protocol::Protocol,
+};
+
+/// The program of a case that suits a heap.
+fn program(subject: &mut dyn Subject, seed: u64, case: u64) -> Program {
+    let claims = subject.reset().expect("the heap starts");
+    Scenario::suited(&claims, 60).draw(&mut Seed::case(seed, case))
+}
 
 fn judged(subject: &mut dyn Subject, seed: u64, case: u64, laws: &[&'static Law]) -> Judged {
-    let program = Scenario::default().draw(&mut Seed::case(seed, case));
+    let program = program(subject, seed, case);
     campaign::judge(subject, &program, Ending::Settle, laws).expect("the heap starts").1
 }
 
@@ -39,13 +51,24 @@ fn every_law_is_broken_by_a_faulty_heap() {
 fn sound_designs_break_no_law_and_every_law_is_checked_on_some() {
     let laws: Vec<_> = law::all().collect();
     let mut checks = vec![0; laws.len()];
-    for protocol in Protocol::ALL.into_iter().filter(|protocol| protocol.sound) {
-        let mut subject = InProcess::new(|| Machine::new(protocol));
+    let sound = Protocol::ALL.into_iter().filter(|protocol| protocol.sound);
+    let machines = sound.map(|row| -> (&str, Box<dyn Fn() -> Box<dyn Heap>>) {
+        (row.name, Box::new(move || Box::new(Machine::new(row))))
+    });
+    let allocators = Policy::ALL.into_iter().flat_map(|policy| [(policy, 1 << 40), (policy, 8 << 10)]);
+    let allocators = allocators.map(|(policy, memory)| -> (&str, Box<dyn Fn() -> Box<dyn Heap>>) {
+        (policy.name(), Box::new(move || Box::new(Manual::with_memory(policy, memory))))
+    });
+    for (name, make) in machines.chain(allocators) {
+        let mut subject = InProcess::new(make);
         for case in 0..3_000 {
             let Judged { verdict, breach } = judged(&mut subject, 7, case, &laws);
             if let Some(breach) = breach {
-                let program = Scenario::default().draw(&mut Seed::case(7, case));
-                panic!("{} in case {case}: {breach:?}\n{program}", protocol.name);
+                let program = program(&mut subject, 7, case);
+                panic!(
+                    "{name} in case {case}: {breach:?}
+{program}"
+                );
             }
             for (sum, finding) in checks.iter_mut().zip(&verdict.findings) {
                 if let Judgement::Holds { checks } = finding.judgement {

@@ -1,4 +1,4 @@
-//! The heap as a subject of the conformance kit. The only file that names `heaplaw_reference`.
+//! The heap as a subject of the conformance kit. Only this file and those below it name `heaplaw_reference`.
 //!
 //! A [`Subject`] gives a [`Heap`] sixteen roots for each mutator and four globals, and translates: operations into
 //! calls, calls' answers into replies, its own events into the kit's. It decides nothing and knows one thing that the
@@ -21,6 +21,9 @@
 //! assert_eq!(events.iter().filter(|event| matches!(event, Event::Free(_))).count(), 2);
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
+
+#[cfg(target_os = "linux")]
+pub mod malloc;
 
 use crate::{Address, Config, Error, Event, Heap, Listener, Mutator, MutatorId, Phase, Place, Root};
 use heaplaw_reference::{

@@ -84,6 +84,8 @@ mod models;
 
 #[cfg(feature = "reference")]
 pub mod adapter;
+#[cfg(all(feature = "reference", target_os = "linux"))]
+pub mod foreign;
 
 pub use error::Error;
 pub use events::{Event, Listener};

@@ -26,7 +26,8 @@
 //! ([`arena`](place::arena)), which pages are free ([`page`](place::page), and [`summary`](place::summary) for the same
 //! in a hurry), and the [`page_heap`](place::page_heap) that makes spans of them. Above are the spans that nobody uses
 //! ([`central`](place::central)), those that one processor does ([`cache`](place::cache)), those of a single object
-//! ([`large`](place::large)), and the [`allocator`](place::allocator) that tries all of these in order.
+//! ([`large`](place::large)), and the [`allocator`](place::allocator) that tries all of these in order. Any of them becomes
+//! a heap that the suite can judge by [`manual`](place::manual).
 //!
 //! The modules stand in this order in the source, which is the order to read them in. The words never depend on the
 //! meaning or the places, nor the places on the meaning; a test of the workspace holds that line.

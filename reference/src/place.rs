@@ -15,6 +15,7 @@
 //!                                       arena       64 MiB, and what is known of each page
 //!                                       address     what the kernel was asked for
 //!                                       allocator   all of these, in the order in which they are tried
+//!   manual      a heap of words over any of them
 //! ```
 //!
 //! Together they ground laws 1 to 5, 8 to 13, and 15 to 47. What takes more than one thread (spans in lock-free sets, a
@@ -56,6 +57,7 @@ pub mod central;
 pub mod cache;
 pub mod large;
 pub mod allocator;
+pub mod manual;
 
 /// The lowest address of a reference heap.
 pub const BASE: u64 = 0x1000;

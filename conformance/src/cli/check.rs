@@ -14,7 +14,10 @@ use crate::{
     shrink::Budget,
 };
 use clap::{Args, Parser};
-use heaplaw_reference::{heap::Claims, op::Program};
+use heaplaw_reference::{
+    heap::{Capability, Claims},
+    op::Program,
+};
 use std::{
     hash::{BuildHasher, RandomState},
     path::{Path, PathBuf},
@@ -55,6 +58,9 @@ pub(super) struct Options {
     /// Fail if a goal was not reached: a situation that the programs should have brought about
     #[arg(long)]
     goals: bool,
+    /// Run each program again and again, and refuse the heap its first request for memory, then its second, and so on
+    #[arg(long)]
+    faults: bool,
 }
 
 #[derive(Parser)]
@@ -82,7 +88,8 @@ fn seed(text: &str) -> Result<u64, String> {
 pub(super) fn run(options: &Options, heaps: &[Bundled]) -> Result<Exit, Trouble> {
     let laws = selected(&options.laws)?;
     let seed = options.seed.unwrap_or_else(|| RandomState::new().hash_one(()));
-    let campaign = Campaign { seed, cases: options.cases, ops: options.ops, time: options.time, laws };
+    let Options { cases, ops, time, faults, .. } = *options;
+    let campaign = Campaign { seed, cases, ops, time, laws, faults };
     let saved = saved::all(&options.out)?;
     let known = match &options.known {
         Some(file) => known::load(file)?,
@@ -99,6 +106,10 @@ pub(super) fn run(options: &Options, heaps: &[Bundled]) -> Result<Exit, Trouble>
             return Ok(exit);
         }
     };
+    if faults && !claims.has(Capability::Faults) {
+        let why = "--faults: the heap does not claim `faults`, so there is nothing that it could be refused";
+        return Err(Trouble::Usage(why.to_owned()));
+    }
     // A run that is killed leaves its reports.
     report(options, &campaign, &nothing_yet(&campaign, Some(claims.clone()), End::Interrupted), None, None)?;
     let watchdog = options.who.watchdog(Some(&options.out), &options.laws, heaps);
@@ -116,7 +127,8 @@ pub(super) fn run(options: &Options, heaps: &[Bundled]) -> Result<Exit, Trouble>
 fn nothing_yet(campaign: &Campaign, claims: Option<Claims>, end: End) -> Excused {
     let tallies = campaign.laws.iter().map(|law| Tally { law, programs: 0, checks: 0 }).collect();
     let coverage = Coverage::default();
-    let outcome = Outcome { claims, programs: 0, performed: 0, tallies, coverage, end, elapsed: Duration::ZERO };
+    let (programs, performed, faults) = (0, 0, 0);
+    let outcome = Outcome { claims, programs, performed, faults, tallies, coverage, end, elapsed: Duration::ZERO };
     Excused { outcome, seen: Vec::new(), stale: Vec::new() }
 }
 
@@ -215,8 +227,12 @@ fn unreached(outcome: &Outcome) -> Vec<&'static Goal> {
 
 fn last_words(excused: &Excused, exit: Exit) -> String {
     let Excused { outcome, seen, .. } = excused;
+    let faults = match outcome.faults {
+        0 => String::new(),
+        n => format!(", {} felt", counted(n, "fault")),
+    };
     let did = format!(
-        "{}, {} in {:.1} s",
+        "{}{faults}, {} in {:.1} s",
         counted(outcome.programs, "program"),
         counted(outcome.performed, "operation"),
         outcome.elapsed.as_secs_f64()

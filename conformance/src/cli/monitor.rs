@@ -100,6 +100,10 @@ impl Subject for Timed<'_> {
     fn perform(&mut self, op: &Op, events: &mut Vec<Event>) -> Result<Reply, Failure> {
         self.clock.during(|| self.subject.perform(op, events))
     }
+
+    fn begin_from_nothing(&mut self) {
+        self.subject.begin_from_nothing();
+    }
 }
 
 /// What to do about a heap in this process that hangs.

@@ -8,6 +8,7 @@
 //! * [`Sizes`]: sizes around the edges of size classes and pages, many objects of one size, or large ones.
 //! * [`Start`]: one object that holds many others, a long list, or as much as memory holds.
 //! * [`Mood`]: allocating and dropping all the time, or anything at all with equal chances.
+//! * For an allocator, two programs in three are of another kind altogether (`generate/allocator.rs`).
 //! * A third of the programs, if the heap has such things, attach weak pointers, finalizers and cleanups to objects.
 //!
 //! What is likely depends on what the collector is doing. Between cycles a program builds: it allocates, links, and lets
@@ -17,7 +18,10 @@
 //! the phase, the scenario runs the reference [`Machine`] along; a heap whose phases differ only gets less likely
 //! programs.
 
-use super::choices::Choices;
+use super::{
+    allocator::{self, Repertoire},
+    choices::Choices,
+};
 use crate::ledger::Ledger;
 use heaplaw_reference::{
     event::Phase,
@@ -112,6 +116,10 @@ impl Scenario {
 
     /// Draws a program.
     pub fn draw(&self, choices: &mut dyn Choices) -> Program {
+        if self.free && !self.collect && choices.chance(2, 3) {
+            let Scenario { mutators, stats, faults, .. } = *self;
+            return allocator::draw(Repertoire { mutators, stats, faults }, self.ops, choices);
+        }
         let count = 2 + choices.below(5) as u8;
         // Anywhere among the sixteen: a collector may forget any of them.
         let first = choices.below(u32::from(ROOTS - count) + 1) as u8;

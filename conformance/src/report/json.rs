@@ -13,6 +13,7 @@
 //! | `seed`           | as `--seed` takes it, `"0x7f3a"`: a number of 64 bits is too long for some readers           |
 //! | `cases`, `ops`   | the programs that were to be run, and the most operations of one                             |
 //! | `programs`, `operations` | how many were run                                                                    |
+//! | `faults`         | how many refused requests for memory the heap felt, with `--faults`                          |
 //! | `elapsed`        | seconds                                                                                      |
 //! | `end`            | `running`, `finished`, `out of time`, `interrupted`, `broken` (a law), `failed` (to answer), `flaky` (either, but not every time), `unstartable` |
 //! | `exit`           | the exit code; null while the run goes on                                                    |
@@ -64,6 +65,7 @@ struct Report<'r> {
     ops: u32,
     programs: u64,
     operations: u64,
+    faults: u64,
     elapsed: f64,
     end: &'static str,
     exit: Option<u8>,
@@ -157,6 +159,7 @@ pub fn report(check: &Check<'_>) -> String {
         ops: check.ops,
         programs: outcome.programs,
         operations: outcome.performed,
+        faults: outcome.faults,
         elapsed: outcome.elapsed.as_secs_f64(),
         end: check.end(),
         exit: check.exit,

@@ -108,6 +108,11 @@ impl Allocator {
         &self.heap
     }
 
+    /// Of the times that the heap grows, the kernel will refuse this one, counted from now on; none if it is 0.
+    pub fn refuse(&mut self, growth: u32) {
+        self.heap.refuse(growth);
+    }
+
     /// The slot that an address lies in, if it is allocated (law 11).
     pub fn find(&self, at: u64) -> Option<Found> {
         let span = self.heap.find(at)?;

@@ -75,6 +75,8 @@ pub struct PageHeap {
     hints: Vec<u64>,
     /// Addresses that are reserved and not mapped yet.
     current: Range<u64>,
+    /// How many requests to the kernel from now on, until one is refused; 0 if none is.
+    failing: u32,
     /// Every span that is not dead, by its base.
     spans: BTreeMap<u64, Span>,
     generation: Generation,
@@ -92,6 +94,7 @@ impl PageHeap {
             pages: Pages::default(),
             hints: hints().collect(),
             current: 0..0,
+            failing: 0,
             spans: BTreeMap::new(),
             generation: Generation(0),
             marking: false,
@@ -208,6 +211,12 @@ impl PageHeap {
     /// Makes room for a run of so many pages; `None`, and nothing has changed, if the kernel does not let us.
     fn grow(&mut self, pages: u64) -> Option<()> {
         let ask = pages.checked_next_multiple_of(CHUNK)?.checked_mul(PAGE)?;
+        if self.failing > 0 {
+            self.failing -= 1;
+            if self.failing == 0 {
+                return None;
+            }
+        }
         if self.current.end - self.current.start < ask {
             let fresh = self.reserve(ask.checked_next_multiple_of(ARENA)?)?;
             if fresh.start == self.current.end {
@@ -306,6 +315,11 @@ impl PageHeap {
     }
 
     // ---- the kernel
+
+    /// Of the times that the heap grows, the kernel will refuse this one, counted from now on; none if it is 0.
+    pub fn refuse(&mut self, growth: u32) {
+        self.failing = growth;
+    }
 
     /// Gives the pages of a page cache back.
     pub fn flush(&mut self, cache: &mut PageCache) {

@@ -87,6 +87,12 @@ impl Segregated {
         Some(at)
     }
 
+    /// Whether the next request of this size would take another unit.
+    pub fn wants_unit(&self, size: u64) -> bool {
+        let class = self.sizes.iter().position(|class| *class >= size);
+        size > 0 && class.is_some_and(|class| self.lists[class].is_empty())
+    }
+
     /// The bytes that the object at this address may use, if there is one.
     pub fn usable(&self, at: u64) -> Option<u64> {
         self.blocks.get(&at).filter(|(_, used)| *used).map(|(class, _)| self.sizes[*class])
@@ -171,6 +177,7 @@ mod tests {
         let mut heap = Segregated::new(vec![16, 48], 64, Pop::Last, 4096, 128);
         assert_eq!((heap.allocate(0), heap.allocate(40)), (Some(ZERO_BASE), Some(4096)));
         use NotAllocated::{Free, Inside, Outside};
+        assert_eq!([0, 16, 17, 48, 49].map(|size| heap.wants_unit(size)), [false, true, true, true, false]);
         assert_eq!([4095, 4097, 4144, 4160].map(|at| heap.free(at).unwrap_err()), [Outside, Inside, Inside, Outside]);
         assert_eq!((heap.free(ZERO_BASE), heap.free(4096), heap.free(4096)), (Ok(()), Ok(()), Err(Free)));
         assert_eq!(heap.usable(4096), None);

@@ -1,0 +1,170 @@
+//! Allocators are judged as the README says: those that come with the command, as adapter processes too, and any library
+//! that provides the C `malloc` family.
+//!
+//! These tests need a C compiler, and fail without one.
+#![cfg(target_os = "linux")]
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::{Command, Output},
+    sync::atomic::{AtomicUsize, Ordering},
+};
+
+const HEAPLAW: &str = env!("CARGO_BIN_EXE_heaplaw");
+const SHIM: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/allocators/shim.c");
+
+/// A directory for one test, gone afterwards.
+struct Scratch(PathBuf);
+
+impl Scratch {
+    fn new() -> Scratch {
+        static COUNT: AtomicUsize = AtomicUsize::new(0);
+        let name = format!("allocators-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
+        let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+        fs::create_dir_all(&path).expect("a directory for the test");
+        Scratch(path)
+    }
+
+    /// Runs the command in this directory; what it prints, once it has exited as expected.
+    #[track_caller]
+    fn heaplaw(&self, exit: i32, arguments: &[&str]) -> String {
+        let output = Command::new(HEAPLAW).args(arguments).current_dir(&self.0).output().expect("the command starts");
+        let Output { status, stdout, stderr } = output;
+        let text = String::from_utf8_lossy(&stdout).into_owned() + &String::from_utf8_lossy(&stderr);
+        assert_eq!(status.code(), Some(exit), "{arguments:?}\n{text}");
+        text
+    }
+
+    /// The shim with a fault, as a library.
+    fn shim(&self, fault: &str) -> String {
+        let library = self.0.join(format!("lib{fault}.so"));
+        let mut compiler = Command::new("cc");
+        compiler.args(["-O2", "-fno-builtin", "-shared", "-fPIC", "-fvisibility=hidden", &format!("-D{fault}"), "-o"]);
+        let status = compiler.arg(&library).arg(SHIM).status().expect("a C compiler on the PATH");
+        assert!(status.success(), "{fault}");
+        library.to_string_lossy().into_owned()
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        // What is left behind lies in the build directory and harms nobody.
+        _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+/// What a run of `check` found: its table, and the counterexample without the ways to see it again.
+fn findings(text: &str) -> Vec<&str> {
+    let told = |line: &&str| {
+        let start = line.trim_start();
+        let place = ["heaplaw ", "replay ", "by hand ", "wrote ", "keep "].iter().any(|word| start.starts_with(word));
+        let timed = line.contains(" s: ") || line.contains(" s (");
+        !place && !timed
+    };
+    text.lines().filter(told).collect()
+}
+
+#[test]
+fn a_served_heap_gets_the_verdict_that_it_gets_in_process() {
+    let heaps = [
+        ("optimized", 0),
+        ("reference:hybrid", 0),
+        ("reference:go", 0),
+        ("reference:best-fit-tight", 0),
+        ("reference:no-barrier", 1),
+        ("faulty:keeps-what-is-given-back", 1),
+        ("faulty:frees-twice", 1),
+        ("faulty:panics", 5),
+    ];
+    for (heap, exit) in heaps {
+        let (here, there) = (Scratch::new(), Scratch::new());
+        let check = ["check", "--seed", "1", "--cases", "400"];
+        let inside = here.heaplaw(exit, &[&check, &["--heap", heap][..]].concat());
+        let outside = there.heaplaw(exit, &[&check, &["--", HEAPLAW, "serve", heap][..]].concat());
+        if exit == 5 {
+            assert!(outside.contains("this heap panics on purpose"), "its last words are told\n{outside}");
+        } else {
+            assert_eq!(findings(&inside), findings(&outside), "{heap}");
+        }
+    }
+}
+
+#[test]
+fn serving_says_what_is_wrong_with_its_input() {
+    let scratch = Scratch::new();
+    assert!(
+        scratch.heaplaw(2, &["serve", "nobody"]).contains("there is no heap \"nobody\"; `heaplaw heaps` lists them")
+    );
+    fs::write(scratch.0.join("x.heap"), "# a story\n0 alloc r0 1\n0 frobnicate r0\n").expect("a file");
+    let input = fs::File::open(scratch.0.join("x.heap")).expect("the file");
+    let output = Command::new(HEAPLAW).args(["serve", "reference:go"]).stdin(input).output().expect("it starts");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(said.starts_with("heaplaw: line 3, column 3 of standard input: expected "), "{said}");
+    assert!(String::from_utf8_lossy(&output.stdout).starts_with("at "), "what came before is answered");
+}
+
+/// Where the C library lies that this process uses.
+fn libc() -> String {
+    let maps = fs::read_to_string("/proc/self/maps").expect("a list of mappings");
+    let path = |line: &str| line.split_whitespace().nth(5).map(str::to_owned);
+    let is_libc = |path: &String| path.rsplit('/').next().is_some_and(|name| name.starts_with("libc.so"));
+    maps.lines().filter_map(path).find(is_libc).expect("the C library")
+}
+
+#[test]
+fn the_systems_allocator_and_a_simple_one_conform() {
+    let scratch = Scratch::new();
+    for library in [libc(), scratch.shim("RIGHT")] {
+        let text = scratch.heaplaw(0, &["check", "--allocator", &library, "--cases", "2000", "--seed", "1"]);
+        let name = library.rsplit('/').next().expect("a name");
+        assert!(text.starts_with("heaplaw ") && text.contains(&format!(" malloc-of-{name} ")), "{text}");
+        assert!(text.contains(": conforms to ") && !text.contains("never checked"), "{text}");
+    }
+}
+
+#[test]
+fn a_wrong_allocator_is_rejected_for_what_is_wrong_with_it() {
+    let wrong = [
+        ("OVERLAPS", "law 1  no overlap", "was given"),
+        ("MISALIGNS", "law 51 ", "which is no multiple of 16"),
+        ("IGNORES_ALIGNMENT", "law 51 ", "which is no multiple of 64"),
+        ("DIRTY", "law 5  zeroed", "the memory of new"),
+        ("SHORT", "law 3  big enough", "and was given"),
+    ];
+    for (fault, law, why) in wrong {
+        let scratch = Scratch::new();
+        let library = scratch.shim(fault);
+        let text = scratch.heaplaw(1, &["check", "--allocator", &library, "--cases", "2000", "--seed", "1"]);
+        assert!(text.contains(law) && text.contains(why), "{fault}\n{text}");
+        let replay = text.lines().find_map(|line| line.trim_start().strip_prefix("replay heaplaw ")).expect("a line");
+        let (line, often) = replay.split_once('#').expect("how often it fails");
+        assert!(line.contains(" --allocator ") && often.contains("fails 20 of 20 times"), "{replay}");
+        scratch.heaplaw(1, &line.split_whitespace().collect::<Vec<_>>());
+    }
+}
+
+#[test]
+fn an_allocator_that_crashes_takes_nobody_with_it() {
+    let scratch = Scratch::new();
+    let library = scratch.shim("CRASHES");
+    let text = scratch.heaplaw(5, &["check", "--allocator", &library, "--cases", "2000", "--seed", "1"]);
+    assert!(text.contains("the subject crashed: signal: 11 (SIGSEGV)"), "{text}");
+    assert_eq!(fs::read_dir(scratch.0.join("failures")).expect("saved failures").count(), 1);
+}
+
+#[test]
+fn a_library_that_was_not_taken_is_not_judged() {
+    let scratch = Scratch::new();
+    fs::write(scratch.0.join("text.so"), "not a library").expect("a file");
+    let text = scratch.heaplaw(5, &["check", "--allocator", "text.so"]);
+    assert!(text.contains("text.so was not taken: malloc comes from libc"), "{text}");
+    let text = scratch.heaplaw(2, &["check", "--allocator", "none.so"]);
+    assert!(text.contains("none.so: there is no such library"), "{text}");
+    fs::write(scratch.0.join("a b.so"), "").expect("a file");
+    let text = scratch.heaplaw(2, &["check", "--allocator", "a b.so"]);
+    assert!(text.contains("a path with a blank or a colon"), "{text}");
+    let text = scratch.heaplaw(2, &["check", "--allocator", "text.so", "--heap", "optimized"]);
+    assert!(text.contains("name an allocator, a heap or a command, and only one"), "{text}");
+}
