@@ -162,7 +162,7 @@ impl FreeList {
     /// address space.
     pub fn grow(&mut self, bytes: u64) {
         let Rules { granule, min_block, .. } = self.rules;
-        assert!(bytes >= min_block && bytes % granule == 0, "what is added is a block");
+        assert!(bytes >= min_block && bytes.is_multiple_of(granule), "what is added is a block");
         let start = match self.blocks().last() {
             Some(last) if !last.used => last.start,
             _ => self.end,
