@@ -317,7 +317,7 @@ fn no_room_for_nothing(this: &mut Garbled, op: &Op, events: &mut Vec<Event>) -> 
 
 /// Refuses every third request that follows a free.
 fn keeps_what_is_freed(this: &mut Garbled, op: &Op, events: &mut Vec<Event>) -> Reply {
-    let freed = std::mem::replace(&mut this.kept, Vec::new());
+    let freed = std::mem::take(&mut this.kept);
     match op {
         Op::Mutate { action: Action::Alloc { .. }, .. } if !freed.is_empty() && this.every(3) => Reply::OutOfMemory,
         Op::Mutate { action: Action::Free(_), .. } => {

@@ -100,7 +100,7 @@ impl Malloc {
             _ if size >= FUNDAMENTAL => FUNDAMENTAL,
             _ => 1,
         };
-        if address % owed != 0 {
+        if !address.is_multiple_of(owed) {
             return Err(format!("{call:?} of {size} bytes gave {address:#x}, which is no multiple of {owed}"));
         }
         let found = Content::of(block.bytes());

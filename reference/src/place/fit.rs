@@ -24,6 +24,7 @@
 //! 5. **Free.** The block becomes free and is merged *at once* with a free neighbour on either side. If the rover stood
 //!    at a block that is now inside the merged one, it moves to the start of that.
 //! 6. **Address.** The object lies behind the header of its block. Only the address that was handed out can be freed.
+//! 7. **Growth.** The range becomes longer at its end. The new bytes are free, and merged with a free block before them.
 //!
 //! Whatever the policy, a request is refused only if no block is large enough; so in the same state, all three succeed or
 //! fail together. They come to different states, of course, and that is what they are compared by.
@@ -141,6 +142,33 @@ impl FreeList {
     /// Where next fit starts to look.
     pub fn rover(&self) -> u64 {
         self.rover
+    }
+
+    /// The bytes of the range.
+    pub fn size(&self) -> u64 {
+        self.end - self.base
+    }
+
+    /// The bytes that the object at this address may use, if there is one.
+    pub fn usable(&self, at: u64) -> Option<u64> {
+        let (size, used) = self.blocks.get(&at.checked_sub(self.rules.header)?)?;
+        used.then(|| size - self.rules.header)
+    }
+
+    /// Makes the range so many bytes longer.
+    ///
+    /// # Panics
+    /// If these are less than the smallest block or no multiple of the granule, or the range does not end within the
+    /// address space.
+    pub fn grow(&mut self, bytes: u64) {
+        let Rules { granule, min_block, .. } = self.rules;
+        assert!(bytes >= min_block && bytes.is_multiple_of(granule), "what is added is a block");
+        let start = match self.blocks().last() {
+            Some(last) if !last.used => last.start,
+            _ => self.end,
+        };
+        self.end = self.end.checked_add(bytes).expect("the range ends within the address space");
+        self.blocks.insert(start, (self.end - start, false));
     }
 
     /// The address of `size` bytes; `None`, and nothing has changed, if no free block has them.
@@ -261,6 +289,18 @@ mod tests {
         assert_eq!(heap.free(112), Ok(()));
         assert_eq!([48, 48].map(|size| take(&mut heap, size)), [Some(16), Some(112)]);
         assert_eq!(rovers, [32, 80, 112, 0, 16, 16, 64, 0]);
+        assert_eq!(heap.verify(), Ok(()));
+    }
+
+    #[test]
+    fn a_range_that_grows_is_tiled_as_before() {
+        let mut heap = FreeList::new(Fit::First, Rules { header: 16, ..Rules::plain(16) }, 0, 64);
+        assert_eq!([32, 32].map(|size| heap.allocate(size)), [Some(16), None]);
+        heap.grow(32);
+        assert_eq!((heap.size(), heap.allocate(32)), (96, Some(64)), "16 bytes were left, and 32 came");
+        heap.grow(16);
+        assert_eq!(heap.blocks().map(|block| (block.size, block.used)).last(), Some((16, false)));
+        assert_eq!([0, 16, 64, 80].map(|at| heap.usable(at)), [None, Some(32), Some(32), None]);
         assert_eq!(heap.verify(), Ok(()));
     }
 

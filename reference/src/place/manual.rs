@@ -191,7 +191,7 @@ impl Manual {
 
     /// Whether the heap may have so many bytes of memory: whoever provides it may refuse.
     fn granted(&mut self, whole: Option<u64>) -> bool {
-        if !whole.is_some_and(|whole| whole <= self.memory) {
+        if whole.is_none_or(|whole| whole > self.memory) {
             return false;
         }
         let refused = self.failing == 1;
@@ -271,7 +271,7 @@ impl Manual {
             Places::Segregated(lists) => lists.free(at),
             Places::Go { allocator, frees } => {
                 *frees += 1;
-                if *frees % TURN == 0 {
+                if frees.is_multiple_of(TURN) {
                     if allocator.heap().marking() {
                         self.cells.keys().for_each(|at| _ = allocator.mark(*at));
                         allocator.finish_marking();
