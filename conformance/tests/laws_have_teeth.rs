@@ -21,9 +21,7 @@ type Make = Box<dyn Fn() -> Box<dyn Heap>>;
 /// The program of a case that suits a heap.
 fn program(subject: &mut dyn Subject, seed: u64, case: u64) -> Program {
     let claims = subject.reset().expect("the heap starts");
-    // What a heap does not claim is left out; but an allocator is asked other things altogether.
-    let scenario = if claims.is_allocator() { Scenario::suited(&claims, 60) } else { Scenario::default() };
-    scenario.draw(&mut Seed::case(seed, case))
+    Scenario::suited(&claims, 60).draw(&mut Seed::case(seed, case))
 }
 
 fn judged(subject: &mut dyn Subject, seed: u64, case: u64, laws: &[&'static Law]) -> Judged {
@@ -35,7 +33,7 @@ fn judged(subject: &mut dyn Subject, seed: u64, case: u64, laws: &[&'static Law]
 fn programs_until_broken(fault: &Fault, campaign: u64) -> Option<u64> {
     let law = [Law::numbered(fault.law).expect("a law of this number")];
     let mut subject = InProcess::new(|| fault.heap());
-    (0..20_000).find(|case| judged(&mut subject, campaign, *case, &law).breach.is_some())
+    (0..50_000).find(|case| judged(&mut subject, campaign, *case, &law).breach.is_some())
 }
 
 #[test]
