@@ -27,7 +27,7 @@ enum { LIMIT = 64 << 20 }; /* bytes: an allocation that would take the heap over
 enum { PERIOD = 120000 }; /* milliseconds: a cycle starts by itself if none has marked for longer */
 
 #define HELLO \
-    "heap heap.c collect steps mutators addresses stats frees phases colors batch invariant=modified-weak " \
+    "heap heap.c collect steps mutators addresses stats frees phases colors barrier batch invariant=modified-weak " \
     "weak finalizers cleanups abort faults clock"
 
 enum color { WHITE, GREY, BLACK };

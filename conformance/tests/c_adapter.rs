@@ -57,7 +57,10 @@ fn checked(outcome: &Outcome) -> Vec<u16> {
 #[test]
 fn the_heap_in_c_conforms_and_is_judged_at_speed() {
     let mut heap = process(&compiled("heap.c", "heap", &[]));
-    let claims = Claims::new("heap.c").with(&Capability::ALL).upholding(Invariant::ModifiedWeak);
+    // Everything but to be told when to free, and to place objects as it did before: that is for `malloc` to say.
+    let not = [Capability::Free, Capability::Deterministic];
+    let all: Vec<_> = Capability::ALL.into_iter().filter(|capability| !not.contains(capability)).collect();
+    let claims = Claims::new("heap.c").with(&all).upholding(Invariant::ModifiedWeak);
     assert_eq!(heap.reset().expect("it starts"), claims);
     let outcome = judged(&mut heap, 3_000);
     let owed = heaplaw_conformance::law::all().filter(|law| law.missing(&claims).is_empty());

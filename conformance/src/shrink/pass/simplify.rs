@@ -7,7 +7,7 @@ use crate::shrink::{
 };
 use heaplaw_reference::{
     object::{ObjectId, Shape},
-    op::{Action, MutatorId, Op, Place, Root, Run},
+    op::{Action, Collect, Environment, MutatorId, Op, Place, Root, Run},
 };
 use std::collections::{BTreeSet, HashMap};
 
@@ -70,6 +70,10 @@ pub(super) fn operations(lines: &[Line]) -> Vec<Edit> {
 }
 
 fn simpler_verbs(op: &Op, lines: &[Line]) -> Vec<Op> {
+    // What the clock does, somebody can have done on purpose.
+    if let Op::Environment(Environment::Clock(_)) = op {
+        return vec![Op::Collect(Collect::Start)];
+    }
     let Op::Mutate { by, action } = *op else { return Vec::new() };
     let actions = match action {
         Action::Store { into, value: Some(_) } => vec![Action::Store { into, value: None }],
