@@ -6,7 +6,8 @@
  *
  * This heap marks in steps behind a hybrid barrier, scans each stack once, allocates black, and never moves an object.
  * Its objects are real memory: addresses are those of the process, and what is freed goes back to malloc. It claims all
- * there is to claim: weak pointers, finalizers and cleanups have a part of their own, which can be left out.
+ * there is to claim of such a collector: weak pointers, finalizers and cleanups have a part of their own, which can be
+ * left out.
  *
  *     cc -std=c11 -O2 -Wall -Wextra -o heap heap.c
  *     heaplaw check -- ./heap
