@@ -90,7 +90,7 @@ pub struct Needs {
     pub capabilities: &'static [Capability],
     /// The heap claims one of these, if there are any.
     pub invariants: &'static [Invariant],
-    /// The program is run [once more](crate::drive::again).
+    /// The program is run [once more](crate::drive::twice).
     pub twice: bool,
 }
 

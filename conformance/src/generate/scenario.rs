@@ -5,9 +5,9 @@
 //! few objects around while the collector takes one step at a time. Beside those there are other kinds of programs, each
 //! of which finds something that the others hardly ever do:
 //!
-//! * [`Sizes`]: sizes around the edges of size classes and pages, many objects of one size, or large ones.
-//! * [`Start`]: one object that holds many others, a long list, or as much as memory holds.
-//! * [`Mood`]: allocating and dropping all the time, or anything at all with equal chances.
+//! * **Sizes**: sizes around the edges of size classes and pages, many objects of one size, or large ones.
+//! * **Starts**: one object that holds many others, a long list, or as much as memory holds.
+//! * **Moods**: allocating and dropping all the time, or anything at all with equal chances.
 //! * For an allocator, two programs in three are of another kind altogether (`generate/allocator.rs`).
 //! * A third of the programs, if the heap has such things, attach weak pointers, finalizers and cleanups to objects.
 //!
@@ -35,7 +35,7 @@ use heaplaw_reference::{
 /// What is drawn.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Scenario {
-    /// How many operations a program has at most. What one program in fifty [starts](Start) with comes on top: up to
+    /// How many operations a program has at most. What one program in fifty starts with comes on top: up to
     /// 960 operations.
     pub ops: u32,
     collect: bool,
