@@ -9,7 +9,8 @@
 //!
 //! Each line costs two switches between processes, which is more than most heaps need to perform it. A child that
 //! claims [`BATCH`](answer::BATCH) is therefore sent the operations that are planned [ahead](Subject::ahead), as many at once as
-//! fit into [`WINDOW`] bytes, and the next when all of these are answered. It still answers each, in order.
+//! fit into [`WINDOW`] bytes, and the next when all of these are answered. It still answers each, in order. The line that
+//! tells it to start afresh is the first of them.
 //!
 //! The other side of the pipe is under test and may do anything, so nothing is taken for granted:
 //!
@@ -76,6 +77,8 @@ pub struct Process {
     /// What is going to be performed, in order, and how much of it the child has been sent.
     planned: VecDeque<Planned>,
     sent: usize,
+    /// Whether the child has to start afresh before it performs anything.
+    stale: bool,
 }
 
 impl Process {
@@ -83,7 +86,7 @@ impl Process {
     /// first [`Subject::reset`].
     pub fn new(command: impl IntoIterator<Item = impl Into<String>>, timeout: Duration) -> Self {
         let command = command.into_iter().map(Into::into).collect();
-        Process { command, timeout, running: None, planned: VecDeque::new(), sent: 0 }
+        Process { command, timeout, running: None, planned: VecDeque::new(), sent: 0, stale: false }
     }
 
     /// The id of the child if one is running, for those who want to watch it with tools of their own.
@@ -115,10 +118,11 @@ impl Subject for Process {
                 (peer, greeting)
             }
         };
-        peer.ask(RESET, self.timeout, |line| match answer::parse(line)? {
-            (Reply::Done, _) => Ok(()),
-            _ => Err(ParseError { line: 1, column: 1, message: "expected ok".to_owned() }),
-        })?;
+        // One that takes many lines at once is told together with what comes next.
+        self.stale = greeting.batch;
+        if !self.stale {
+            peer.ask(RESET, self.timeout, afresh)?;
+        }
         let claims = greeting.claims.clone();
         self.running = Some((peer, greeting));
         Ok(claims)
@@ -139,13 +143,22 @@ impl Subject for Process {
         let Some((mut peer, greeting)) = self.running.take() else {
             return Err(Failure::Crashed("it has failed before and was not reset".to_owned()));
         };
+        let stale = std::mem::take(&mut self.stale);
         let (reply, happened) = if self.planned.is_empty() {
+            if stale {
+                peer.ask(RESET, self.timeout, afresh)?;
+            }
             peer.ask(&op.to_string(), self.timeout, answer::parse)?
         } else {
             if self.sent == 0 {
                 let lines = window(&self.planned);
                 self.sent = lines.matches('\n').count();
-                peer.send(&lines)?;
+                if stale {
+                    peer.send(&format!("{RESET}\n{lines}"))?;
+                    understood(&peer.hear(&RESET, self.timeout, true)?, &RESET, afresh)?;
+                } else {
+                    peer.send(&lines)?;
+                }
             }
             assert_eq!(
                 self.planned.pop_front().map(|planned| planned.op).as_ref(),
@@ -162,13 +175,22 @@ impl Subject for Process {
     }
 }
 
+/// Reads the answer of a child that was told to start afresh.
+fn afresh(line: &str) -> Result<(), ParseError> {
+    match answer::parse(line)? {
+        (Reply::Done, _) => Ok(()),
+        _ => Err(ParseError { line: 1, column: 1, message: "expected ok".to_owned() }),
+    }
+}
+
 /// The first of these operations, one a line: as many as may be sent at once, and at least one. One that decides is the
 /// last.
 fn window(planned: &VecDeque<Planned>) -> String {
     let mut lines = String::new();
     for Planned { op, decides } in planned {
         let line = format!("{op}\n");
-        if !lines.is_empty() && lines.len() + line.len() > WINDOW {
+        // There is room for the line that may have to go before them.
+        if !lines.is_empty() && RESET.len() + 1 + lines.len() + line.len() > WINDOW {
             break;
         }
         lines.push_str(&line);

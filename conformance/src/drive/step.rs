@@ -167,7 +167,11 @@ impl<'s> Run<'s> {
                     Effect::Finalize(ran) => ran.map(|(id, _)| id),
                     _ => None,
                 };
-                self.surprised = self.ahead && decides && (guess != came || reply == Reply::OutOfMemory);
+                let refused = reply == Reply::OutOfMemory;
+                // One request was to be refused, and was.
+                self.failing &= !refused;
+                self.surprised = self.ahead && decides && (guess != came || refused);
+                self.off_plan = self.ahead && !decides && guess != came;
                 self.history.moments.push(Moment { op, reply, events });
                 if self.surprised && self.collected {
                     // There is not much left; it is asked for one by one.
@@ -181,9 +185,13 @@ impl<'s> Run<'s> {
 
     /// Whether the answer decides what can be asked for next, and is hard to guess.
     fn decides(&self, op: &Op) -> bool {
-        match op {
-            Op::Mutate { action: Action::Strong { .. } | Action::Finalize(_) | Action::Clean(_), .. } => true,
-            Op::Mutate { action: Action::Alloc { .. }, .. } => self.failing,
+        let Op::Mutate { action, .. } = op else { return false };
+        let graph = self.ledger.graph();
+        match action {
+            Action::Alloc { .. } => self.failing,
+            Action::Strong { from, .. } => graph.weaks()[usize::from(from.0)].is_some_and(|weak| weak.dead.is_none()),
+            Action::Finalize(_) => !graph.finalizers().is_empty(),
+            Action::Clean(_) => !graph.cleanups().is_empty(),
             _ => false,
         }
     }

@@ -229,7 +229,7 @@ impl Drawing<'_> {
         if collects && self.choices.chance(3, 10) {
             return Op::Collect(self.collect());
         }
-        if (self.scenario.faults || self.scenario.clock) && self.choices.chance(1, 80) {
+        if (self.scenario.faults || self.scenario.clock) && self.choices.chance(1, 120) {
             return Op::Environment(self.environment());
         }
         let by = self.mutator();
