@@ -70,8 +70,9 @@ fn allocate_black(reading: &Reading<'_>) -> Judgement {
     let mut check = Check::default();
     for (id, life) in reading.lives() {
         let Some(cycle) = life.marking.and_then(|cycle| reading.cycles.get(cycle)) else { continue };
-        // Freed in this cycle's sweep, or even before.
-        let Some(freed) = life.freed else {
+        // Freed in this cycle's sweep, or even before; what is freed by hand is nobody's mistake.
+        let by_itself = |freed: &usize| reading.frees.contains(&(*freed, id));
+        let Some(freed) = life.freed.filter(by_itself) else {
             check.held();
             continue;
         };
@@ -83,4 +84,41 @@ fn allocate_black(reading: &Reading<'_>) -> Judgement {
         });
     }
     check.done()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        history::{History, Moment, Twice},
+        law,
+    };
+    use heaplaw_reference::{heap::Claims, text::answer};
+
+    /// What law 57 says of a heap that answers a story so.
+    fn judged(story: &[(&str, &str)]) -> Judgement {
+        let claims = [Capability::Free, Capability::Frees, Capability::Phases];
+        let moments = story.iter().map(|(op, answer)| {
+            let (reply, events) = answer::parse(answer).expect("an answer");
+            Moment { op: op.parse().expect("an operation"), reply, events }
+        });
+        let history = History {
+            claims: Claims::new("told").with(&claims).upholding(Invariant::Weak),
+            moments: moments.collect(),
+            unclaimed: 0,
+            failure: None,
+            twice: Twice::NotTried,
+        };
+        let laws: Vec<&'static Law> = law::all().filter(|law| law.number == 57).collect();
+        law::judge(&history, &laws).findings.remove(0).judgement
+    }
+
+    #[test]
+    fn what_is_born_while_marking_may_be_freed_by_hand_and_by_nobody_else() {
+        let born = [("gc start", "ok; phase mark"), ("0 alloc r0 0 16", "at 64 16 0")];
+        let by_hand = [born[0], born[1], ("0 free r0", "ok")];
+        assert_eq!(judged(&by_hand), Judgement::Holds { checks: 1 });
+        let by_the_sweep = [born[0], born[1], ("gc finish", "ok; phase terminate; phase sweep; free 64")];
+        assert!(matches!(judged(&by_the_sweep), Judgement::Broken(_)));
+    }
 }
