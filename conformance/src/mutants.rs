@@ -1,7 +1,10 @@
-//! Seeded bugs: textual edits of a heap's source, each of which has to be caught.
+//! Seeded bugs: textual edits of the source, each of which has to be caught.
 //!
 //! A file `mutants.toml` beside a crate's `Cargo.toml` lists them. Each edit names a file and a text that occurs in it
 //! exactly once, so that an edit which no longer applies is noticed at once and not only when nothing is caught.
+//!
+//! There are two [levels](Level). A bug in the heap is caught by the judge. A bug in the judge is caught by heaps whose
+//! fate is known: it lets a wrong one pass, or it accuses a right one.
 
 use serde::Deserialize;
 use std::{
@@ -9,6 +12,28 @@ use std::{
     path::{Path, PathBuf},
     process::Command,
 };
+
+/// Where a bug is seeded, and so who has to catch it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Level {
+    /// In the optimized heap: generated programs, judged by the laws.
+    Heap,
+    /// In the judge: the wrong heaps that it has to catch, and right ones that it has to let pass.
+    Judge,
+}
+
+impl Level {
+    /// Both.
+    pub const ALL: [Level; 2] = [Level::Heap, Level::Judge];
+
+    /// The crate whose list it is.
+    pub fn krate(self) -> &'static str {
+        match self {
+            Level::Heap => "optimized",
+            Level::Judge => "conformance",
+        }
+    }
+}
 
 /// One seeded bug.
 #[derive(Clone, Debug, Deserialize)]
@@ -24,9 +49,10 @@ pub struct Mutant {
     pub find: String,
     /// What it becomes.
     pub replace: String,
-    /// The laws one of which must catch it.
+    /// The laws one of which must catch it. Of a bug in the judge: one of which lets its wrong heap pass, or accuses a
+    /// right one.
     pub caught_by: Vec<u16>,
-    /// Whether a crash of the heap, saved with its program, counts as caught too.
+    /// Whether a crash of the heap, saved with its program, counts as caught too. Of no meaning for the judge.
     #[serde(default)]
     pub or_crash: bool,
 }
@@ -114,12 +140,12 @@ pub struct Scratch {
     target: PathBuf,
 }
 
-/// What one run of the seeded heap gave.
+/// What one run with the bug gave.
 #[derive(Clone, Debug)]
 pub struct Run {
     /// The exit code.
     pub exit: Option<i32>,
-    /// The law that was named as broken.
+    /// The law that was named.
     pub law: Option<u16>,
     /// How many programs were run.
     pub programs: u64,
@@ -163,17 +189,32 @@ impl Scratch {
         Ok(Scratch { root, target })
     }
 
-    /// Seeds a bug of the crate in `krate`, builds the command, and runs it with each of the seeds.
+    /// Seeds a bug, builds the command, and runs it so many times, with other seeds.
     ///
     /// # Errors
     /// If the edit does not apply or what comes of it does not compile.
-    pub fn try_out(&self, krate: &str, mutant: &Mutant, heap: &str, seeds: u64) -> Result<Vec<Run>, Error> {
-        let path = self.root.join(krate).join(&mutant.file);
+    pub fn try_out(&self, level: Level, mutant: &Mutant, seeds: u64) -> Result<Vec<Run>, Error> {
+        let path = self.root.join(level.krate()).join(&mutant.file);
         let original = fs::read_to_string(&path).map_err(at(&path))?;
         fs::write(&path, mutant.edit(&original)?).map_err(at(&path))?;
-        let runs = self.build().and_then(|()| (0..seeds).map(|seed| self.run(heap, seed)).collect());
+        let run = |seed| match level {
+            Level::Heap => self.check("optimized", seed),
+            Level::Judge => self.put_the_judge_to_the_test(seed),
+        };
+        let runs = self.build().and_then(|()| (0..seeds).map(run).collect());
         fs::write(&path, original).map_err(at(&path))?;
         runs
+    }
+
+    /// Right heaps first, which takes no time; then all that are wrong.
+    fn put_the_judge_to_the_test(&self, seed: u64) -> Result<Run, Error> {
+        for heap in RIGHT {
+            let run = self.check(heap, seed)?;
+            if run.exit != Some(0) {
+                return Ok(run);
+            }
+        }
+        self.run(&["teeth", "--seeds", "1", "--from", &seed.to_string(), "--fail-fast"], "NOT CAUGHT: law ")
     }
 
     fn build(&self) -> Result<(), Error> {
@@ -184,23 +225,32 @@ impl Scratch {
         output(&mut build).map(|_| ())
     }
 
-    fn run(&self, heap: &str, seed: u64) -> Result<Run, Error> {
-        let program = self.target.join("release").join("heaplaw");
+    fn check(&self, heap: &str, seed: u64) -> Result<Run, Error> {
         let out = self.root.join("failures").join(seed.to_string());
-        let mut check = Command::new(&program);
-        check.current_dir(&self.root).env("NO_COLOR", "1");
-        check.args(["check", "--heap", heap, "--seed", &seed.to_string(), "--out"]).arg(&out);
-        let result = check.output().map_err(at(&program))?;
+        let saved = out.to_string_lossy();
+        let run = self.run(&["check", "--heap", heap, "--seed", &seed.to_string(), "--out", &saved], "law ");
         // Not to run first for the next bug.
         if out.exists() {
             fs::remove_dir_all(&out).map_err(at(&out))?;
         }
+        run
+    }
+
+    /// Runs the command; the first line that starts with `naming` goes on with the number of a law.
+    fn run(&self, args: &[&str], naming: &str) -> Result<Run, Error> {
+        let program = self.target.join("release").join("heaplaw");
+        let mut command = Command::new(&program);
+        command.current_dir(&self.root).env("NO_COLOR", "1").args(args);
+        let result = command.output().map_err(at(&program))?;
         let text = String::from_utf8_lossy(&result.stdout);
-        let law = text.lines().find_map(|line| line.strip_prefix("law ")?.split(' ').next()?.parse().ok());
+        let law = text.lines().find_map(|line| line.strip_prefix(naming)?.split([' ', ',']).next()?.parse().ok());
         let count = |line: &str| line.split(" program").next()?.replace(',', "").parse().ok();
         Ok(Run { exit: result.status.code(), law, programs: text.lines().rev().find_map(count).unwrap_or(0) })
     }
 }
+
+/// Heaps that are right, and that together claim everything.
+const RIGHT: [&str; 4] = ["reference:stop-the-world", "reference:insertion", "reference:hybrid", "reference:first-fit"];
 
 /// What a command prints, if it succeeds.
 fn output(command: &mut Command) -> Result<String, Error> {

@@ -14,6 +14,7 @@ use crate::{
 use heaplaw_reference::{machine::Machine, protocol::Protocol};
 use std::{
     collections::BTreeSet,
+    ops::{ControlFlow, Range},
     time::{Duration, Instant},
 };
 
@@ -69,16 +70,18 @@ impl Bite {
     }
 }
 
-/// Puts every unsound protocol and every fault to campaigns of so many seeds; `each` is told about every one.
-pub fn bite(seeds: u64, mut each: impl FnMut(&Bite)) {
+/// Puts every unsound protocol and every fault to campaigns of these seeds; `each` is told about every one, until it has
+/// heard enough.
+pub fn bite(seeds: Range<u64>, mut each: impl FnMut(&Bite) -> ControlFlow<()>) -> ControlFlow<()> {
     for protocol in Protocol::ALL.into_iter().filter(|protocol| !protocol.sound) {
         let name = format!("reference:{}", protocol.name);
-        each(&put(name, None, seeds, || Box::new(InProcess::new(move || Machine::new(protocol)))));
+        each(&put(name, None, seeds.clone(), || Box::new(InProcess::new(move || Machine::new(protocol)))))?;
     }
     for fault in faulty::ALL {
         let law = Law::numbered(fault.law);
-        each(&put(fault.slug(), law, seeds, || Box::new(InProcess::new(|| fault.heap()))));
+        each(&put(fault.slug(), law, seeds.clone(), || Box::new(InProcess::new(|| fault.heap()))))?;
     }
+    ControlFlow::Continue(())
 }
 
 /// Laws that no fault names: nothing shows that they can be broken.
@@ -86,9 +89,9 @@ pub fn toothless() -> Vec<&'static Law> {
     law::all().filter(|law| faulty::ALL.iter().all(|fault| fault.law != law.number)).collect()
 }
 
-fn put(heap: String, owed: Option<&'static Law>, seeds: u64, subject: impl Fn() -> Box<dyn Subject>) -> Bite {
-    let mut bite = Bite { heap, owed, catches: Vec::new(), seeds, by_own_law: 0 };
-    for seed in 0..seeds {
+fn put(heap: String, owed: Option<&'static Law>, seeds: Range<u64>, subject: impl Fn() -> Box<dyn Subject>) -> Bite {
+    let mut bite = Bite { heap, owed, catches: Vec::new(), seeds: seeds.end - seeds.start, by_own_law: 0 };
+    for seed in seeds {
         let campaign = Campaign { seed, cases: LIMIT, ..Campaign::default() };
         let mut wrong = subject();
         let outcome = campaign.run(&mut wrong, &[], &mut ());
@@ -118,10 +121,12 @@ mod tests {
     #[test]
     fn every_wrong_heap_is_caught_by_its_own_law() {
         let mut bites = 0;
-        bite(3, |bite| {
+        let end = bite(0..3, |bite| {
             assert!(bite.holds(), "{bite:?}");
             bites += 1;
+            ControlFlow::Continue(())
         });
+        assert_eq!(end, ControlFlow::Continue(()));
         assert_eq!(bites, faulty::ALL.len() + 4);
         assert_eq!(toothless().len(), 0, "{:?}", toothless());
     }
@@ -129,7 +134,7 @@ mod tests {
     #[test]
     fn a_right_heap_does_not_count_as_caught() {
         let subject = || -> Box<dyn Subject> { Box::new(InProcess::new(|| Machine::new(Protocol::STOP_THE_WORLD))) };
-        let campaign = |law| put("right".to_owned(), law, 1, subject);
+        let campaign = |law| put("right".to_owned(), law, 0..1, subject);
         assert!(!campaign(None).holds());
     }
 }

@@ -2,20 +2,29 @@
 
 use super::{Exit, Trouble};
 use crate::{
-    mutants::{Catalogue, Mutant, Scratch},
+    mutants::{Catalogue, Level, Mutant, Run, Scratch},
     teeth::{self, Bite},
 };
 use clap::Args;
-use std::{path::PathBuf, time::Duration};
+use std::{ops::ControlFlow, path::PathBuf, time::Duration};
 
 #[derive(Args)]
 pub(super) struct Options {
     /// How many campaigns each wrong heap is put to
     #[arg(long, default_value_t = 20, value_name = "N")]
     seeds: u64,
-    /// Seed the bugs of optimized/mutants.toml into a scratch copy of the source instead
+    /// The first of the campaigns' seeds
+    #[arg(long, default_value_t = 0, value_name = "SEED", conflicts_with = "mutants")]
+    from: u64,
+    /// Stop at the first wrong heap that is not caught
+    #[arg(long, conflicts_with = "mutants")]
+    fail_fast: bool,
+    /// Seed the bugs of the lists mutants.toml into a scratch copy of the source instead
     #[arg(long)]
     mutants: bool,
+    /// Only the bugs in the heap, or only those in the judge
+    #[arg(long, requires = "mutants")]
+    level: Option<Level>,
     /// Only the seeded bugs whose name contains this
     #[arg(long, value_name = "NAME", default_value = "", requires = "mutants")]
     name: String,
@@ -25,16 +34,17 @@ pub(super) struct Options {
 }
 
 pub(super) fn run(options: &Options) -> Result<Exit, Trouble> {
-    if options.mutants { mutants(options) } else { Ok(faults(options.seeds)) }
+    if options.mutants { mutants(options) } else { Ok(faults(options)) }
 }
 
-fn faults(seeds: u64) -> Exit {
+fn faults(options: &Options) -> Exit {
+    let seeds = options.seeds;
     let row = |name: &str, law: &str, caught: &str, programs: &str, found: &str, ops: &str, shrunk: &str| {
         anstream::println!("{name:<54} {law:>8} {caught:>7} {programs:>11} {found:>13} {ops:>7} {shrunk:>13}");
     };
     row("wrong heap", "law", "caught", "programs", "found, ms", "ops", "shrunk, ms");
     let mut survivors = Vec::new();
-    teeth::bite(seeds, |bite| {
+    let end = teeth::bite(options.from..options.from.saturating_add(seeds), |bite| {
         let laws: Vec<_> = bite.laws().iter().map(u16::to_string).collect();
         let law = bite.owed.map_or(laws.join(","), |law| law.number.to_string());
         let caught = bite.owed.map_or(bite.catches.len() as u64, |_| bite.by_own_law);
@@ -52,34 +62,42 @@ fn faults(seeds: u64) -> Exit {
             &pair(ops),
             &pair(bite.median_and_most(|catch| catch.shrunk).map(both)),
         );
-        if !bite.holds() {
-            survivors.push(Bite::clone(bite));
+        if bite.holds() {
+            return ControlFlow::Continue(());
         }
+        survivors.push(Bite::clone(bite));
+        if options.fail_fast { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     });
     anstream::println!("\nprograms, times and operations: median / most over {seeds} seeds, judged by all laws");
-    for law in teeth::toothless() {
-        anstream::println!("no wrong heap breaks {law:?}");
+    let toothless = teeth::toothless();
+    for law in &toothless {
+        anstream::println!("NOT CAUGHT: {law:?}: no wrong heap is there to break it");
     }
     for bite in &survivors {
-        anstream::println!("NOT CAUGHT by every seed: {}", bite.heap);
+        let law = bite.owed.map_or("no law".to_owned(), |law| format!("{law:?}"));
+        anstream::println!("NOT CAUGHT: {law}, by every seed: {}", bite.heap);
     }
-    if survivors.is_empty() && teeth::toothless().is_empty() { Exit::Conforms } else { Exit::Counterexample }
+    if end.is_break() {
+        anstream::println!("stopped there");
+    }
+    if survivors.is_empty() && toothless.is_empty() { Exit::Conforms } else { Exit::Counterexample }
 }
 
-/// The crate whose bugs are seeded, and the heap that it is.
-const CRATE: (&str, &str) = ("optimized", "optimized");
-
 fn mutants(options: &Options) -> Result<Exit, Trouble> {
-    let catalogue = Catalogue::of(&options.repository.join(CRATE.0))?;
-    let chosen: Vec<&Mutant> = catalogue.mutant.iter().filter(|mutant| mutant.name.contains(&options.name)).collect();
+    let mut chosen: Vec<(Level, Mutant)> = Vec::new();
+    for level in Level::ALL.into_iter().filter(|level| options.level.is_none_or(|only| only == *level)) {
+        let catalogue = Catalogue::of(&options.repository.join(level.krate()))?;
+        chosen.extend(catalogue.mutant.into_iter().map(|mutant| (level, mutant)));
+    }
+    chosen.retain(|(_, mutant)| mutant.name.contains(&options.name));
     if chosen.is_empty() {
         return Err(Trouble::Usage(format!("no seeded bug has a name with {:?} in it", options.name)));
     }
     let scratch = Scratch::of(&options.repository)?;
-    anstream::println!("{:<34} {:>7} {:>14} {:>18}", "seeded bug", "caught", "by law", "programs");
-    let mut survivors = Vec::new();
-    for mutant in &chosen {
-        let runs = scratch.try_out(CRATE.0, mutant, CRATE.1, options.seeds)?;
+    anstream::println!("{:<7} {:<34} {:>7} {:>14} {:>18}", "in", "seeded bug", "caught", "by law", "programs");
+    let mut survivors: Vec<(&Mutant, Vec<Run>)> = Vec::new();
+    for (level, mutant) in &chosen {
+        let runs = scratch.try_out(*level, mutant, options.seeds)?;
         let caught = runs.iter().filter(|run| run.caught(mutant)).count() as u64;
         let mut laws: Vec<_> = runs.iter().filter_map(|run| run.law).collect();
         laws.sort_unstable();
@@ -87,14 +105,21 @@ fn mutants(options: &Options) -> Result<Exit, Trouble> {
         let laws: Vec<_> = laws.iter().map(u16::to_string).collect();
         let mut programs: Vec<_> = runs.iter().map(|run| run.programs).collect();
         programs.sort_unstable();
-        let (median, most) = (programs.get(programs.len() / 2).unwrap_or(&0), programs.last().unwrap_or(&0));
+        let programs = match (level, &programs[..]) {
+            (Level::Heap, [.., most]) => format!("{} / {most}", programs[programs.len() / 2]),
+            _ => String::new(),
+        };
         let seeds = options.seeds;
         anstream::println!(
-            "{:<34} {:>7} {:>14} {:>18}",
+            "{:<7} {:<34} {:>7} {:>14} {:>18}",
+            match level {
+                Level::Heap => "heap",
+                Level::Judge => "judge",
+            },
             mutant.name,
             format!("{caught}/{seeds}"),
             laws.join(","),
-            format!("{median} / {most}")
+            programs
         );
         if caught < seeds {
             survivors.push((mutant, runs));
