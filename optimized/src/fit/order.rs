@@ -171,7 +171,7 @@ impl Order {
             while at != NONE {
                 let below = stack.last().is_none_or(|above| priority(*above) > priority(at));
                 if at > limit || self.part(at, 0) == 0 || !below || stack.len() > missing {
-                    return Err(at as usize - 1);
+                    return Err(at.min(limit) as usize - 1);
                 }
                 stack.push(at);
                 at = self.part(at, LEFT);
