@@ -49,13 +49,7 @@ pub(crate) struct Region {
     mapped: usize,
     start: NonNull<u8>,
     len: usize,
-    faults: Due,
-}
-
-/// Which calls are still to fail.
-struct Due {
-    after: AtomicUsize,
-    count: AtomicUsize,
+    faults: Faults,
     calls: AtomicUsize,
 }
 
@@ -88,8 +82,8 @@ impl Region {
         // The kernel aligns to its own pages only.
         let refused = Error::Os { call: "mmap", code: libc::ENOMEM };
         let mapped = len.checked_add(align).ok_or(refused)?;
-        let faults = Due::new(faults);
-        if faults.next() {
+        let calls = AtomicUsize::new(0);
+        if fault(faults, &calls) {
             return Err(refused);
         }
         let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE;
@@ -101,15 +95,12 @@ impl Region {
         let mapping = NonNull::new(mapping.cast::<u8>()).ok_or(Error::Os { call: "mmap", code: libc::EINVAL })?;
         // SAFETY: by "reserved" the mapping is `align` bytes longer than asked for, so the next multiple is inside.
         let start = unsafe { mapping.add(mapping.align_offset(align)) };
-        Ok(Region { mapping, mapped, start, len, faults })
+        Ok(Region { mapping, mapped, start, len, faults, calls })
     }
 
-    /// From now on, calls fail as these say. Whoever calls at the same time gets either.
-    pub(crate) fn fail(&self, Faults { after, count }: Faults) {
-        // Relaxed: as for counting.
-        self.faults.calls.store(0, Ordering::Relaxed);
-        self.faults.after.store(after, Ordering::Relaxed);
-        self.faults.count.store(count, Ordering::Relaxed);
+    /// From now on, calls fail as these say.
+    pub(crate) fn fail(&mut self, faults: Faults) {
+        (self.faults, self.calls) = (faults, AtomicUsize::new(0));
     }
 
     /// The byte at an offset.
@@ -122,7 +113,7 @@ impl Region {
     /// Makes a range of bytes readable and writable. It starts at a multiple of the OS page size.
     pub(crate) fn commit(&self, range: Range<usize>) -> Result<(), Error> {
         assert!(range.start <= range.end && range.end <= self.len, "committing {range:?} of {}", self.len);
-        if self.faults.next() {
+        if fault(self.faults, &self.calls) {
             return Err(Error::Os { call: "mprotect", code: libc::ENOMEM });
         }
         let access = libc::PROT_READ | libc::PROT_WRITE;
@@ -140,7 +131,7 @@ impl Region {
         let unit = os_page();
         let (start, end) = (range.start.next_multiple_of(unit), range.end / unit * unit);
         assert!(range.end <= self.len, "decommitting {range:?} of {}", self.len);
-        if start >= end || self.faults.next() {
+        if start >= end || fault(self.faults, &self.calls) {
             return start..start;
         }
         // SAFETY: by "reserved" the range is ours; that nobody needs its content is the caller's promise.
@@ -152,7 +143,7 @@ impl Region {
     pub(crate) fn advise_huge(&self, range: Range<usize>, huge: bool) {
         assert!(range.start <= range.end && range.end <= self.len, "advising {range:?} of {}", self.len);
         #[cfg(target_os = "linux")]
-        if !self.faults.next() {
+        if !fault(self.faults, &self.calls) {
             let advice = if huge { libc::MADV_HUGEPAGE } else { libc::MADV_NOHUGEPAGE };
             // SAFETY: by "reserved" the range is ours; the content does not change.
             unsafe { libc::madvise(self.at(range.start).as_ptr().cast(), range.len(), advice) };
@@ -174,22 +165,11 @@ impl Region {
     }
 }
 
-impl Due {
-    fn new(Faults { after, count }: Faults) -> Due {
-        Due { after: AtomicUsize::new(after), count: AtomicUsize::new(count), calls: AtomicUsize::new(0) }
-    }
-
-    /// Whether this call is one that shall fail.
-    fn next(&self) -> bool {
-        // Relaxed: counters that order nothing.
-        let count = self.count.load(Ordering::Relaxed);
-        if count == 0 {
-            return false;
-        }
-        let after = self.after.load(Ordering::Relaxed);
-        let number = self.calls.fetch_add(1, Ordering::Relaxed);
-        number >= after && number - after < count
-    }
+/// Whether this call is one that shall fail.
+fn fault(faults: Faults, calls: &AtomicUsize) -> bool {
+    // Relaxed: a counter that orders nothing.
+    let number = if faults.count > 0 { calls.fetch_add(1, Ordering::Relaxed) } else { 0 };
+    number >= faults.after && number - faults.after < faults.count
 }
 
 impl Drop for Region {
@@ -287,7 +267,7 @@ mod tests {
     fn exactly_the_calls_that_shall_fail_do() {
         let refused = Region::reserve(1 << 20, BASE_ALIGN, Faults { after: 0, count: 1 });
         assert!(matches!(refused, Err(Error::Os { call: "mmap", .. })));
-        let region = region(1 << 20, Faults { after: 2, count: 2 });
+        let mut region = region(1 << 20, Faults { after: 2, count: 2 });
         let commit = |at: usize| region.commit(at..at + BASE_ALIGN);
         assert_eq!(commit(0), Ok(()));
         assert!(matches!(commit(BASE_ALIGN), Err(Error::Os { call: "mprotect", .. })));
@@ -297,6 +277,6 @@ mod tests {
         // SAFETY: as before.
         assert_eq!(unsafe { region.decommit(0..BASE_ALIGN) }, 0..BASE_ALIGN);
         region.fail(Faults { after: 1, count: 1 });
-        assert_eq!([0, 0, 0].map(|at| commit(at).is_ok()), [true, false, true]);
+        assert_eq!([0, 0, 0].map(|at| region.commit(at..at + BASE_ALIGN).is_ok()), [true, false, true]);
     }
 }

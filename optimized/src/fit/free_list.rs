@@ -498,8 +498,8 @@ mod tests {
     fn what_the_kernel_refuses_has_not_happened() {
         for fit in FITS {
             let calls = |after| FreeList::new(fit, Rules::plain(16), 160, 1 << 20, Faults { after, count: 1 });
-            assert_eq!([0, 1, 2, 3].map(|after| calls(after).is_ok()), [false, false, false, true]);
-            let mut heap = calls(3).unwrap();
+            assert_eq!([0, 1, 2, 3, 4].map(|after| calls(after).is_ok()), [false, false, false, false, true]);
+            let mut heap = calls(4).unwrap();
             heap.allocate(100).unwrap();
             let before: Vec<Block> = heap.blocks().collect();
             assert!(matches!(heap.grow(1 << 17), Err(Error::Os { call: "mprotect", .. })));

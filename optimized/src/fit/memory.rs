@@ -2,13 +2,14 @@
 //! file here with unsafe code.
 //!
 //! ```text
-//!   │ tables, committed at once │ bytes, committed as they are asked for │ reserved            │
-//!                               offset 0                                 committed             limit
+//!   │ table │ table │ table │ committed at once          one region
+//!   │ bytes, committed as they are asked for │ reserved │ another
+//!   offset 0                                 committed  limit
 //! ```
 //!
 //! Invariants:
 //! * **Apart.** No two tables share a byte, and none lies among the bytes that are handed out.
-//! * **Alive.** Tables and bytes each hold on to the region, so that it outlives whichever is dropped last.
+//! * **Alive.** Each table holds on to the region of all, so that it outlives whichever is dropped last.
 //! * **Committed.** The tables, and the bytes below `committed`, are readable and writable, and were zero at first.
 
 use crate::{
@@ -53,20 +54,27 @@ impl DerefMut for Words {
 
 /// The bytes of an allocator.
 pub(super) struct Bytes {
-    region: Arc<Region>,
-    /// Where they start in the region.
-    first: usize,
+    region: Region,
     committed: usize,
     limit: usize,
 }
 
-/// Reserves room for `limit` bytes, and commits tables of so many words each. No byte is committed yet.
+/// Reserves room for `limit` bytes, of which none is committed yet, and makes tables of so many words each.
 pub(super) fn reserve<const N: usize>(
     limit: usize,
     tables: [usize; N],
     faults: Faults,
 ) -> Result<(Bytes, [Words; N]), Error> {
-    let full = Error::OutOfMemory { requested: limit };
+    let tables = make(tables, faults)?;
+    // Two calls have been made.
+    let faults = Faults { after: faults.after.saturating_sub(2), ..faults };
+    Ok((Bytes::reserve(limit, faults)?, tables))
+}
+
+/// Makes tables of so many words each, by two calls to the kernel.
+fn make<const N: usize>(tables: [usize; N], faults: Faults) -> Result<[Words; N], Error> {
+    let words = tables.iter().fold(0usize, |sum, words| sum.saturating_add(*words));
+    let full = Error::OutOfMemory { requested: words.saturating_mul(size_of::<u64>()) };
     let mut end = 0usize;
     let mut plan = [0; N];
     for (offset, words) in plan.iter_mut().zip(tables) {
@@ -74,22 +82,25 @@ pub(super) fn reserve<const N: usize>(
         let bytes = words.checked_mul(size_of::<u64>()).ok_or(full)?;
         end = end.checked_add(bytes).and_then(|end| end.checked_next_multiple_of(LINE)).ok_or(full)?;
     }
-    let first = end.checked_next_multiple_of(BASE_ALIGN).ok_or(full)?;
-    let whole = limit.checked_next_multiple_of(BASE_ALIGN).and_then(|bytes| bytes.checked_add(first)).ok_or(full)?;
-    let region = Arc::new(Region::reserve(whole, BASE_ALIGN, faults)?);
-    region.commit(0..first)?;
-    if first > SPARSE {
-        region.advise_huge(0..first, false);
+    let region = Arc::new(Region::reserve(end, BASE_ALIGN, faults)?);
+    region.commit(0..end)?;
+    if end > SPARSE {
+        region.advise_huge(0..end, false);
     }
-    let tables = std::array::from_fn(|number| {
+    Ok(std::array::from_fn(|number| {
         // SAFETY: the tables were committed just now, by the plan they are apart, and by "alive" the region outlives this.
         let words = unsafe { region.table(plan[number], tables[number]) };
         Words { words, _region: Arc::clone(&region) }
-    });
-    Ok((Bytes { region, first, committed: 0, limit }, tables))
+    }))
 }
 
 impl Bytes {
+    /// Reserves room for `limit` bytes, of which none is committed yet, by one call to the kernel.
+    pub(super) fn reserve(limit: usize, faults: Faults) -> Result<Bytes, Error> {
+        let whole = limit.checked_next_multiple_of(BASE_ALIGN).ok_or(Error::OutOfMemory { requested: limit })?;
+        Ok(Bytes { region: Region::reserve(whole, BASE_ALIGN, faults)?, committed: 0, limit })
+    }
+
     /// How many there can be.
     pub(super) fn limit(&self) -> usize {
         self.limit
@@ -103,7 +114,7 @@ impl Bytes {
         }
         // What is committed already stays as it is; the kernel wants its own pages whole.
         let start = self.committed.min(end) / BASE_ALIGN * BASE_ALIGN;
-        self.region.commit(self.first + start..self.first + end.next_multiple_of(BASE_ALIGN))?;
+        self.region.commit(start..end.next_multiple_of(BASE_ALIGN))?;
         self.committed = self.committed.max(end);
         Ok(())
     }
@@ -111,7 +122,7 @@ impl Bytes {
     /// The address of an offset, which is within the limit.
     pub(super) fn at(&self, offset: usize) -> NonNull<u8> {
         assert!(offset <= self.limit, "{offset} bytes into {}", self.limit);
-        self.region.at(self.first + offset)
+        self.region.at(offset)
     }
 
     /// What is there.
@@ -153,13 +164,13 @@ mod tests {
 
     #[test]
     fn what_is_not_granted_changes_nothing() {
-        for (after, call) in [(0, "mmap"), (1, "mprotect")] {
+        for (after, call) in [(0, "mmap"), (1, "mprotect"), (2, "mmap")] {
             let refused = reserve(100, [8], Faults { after, count: 1 }).map(|_| ()).unwrap_err();
             assert!(matches!(refused, Error::Os { call: by, .. } if by == call));
         }
-        assert!(matches!(reserve(usize::MAX - 8, [8], Faults::NONE), Err(Error::OutOfMemory { .. })));
+        assert!(matches!(reserve(usize::MAX - 8, [], Faults::NONE), Err(Error::OutOfMemory { .. })));
         assert!(matches!(reserve(8, [usize::MAX / 4], Faults::NONE), Err(Error::OutOfMemory { .. })));
-        let (mut bytes, []) = reserve(1 << 20, [], Faults::NONE).unwrap();
+        let mut bytes = Bytes::reserve(1 << 20, Faults::NONE).unwrap();
         bytes.commit(10).unwrap();
         bytes.slice_mut(0..10).fill(9);
         bytes.fail(Faults { after: 0, count: 1 });
@@ -172,7 +183,7 @@ mod tests {
     #[test]
     #[should_panic(expected = "of 10")]
     fn bytes_that_are_no_memory_are_not_looked_at() {
-        let (mut bytes, []) = reserve(1 << 20, [], Faults::NONE).unwrap();
+        let mut bytes = Bytes::reserve(1 << 20, Faults::NONE).unwrap();
         bytes.commit(10).unwrap();
         bytes.slice(0..11);
     }

@@ -339,8 +339,8 @@ mod tests {
     fn what_the_kernel_refuses_has_not_happened() {
         for pop in POPS {
             let calls = |after| Segregated::new(&[16, 48], 64, pop, 1024, Faults { after, count: 1 });
-            assert_eq!([0, 1, 2].map(|after| calls(after).is_ok()), [false, false, true]);
-            let mut heap = calls(3).unwrap();
+            assert_eq!([0, 1, 2, 3].map(|after| calls(after).is_ok()), [false, false, false, true]);
+            let mut heap = calls(4).unwrap();
             heap.allocate(16).unwrap();
             assert!(matches!(heap.allocate(48), Err(Error::Os { call: "mprotect", .. })));
             assert_eq!((heap.verify(), heap.allocate(16), heap.allocate(48)), (Ok(()), Ok(16), Ok(64)));
