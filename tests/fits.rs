@@ -4,9 +4,20 @@
 //! Streams are drawn from a seed. The tests run some thousands for each allocator; the full count is
 //! `cargo test --release --test fits -- --ignored`.
 
-use heaplaw_conformance::generate::choices::{Choices, Seed};
-use heaplaw_optimized::{Faults, fit};
-use heaplaw_reference::place::{self, bump, fit as list, segregated};
+use heaplaw_conformance::generate::{
+    choices::{Choices, Seed},
+    scenario::Scenario,
+};
+use heaplaw_optimized::{Faults, adapter::fit::ByHand, fit};
+use heaplaw_reference::{
+    heap::{Heap, Reply},
+    op::{Environment, Op},
+    place::{
+        self, bump, fit as list,
+        manual::{Manual, Policy},
+        segregated,
+    },
+};
 
 /// Streams for each allocator, in every run of the tests and in full.
 const FEW: u64 = 3_000;
@@ -285,6 +296,56 @@ fn bump_stream(seed: u64, case: u64, seen: &mut Seen) {
     }
 }
 
+/// A program of the kit, on the reference's heap freed by hand and on the optimized one; now and then the kernel refuses.
+fn program(seed: u64, case: u64, policy: Policy, seen: &mut Seen) {
+    // Often full, or with room for anything.
+    let memory = if case % 2 == 0 { 16 << 10 } else { 1 << 30 };
+    let fast = match policy {
+        Policy::Bump => ByHand::bump(memory),
+        Policy::FirstFit => ByHand::free_list(fit::Fit::First, memory),
+        Policy::NextFit => ByHand::free_list(fit::Fit::Next, memory),
+        Policy::BestFit => ByHand::free_list(fit::Fit::Best, memory),
+        Policy::SegregatedFit => ByHand::segregated(memory),
+        Policy::Go => panic!("Go's allocator is no fit"),
+    };
+    let mut fast = fast.expect("the kernel gives addresses");
+    let mut slow = Manual::with_memory(policy, memory as u64);
+    let mut choices = Seed::case(seed, case);
+    let program = Scenario::suited(&fast.claims(), 60).draw(&mut choices);
+    let fault = Op::Environment(Environment::Fail(1 + choices.below(12)));
+    let fault = choices.chance(1, 2).then_some(&fault);
+    // Objects without a byte have an address of their own at the top, in both.
+    let apart = |at: u64, base: u64| if at > u64::MAX / 2 { at } else { at - base };
+    for (step, op) in fault.into_iter().chain(program.ops()).enumerate() {
+        let (was, is) = (slow.perform(op, &mut Vec::new()), fast.perform(op, &mut Vec::new()));
+        let base = fast.base();
+        let same = match (&was, &is) {
+            (Reply::Born { at: a, usable: room, found: zero, .. }, Reply::Born { at: b, usable, found, .. }) => {
+                seen.placed += 1;
+                (apart(a.0, place::BASE), room, zero) == (apart(b.0, base), usable, found)
+            }
+            (Reply::Object(a), Reply::Object(b)) => apart(a.0, place::BASE) == apart(b.0, base),
+            // A program that was refused an object goes on as if it had it.
+            (Reply::Trap(_), Reply::Trap(_)) => true,
+            (was, is) => {
+                seen.refused += u64::from(*is == Reply::OutOfMemory);
+                was == is
+            }
+        };
+        assert!(same, "{op} at step {step} of case {case}: {was:?}, {is:?}");
+        if step % 16 == 0 {
+            assert_eq!(fast.verify(), Ok(()), "step {step} of case {case}");
+        }
+    }
+}
+
+/// Runs the programs of one allocator.
+fn programs(count: u64, policy: Policy) {
+    let mut seen = Seen::default();
+    (0..count).for_each(|case| program(41, case, policy, &mut seen));
+    assert!(seen.placed > 1000 && seen.refused > 100, "{} placed, {} refused", seen.placed, seen.refused);
+}
+
 /// Runs the streams of one allocator.
 fn streams(count: u64, run: impl Fn(u64, &mut Seen)) {
     let mut seen = Seen::default();
@@ -296,24 +357,35 @@ macro_rules! allocators {
     ($($name:ident $full:ident $run:expr;)*) => {$(
         #[test]
         fn $name() {
-            streams(FEW, $run);
+            $run(FEW);
         }
 
         #[test]
         #[ignore = "the full count takes minutes"]
         fn $full() {
-            streams(FULL, $run);
+            $run(FULL);
         }
     )*};
 }
 
 allocators! {
-    first_fit_is_the_references in_full_first_fit |case, seen| free_list_stream(18, case, list::Fit::First, seen);
-    next_fit_is_the_references in_full_next_fit |case, seen| free_list_stream(19, case, list::Fit::Next, seen);
-    best_fit_is_the_references in_full_best_fit |case, seen| free_list_stream(20, case, list::Fit::Best, seen);
+    first_fit_is_the_references in_full_first_fit
+        |count| streams(count, |case, seen| free_list_stream(18, case, list::Fit::First, seen));
+    next_fit_is_the_references in_full_next_fit
+        |count| streams(count, |case, seen| free_list_stream(19, case, list::Fit::Next, seen));
+    best_fit_is_the_references in_full_best_fit
+        |count| streams(count, |case, seen| free_list_stream(20, case, list::Fit::Best, seen));
     segregated_fit_lowest_first_is_the_references in_full_segregated_fit_lowest_first
-        |case, seen| segregated_stream(3, case, segregated::Pop::Lowest, seen);
+        |count| streams(count, |case, seen| segregated_stream(3, case, segregated::Pop::Lowest, seen));
     segregated_fit_last_in_first_out_is_the_references in_full_segregated_fit_last_in_first_out
-        |case, seen| segregated_stream(4, case, segregated::Pop::Last, seen);
-    the_cursor_is_the_references in_full_the_cursor |case, seen| bump_stream(22, case, seen);
+        |count| streams(count, |case, seen| segregated_stream(4, case, segregated::Pop::Last, seen));
+    the_cursor_is_the_references in_full_the_cursor
+        |count| streams(count, |case, seen| bump_stream(22, case, seen));
+
+    programs_are_placed_alike_by_a_cursor in_full_programs_by_a_cursor |count| programs(count, Policy::Bump);
+    programs_are_placed_alike_by_first_fit in_full_programs_by_first_fit |count| programs(count, Policy::FirstFit);
+    programs_are_placed_alike_by_next_fit in_full_programs_by_next_fit |count| programs(count, Policy::NextFit);
+    programs_are_placed_alike_by_best_fit in_full_programs_by_best_fit |count| programs(count, Policy::BestFit);
+    programs_are_placed_alike_by_segregated_fit in_full_programs_by_segregated_fit
+        |count| programs(count, Policy::SegregatedFit);
 }
