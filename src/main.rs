@@ -1,7 +1,11 @@
 //! The command `heaplaw`: the kit's command line over the heaps that it comes with.
 
 use heaplaw_conformance::cli::{self, Bundled};
-use heaplaw_optimized::adapter;
+use heaplaw_optimized::{
+    Error,
+    adapter::{self, fit::ByHand},
+    fit::Fit,
+};
 use std::process::ExitCode;
 
 /// This process's own memory stays clear of an allocator that is judged.
@@ -9,11 +13,25 @@ use std::process::ExitCode;
 #[global_allocator]
 static OWN: heaplaw_optimized::foreign::Apart = heaplaw_optimized::foreign::Apart::new();
 
+/// Address space of a fit: more than any program asks for.
+const FIT: usize = 1 << 30;
+
+/// One of the sequential allocators, and how it finds a place.
+fn fit(name: &str, by: &str, make: fn(usize) -> Result<ByHand, Error>) -> Bundled {
+    let about = format!("an allocator in mapped memory: {}, by {by}", name.replace('-', " "));
+    Bundled::new(format!("optimized:{name}"), about, move || make(FIT).expect("the kernel gives address space"))
+}
+
 fn main() -> ExitCode {
     let heap = |memory| move || adapter::small(memory).expect("the kernel gives address space for a small heap");
     let heaps = vec![
         Bundled::new("optimized", "the fast heap, in single steps", heap(64 << 20)),
         Bundled::new("optimized:tight", "the same with 64 KiB of memory, which is often full", heap(64 << 10)),
+        fit("bump", "a cursor", ByHand::bump),
+        fit("first-fit", "a tree of maxima", |memory| ByHand::free_list(Fit::First, memory)),
+        fit("next-fit", "the same tree", |memory| ByHand::free_list(Fit::Next, memory)),
+        fit("best-fit", "a tree of sizes", |memory| ByHand::free_list(Fit::Best, memory)),
+        fit("segregated-fit", "a stack for each size", ByHand::segregated),
         #[cfg(target_os = "linux")]
         Bundled::new(
             cli::MALLOC,

@@ -337,7 +337,7 @@ fn the_optimized_heap_knows_the_reference_by_its_adapter_alone() {
         .map(|(file, text)| (file, named(&text, &others)))
         .collect();
     let adapters =
-        ["adapter/malloc.rs", "adapter.rs"].map(|file| (file.to_owned(), BTreeSet::from(["heaplaw_reference"])));
+        ["adapter/fit.rs", "adapter/malloc.rs", "adapter.rs"].map(|file| (file.to_owned(), BTreeSet::from(["heaplaw_reference"])));
     assert_eq!(naming, adapters);
 }
 
@@ -365,7 +365,7 @@ fn only_the_lower_layers_of_the_optimized_heap_are_unsafe() {
     for dir in ["src", "tests", "benches"] {
         assert_eq!(unsafe_files(sources(dir)), [""; 0], "{dir}");
     }
-    let lower = "arena cache foreign global harden malloc memory os page/tests page space span/tests span"
+    let lower = "arena cache fit/memory foreign global harden malloc memory os page/tests page space span/tests span"
         .split(' ')
         .map(|layer| format!("{layer}.rs"));
     assert_eq!(unsafe_files(source("optimized/src")), lower.collect::<Vec<_>>());

@@ -22,6 +22,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+pub mod fit;
 #[cfg(target_os = "linux")]
 pub mod malloc;
 

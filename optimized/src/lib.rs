@@ -20,6 +20,7 @@
 //!   failure ends the process, as it does for any `Vec`.
 //! * **Blocks.** The lower layers serve programs that free by hand as well: [`Global`] is a global allocator on the same
 //!   spans, without locks on its usual paths.
+//! * **Fits.** [`fit`] has the sequential allocators, first fit to segregated fit, as values to be embedded.
 //! * **Safety.** A [`Mutator`] names objects only by its own [`Root`]s, so the whole interface is safe.
 //! * **Seeing.** A [`Listener`] is told what the collector does; [`Stats`] are exact; [`Heap::verify`] checks every
 //!   invariant that the heap has.
@@ -71,6 +72,9 @@ mod harden;
 mod large;
 #[cfg(not(all(test, any(heaplaw_loom, heaplaw_shuttle))))]
 mod malloc;
+
+// Sequential allocators, each with memory of its own.
+pub mod fit;
 
 // The heap.
 mod alloc;

@@ -98,6 +98,11 @@ impl Region {
         Ok(Region { mapping, mapped, start, len, faults, calls })
     }
 
+    /// From now on, calls fail as these say.
+    pub(crate) fn fail(&mut self, faults: Faults) {
+        (self.faults, self.calls) = (faults, AtomicUsize::new(0));
+    }
+
     /// The byte at an offset.
     pub(crate) fn at(&self, offset: usize) -> NonNull<u8> {
         assert!(offset <= self.len, "{offset} bytes into {}", self.len);
@@ -262,7 +267,7 @@ mod tests {
     fn exactly_the_calls_that_shall_fail_do() {
         let refused = Region::reserve(1 << 20, BASE_ALIGN, Faults { after: 0, count: 1 });
         assert!(matches!(refused, Err(Error::Os { call: "mmap", .. })));
-        let region = region(1 << 20, Faults { after: 2, count: 2 });
+        let mut region = region(1 << 20, Faults { after: 2, count: 2 });
         let commit = |at: usize| region.commit(at..at + BASE_ALIGN);
         assert_eq!(commit(0), Ok(()));
         assert!(matches!(commit(BASE_ALIGN), Err(Error::Os { call: "mprotect", .. })));
@@ -271,5 +276,7 @@ mod tests {
         assert_eq!(commit(BASE_ALIGN), Ok(()));
         // SAFETY: as before.
         assert_eq!(unsafe { region.decommit(0..BASE_ALIGN) }, 0..BASE_ALIGN);
+        region.fail(Faults { after: 1, count: 1 });
+        assert_eq!([0, 0, 0].map(|at| region.commit(at..at + BASE_ALIGN).is_ok()), [true, false, true]);
     }
 }
