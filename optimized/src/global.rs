@@ -17,6 +17,7 @@ use crate::{
     geometry::PAGE,
     harden,
     malloc::{allocate, deallocate, flush, heap, resize},
+    parked::rounded,
 };
 use std::{
     alloc::{GlobalAlloc, Layout},
@@ -46,7 +47,7 @@ impl<const HARDENED: bool> Global<HARDENED> {
         }
         match class_for(layout.size(), layout.align()) {
             Some(number) => Some(class(number).size),
-            None => layout.size().checked_next_multiple_of(PAGE),
+            None => rounded(layout.size().div_ceil(PAGE)).checked_mul(PAGE),
         }
     }
 

@@ -233,7 +233,7 @@ fn deallocate_more(block: NonNull<u8>, layout: Layout) {
         Some(at) => push(at, block),
         None => {
             if let Some((heap, span)) = span_of(block) {
-                heap.memory.end(span);
+                heap.memory.free_large(span);
             }
         }
     }
@@ -251,10 +251,7 @@ pub(crate) fn resize(block: NonNull<u8>, layout: Layout, size: usize) -> bool {
     let (old, new) = (class_for(layout.size(), layout.align()), class_for(size, layout.align()));
     match (old, new) {
         (Some(old), Some(new)) => old == new,
-        (None, None) => {
-            let pages = size.div_ceil(PAGE);
-            span_of(block).is_some_and(|(heap, span)| span.pages() == pages || heap.memory.resize(span, pages))
-        }
+        (None, None) => span_of(block).is_some_and(|(heap, span)| heap.memory.resize(span, size.div_ceil(PAGE))),
         _ => false,
     }
 }
