@@ -16,7 +16,7 @@ use crate::{
     class::{class, class_for},
     geometry::PAGE,
     harden,
-    malloc::{allocate, deallocate, flush, heap, resize},
+    malloc::{allocate, deallocate, flush, heap, move_to, resize},
     parked::rounded,
 };
 use std::{
@@ -137,7 +137,8 @@ unsafe impl<const HARDENED: bool> GlobalAlloc for Global<HARDENED> {
             return block;
         }
         // SAFETY: the caller's promise: the size does not overflow when it is rounded up.
-        let new = unsafe { self.alloc(Layout::from_size_align_unchecked(size, layout.align())) };
+        let to = unsafe { Layout::from_size_align_unchecked(size, layout.align()) };
+        let new = if HARDENED { harden::allocate(to, false) } else { move_to(to, layout.size()) };
         if !new.is_null() {
             // SAFETY: both are blocks of at least so many bytes, the new one apart from the old one, which is not used
             // any more.

@@ -10,7 +10,7 @@ use crate::{
     class::LARGE,
     error::Error,
     memory::Memory,
-    parked::{rounded, suits},
+    parked::{grows_on, roomy, rounded, suits},
     span::{Kind, Span},
     sync::Ordering,
 };
@@ -54,7 +54,8 @@ impl Memory {
         }
     }
 
-    /// Lets a large span have so many pages, rounded, without moving, if it can.
+    /// Lets a large span have so many pages, [`rounded`], without moving, if it can. If it is to have a few more than it has,
+    /// it gets more than that, if they are free.
     pub(crate) fn resize(&self, span: Span<'_>, pages: usize) -> bool {
         let (first, old, kind) = (span.first(), span.pages(), span.kind());
         let pages = rounded(pages);
@@ -62,8 +63,14 @@ impl Memory {
             return true;
         }
         let mut free = self.pages();
-        if pages > old && free.take_at(first + old, pages - old).is_none() {
-            return false;
+        let mut pages = pages;
+        if pages > old {
+            let mut take = |pages: usize| free.take_at(first + old, pages - old).is_some();
+            if grows_on(old, pages) && take(roomy(pages)) {
+                pages = roomy(pages);
+            } else if !take(pages) {
+                return false;
+            }
         }
         self.spans().resize(first, pages, kind);
         if pages < old {

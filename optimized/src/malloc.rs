@@ -26,6 +26,7 @@ use crate::{
     memory::Memory,
     os::Faults,
     page::{PageCache, Pages},
+    parked::{grows_on, roomy},
     span::Span,
     sync::MutexGuard,
 };
@@ -211,10 +212,23 @@ fn allocate_more(layout: Layout) -> (*mut u8, bool) {
 
 #[inline(never)]
 fn allocate_pages(layout: Layout) -> (*mut u8, bool) {
-    let (pages, align) = (layout.size().div_ceil(PAGE).max(1), layout.align().div_ceil(PAGE));
+    allocate_so_many(layout.size().div_ceil(PAGE).max(1), layout.align())
+}
+
+fn allocate_so_many(pages: usize, align: usize) -> (*mut u8, bool) {
+    let align = align.div_ceil(PAGE);
     match heap().and_then(|heap| heap.memory.large(pages, align).ok()) {
         Some((block, clean)) => (block.as_ptr(), clean),
         None => (ptr::null_mut(), false),
+    }
+}
+
+/// A block to which one of `old` bytes moves that is to have this layout; or null.
+pub(crate) fn move_to(layout: Layout, old: usize) -> *mut u8 {
+    if grows_on(old, layout.size()) && bin(layout).is_none() {
+        allocate_so_many(roomy(layout.size().div_ceil(PAGE)), layout.align()).0
+    } else {
+        allocate(layout).0
     }
 }
 

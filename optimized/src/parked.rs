@@ -66,6 +66,19 @@ pub(crate) fn rounded(pages: usize) -> usize {
     if pages > LARGEST { pages } else { pages.next_multiple_of(1 << step(pages)) }
 }
 
+/// Whether what had `old` bytes or pages, and is to have `new`, is likely to grow again soon: who grows in large steps
+/// does that seldom.
+pub(crate) fn grows_on(old: usize, new: usize) -> bool {
+    new > old && new - old < old / 4
+}
+
+/// What a block gets that has grown by little, and so is likely to grow on: so many pages and as many more as still
+/// [suit](suits).
+pub(crate) fn roomy(pages: usize) -> usize {
+    let pages = rounded(pages);
+    if pages > LARGEST { pages } else { size((bin(pages) + SLACK).min(BINS - 1)) }
+}
+
 /// Large spans that are kept.
 pub(crate) struct Parked {
     bins: [Central; BINS],
@@ -146,6 +159,7 @@ mod tests {
     #[test]
     fn a_span_suits_if_it_is_a_quarter_too_large_at_most() {
         for wanted in (1..=LARGEST).map(rounded) {
+            assert!(suits(roomy(wanted), wanted) && roomy(wanted) == rounded(roomy(wanted)));
             assert!(suits(wanted, wanted) && !suits(wanted - 1, wanted) && !suits(LARGEST + 9, wanted), "{wanted}");
             for pages in (wanted..LARGEST).map(rounded).filter(|pages| suits(*pages, wanted)) {
                 assert!(pages - wanted <= (wanted / 4).max(SLACK), "{pages} for {wanted}");

@@ -46,7 +46,7 @@ pub fn visit<V: Visitor>(name: &str, visitor: V) -> Result<V::Output, String> {
         #[cfg(feature = "rpmalloc")]
         "rpmalloc" => Ok(visitor.visit(&rpmalloc::RpMalloc)),
         #[cfg(not(feature = "rpmalloc"))]
-        "rpmalloc" => Err("left out of this build: feature rpmalloc".into()),
+        "rpmalloc" => Err("left out of this build: feature rpmalloc, which makes threads crash now and then".into()),
         "tcmalloc" => TcMalloc::open().map(|tcmalloc| visitor.visit(tcmalloc)),
         other => Err(format!("there is no allocator {other:?}, only {NAMES:?} and hardened")),
     }
