@@ -132,12 +132,12 @@ unsafe impl<const HARDENED: bool> GlobalAlloc for Global<HARDENED> {
         if HARDENED {
             harden::inspect(block, layout);
         }
-        // SAFETY: the caller's promise: it is a block.
-        if !HARDENED && resize(unsafe { NonNull::new_unchecked(block) }, layout, size) {
-            return block;
-        }
         // SAFETY: the caller's promise: the size does not overflow when it is rounded up.
         let to = unsafe { Layout::from_size_align_unchecked(size, layout.align()) };
+        // SAFETY: the caller's promise: it is a block.
+        if !HARDENED && resize(unsafe { NonNull::new_unchecked(block) }, layout, to) {
+            return block;
+        }
         let new = if HARDENED { harden::allocate(to, false) } else { move_to(to, layout.size()) };
         if !new.is_null() {
             // SAFETY: both are blocks of at least so many bytes, the new one apart from the old one, which is not used

@@ -260,12 +260,20 @@ pub(crate) fn span_of(block: NonNull<u8>) -> Option<(&'static Malloc, Span<'stat
     Some((heap, spans.containing(spans.page_of(block.addr().get()))?))
 }
 
-/// Whether a block can have this size from now on, where it is.
-pub(crate) fn resize(block: NonNull<u8>, layout: Layout, size: usize) -> bool {
-    let (old, new) = (class_for(layout.size(), layout.align()), class_for(size, layout.align()));
-    match (old, new) {
+/// Whether a block can have another layout of the same alignment from now on, where it is.
+#[inline(always)]
+pub(crate) fn resize(block: NonNull<u8>, layout: Layout, to: Layout) -> bool {
+    match (small(layout), small(to)) {
         (Some(old), Some(new)) => old == new,
-        (None, None) => span_of(block).is_some_and(|(heap, span)| heap.memory.resize(span, size.div_ceil(PAGE))),
+        _ => resize_more(block, layout, to),
+    }
+}
+
+#[inline(never)]
+fn resize_more(block: NonNull<u8>, layout: Layout, to: Layout) -> bool {
+    match (bin(layout), bin(to)) {
+        (Some(old), Some(new)) => old == new,
+        (None, None) => span_of(block).is_some_and(|(heap, span)| heap.memory.resize(span, to.size().div_ceil(PAGE))),
         _ => false,
     }
 }

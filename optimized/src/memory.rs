@@ -176,7 +176,8 @@ impl Memory {
 
     fn allocate(&self, span: Span<'_>, want: usize, took: &mut impl FnMut(NonNull<u8>)) -> usize {
         let (pages, central) = (span.pages(), self.central(span.kind()));
-        let took = |slot| took(span.address(slot));
+        let address = span.addresses();
+        let took = |slot| took(address(slot));
         let (count, was_empty) = central.allocate(&self.spans, span.first(), want, took);
         if was_empty {
             self.idle.fetch_sub(pages, Ordering::Relaxed);
