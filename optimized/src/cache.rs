@@ -102,7 +102,7 @@ pub(crate) struct Bin {
 }
 
 /// Which bin: the offset of it in bytes, at most that of the last class.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) struct BinAt(u16);
 
 /// By eighth of a small size, where its bin is: what the fast paths look up instead of a class.

@@ -16,7 +16,8 @@ use crate::{
     class::{class, class_for},
     geometry::PAGE,
     harden,
-    malloc::{allocate, deallocate, flush, heap, resize},
+    malloc::{allocate, deallocate, flush, heap, move_to, resize},
+    parked::rounded,
 };
 use std::{
     alloc::{GlobalAlloc, Layout},
@@ -46,7 +47,7 @@ impl<const HARDENED: bool> Global<HARDENED> {
         }
         match class_for(layout.size(), layout.align()) {
             Some(number) => Some(class(number).size),
-            None => layout.size().checked_next_multiple_of(PAGE),
+            None => rounded(layout.size().div_ceil(PAGE)).checked_mul(PAGE),
         }
     }
 
@@ -131,12 +132,13 @@ unsafe impl<const HARDENED: bool> GlobalAlloc for Global<HARDENED> {
         if HARDENED {
             harden::inspect(block, layout);
         }
+        // SAFETY: the caller's promise: the size does not overflow when it is rounded up.
+        let to = unsafe { Layout::from_size_align_unchecked(size, layout.align()) };
         // SAFETY: the caller's promise: it is a block.
-        if !HARDENED && resize(unsafe { NonNull::new_unchecked(block) }, layout, size) {
+        if !HARDENED && resize(unsafe { NonNull::new_unchecked(block) }, layout, to) {
             return block;
         }
-        // SAFETY: the caller's promise: the size does not overflow when it is rounded up.
-        let new = unsafe { self.alloc(Layout::from_size_align_unchecked(size, layout.align())) };
+        let new = if HARDENED { harden::allocate(to, false) } else { move_to(to, layout.size()) };
         if !new.is_null() {
             // SAFETY: both are blocks of at least so many bytes, the new one apart from the old one, which is not used
             // any more.

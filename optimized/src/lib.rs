@@ -46,6 +46,7 @@ mod sync;
 // Kernels: lock-free, and given their storage.
 mod central;
 mod layout;
+mod parked;
 mod slots;
 mod stack;
 

@@ -26,6 +26,7 @@ use crate::{
     memory::Memory,
     os::Faults,
     page::{PageCache, Pages},
+    parked::{grows_on, roomy},
     span::Span,
     sync::MutexGuard,
 };
@@ -211,10 +212,23 @@ fn allocate_more(layout: Layout) -> (*mut u8, bool) {
 
 #[inline(never)]
 fn allocate_pages(layout: Layout) -> (*mut u8, bool) {
-    let (pages, align) = (layout.size().div_ceil(PAGE).max(1), layout.align().div_ceil(PAGE));
+    allocate_so_many(layout.size().div_ceil(PAGE).max(1), layout.align())
+}
+
+fn allocate_so_many(pages: usize, align: usize) -> (*mut u8, bool) {
+    let align = align.div_ceil(PAGE);
     match heap().and_then(|heap| heap.memory.large(pages, align).ok()) {
         Some((block, clean)) => (block.as_ptr(), clean),
         None => (ptr::null_mut(), false),
+    }
+}
+
+/// A block to which one of `old` bytes moves that is to have this layout; or null.
+pub(crate) fn move_to(layout: Layout, old: usize) -> *mut u8 {
+    if grows_on(old, layout.size()) && bin(layout).is_none() {
+        allocate_so_many(roomy(layout.size().div_ceil(PAGE)), layout.align()).0
+    } else {
+        allocate(layout).0
     }
 }
 
@@ -233,7 +247,7 @@ fn deallocate_more(block: NonNull<u8>, layout: Layout) {
         Some(at) => push(at, block),
         None => {
             if let Some((heap, span)) = span_of(block) {
-                heap.memory.end(span);
+                heap.memory.free_large(span);
             }
         }
     }
@@ -246,15 +260,20 @@ pub(crate) fn span_of(block: NonNull<u8>) -> Option<(&'static Malloc, Span<'stat
     Some((heap, spans.containing(spans.page_of(block.addr().get()))?))
 }
 
-/// Whether a block can have this size from now on, where it is.
-pub(crate) fn resize(block: NonNull<u8>, layout: Layout, size: usize) -> bool {
-    let (old, new) = (class_for(layout.size(), layout.align()), class_for(size, layout.align()));
-    match (old, new) {
+/// Whether a block can have another layout of the same alignment from now on, where it is.
+#[inline(always)]
+pub(crate) fn resize(block: NonNull<u8>, layout: Layout, to: Layout) -> bool {
+    match (small(layout), small(to)) {
         (Some(old), Some(new)) => old == new,
-        (None, None) => {
-            let pages = size.div_ceil(PAGE);
-            span_of(block).is_some_and(|(heap, span)| span.pages() == pages || heap.memory.resize(span, pages))
-        }
+        _ => resize_more(block, layout, to),
+    }
+}
+
+#[inline(never)]
+fn resize_more(block: NonNull<u8>, layout: Layout, to: Layout) -> bool {
+    match (bin(layout), bin(to)) {
+        (Some(old), Some(new)) => old == new,
+        (None, None) => span_of(block).is_some_and(|(heap, span)| heap.memory.resize(span, to.size().div_ceil(PAGE))),
         _ => false,
     }
 }

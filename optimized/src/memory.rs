@@ -1,8 +1,8 @@
 //! The memory of a heap: where spans come from and where they go to. Above pages, spans and the central sets, which meet
 //! here; below the caches, and knows nothing of colours, cycles or mutators.
 //!
-//! One lock guards the pages. Everything else, so every free and every allocation that finds a span with room, takes
-//! none.
+//! One lock guards the pages. Everything else, so every free and every allocation that finds a span with room or a
+//! parked one, takes none.
 //!
 //! Invariants: a page is in a span, free, or in some mutator's [`PageCache`]; `idle` counts the pages of spans that are
 //! empty but for what is being taken from them, of those that [`Memory::refill`] and [`Memory::free`] work on.
@@ -19,6 +19,7 @@ use crate::{
     geometry::{BITS, PAGE},
     os::Faults,
     page::{PageCache, Pages},
+    parked::Parked,
     span::{Kind, Span, Spans},
     sync::{AtomicUsize, Mutex, MutexGuard, Ordering, lock},
 };
@@ -33,6 +34,7 @@ const CACHED: usize = 16;
 pub(crate) struct Memory {
     spans: Spans,
     centrals: [Central; Kind::COUNT],
+    parked: Parked,
     pages: Mutex<Pages>,
     idle: AtomicUsize,
     /// Last, as the tables of all others are in it.
@@ -59,7 +61,8 @@ impl Memory {
         let (spans, pages) =
             unsafe { (Spans::open(&arenas, planned_spans), Pages::open(&arenas, planned_pages, limit)) };
         let centrals = std::array::from_fn(|_| Central::new());
-        Ok((Memory { spans, centrals, pages: Mutex::new(pages), idle: AtomicUsize::new(0), arenas }, more))
+        let (pages, parked, idle) = (Mutex::new(pages), Parked::new(), AtomicUsize::new(0));
+        Ok((Memory { spans, centrals, parked, pages, idle, arenas }, more))
     }
 
     /// The window.
@@ -79,6 +82,11 @@ impl Memory {
     /// The sets of all kinds.
     pub(crate) fn centrals(&self) -> &[Central; Kind::COUNT] {
         &self.centrals
+    }
+
+    /// The large spans that are kept.
+    pub(crate) fn parked(&self) -> &Parked {
+        &self.parked
     }
 
     /// The pages, locked.
@@ -117,10 +125,8 @@ impl Memory {
 
     /// Ends a span that the caller has to itself, and frees its pages.
     pub(crate) fn end(&self, span: Span<'_>) {
-        let (first, pages) = (span.first(), span.pages());
-        self.spans.death(first);
         let mut free = self.pages();
-        free.give_back(first, pages);
+        self.bury(span, &mut free);
         self.release(&mut free);
     }
 
@@ -170,7 +176,8 @@ impl Memory {
 
     fn allocate(&self, span: Span<'_>, want: usize, took: &mut impl FnMut(NonNull<u8>)) -> usize {
         let (pages, central) = (span.pages(), self.central(span.kind()));
-        let took = |slot| took(span.address(slot));
+        let address = span.addresses();
+        let took = |slot| took(address(slot));
         let (count, was_empty) = central.allocate(&self.spans, span.first(), want, took);
         if was_empty {
             self.idle.fetch_sub(pages, Ordering::Relaxed);
@@ -192,7 +199,15 @@ impl Memory {
                 drop(free);
                 self.reclaim(pages);
                 free = self.pages();
-                free.take(&self.arenas, pages, 1, 0)?
+                match free.take(&self.arenas, pages, 1, 0) {
+                    Ok(run) => run,
+                    Err(_) => {
+                        drop(free);
+                        self.trim();
+                        free = self.pages();
+                        free.take(&self.arenas, pages, 1, 0)?
+                    }
+                }
             }
         };
         // The rest of the group, for the next spans.
@@ -262,7 +277,7 @@ impl Memory {
         }
     }
 
-    /// Ends all spans that are empty and in a set. Gives how many pages that freed.
+    /// Ends all spans that are empty and in a set, or parked. Gives how many pages that freed.
     pub(crate) fn trim(&self) -> usize {
         let mut freed = 0;
         for central in &self.centrals {
@@ -270,20 +285,30 @@ impl Memory {
                 let span = self.spans.at(first);
                 // By "nothing pending" nobody will touch it any more.
                 if span.room().free() == span.slots() && crate::slots::all_free(span.allocated()) {
-                    let pages = span.pages();
-                    self.idle.fetch_sub(pages, Ordering::Relaxed);
-                    self.spans.death(first);
-                    self.pages().give_back(first, pages);
-                    freed += pages;
+                    self.idle.fetch_sub(span.pages(), Ordering::Relaxed);
+                    freed += self.bury(span, &mut self.pages());
                 } else {
                     central.push(&self.spans, first);
                 }
             }
         }
+        for first in self.parked.take_all(&self.spans) {
+            let pages = self.bury(self.spans.at(first), &mut self.pages());
+            self.parked.ended(pages);
+            freed += pages;
+        }
         if freed > 0 {
             self.release(&mut self.pages());
         }
         freed
+    }
+
+    /// Ends a span that the caller has to itself, and gives how many pages that freed.
+    fn bury(&self, span: Span<'_>, free: &mut Pages) -> usize {
+        let (first, pages) = (span.first(), span.pages());
+        self.spans.death(first);
+        free.give_back(first, pages);
+        pages
     }
 }
 

@@ -8,6 +8,7 @@
 //! no bound is set on time or number, and a model is small enough to end.
 
 mod central;
+mod parked;
 mod publish;
 mod remote;
 mod stack;

@@ -100,16 +100,16 @@ pub(crate) fn allocate(words: &[AtomicU64], slots: usize, want: usize, mut took:
             break;
         }
         // Relaxed: only the holder sets bits, so what is clear stays so; the acquire is below.
-        let mut free = !word.load(Ordering::Relaxed) & valid(number, slots);
+        let free = !word.load(Ordering::Relaxed) & valid(number, slots);
         if free == 0 {
             continue;
         }
-        let mut taken = 0;
-        while free != 0 && left > 0 {
-            taken |= free & free.wrapping_neg();
-            free &= free - 1;
-            left -= 1;
+        let mut taken = free;
+        // Leaves out the highest that are too many: seldom any, and of one word.
+        while taken.count_ones() as usize > left {
+            taken &= !(1 << taken.ilog2());
         }
+        left -= taken.count_ones() as usize;
         // Acquire: pairs with the release in `free`.
         word.fetch_or(taken, Ordering::Acquire);
         while taken != 0 {

@@ -324,6 +324,16 @@ impl<'s> Span<'s> {
         unsafe { self.spans.base.add(self.first * PAGE + slot * self.size()) }
     }
 
+    /// Where its slots are; for who asks of many.
+    pub(crate) fn addresses(self) -> impl Fn(usize) -> NonNull<u8> + use<'s> {
+        let (start, size, slots) = (self.address(0), self.size(), self.slots());
+        move |slot| {
+            debug_assert!(slot < slots);
+            // SAFETY: as in `address`.
+            unsafe { start.add(slot * size) }
+        }
+    }
+
     /// The slot that an address in the span belongs to, and how far into it the address is.
     pub(crate) fn slot_of(self, address: usize) -> (usize, usize) {
         let offset = address - self.spans.base.addr().get() - self.first * PAGE;

@@ -1,7 +1,7 @@
 //! The heap checks itself: every invariant that the other files state about their data, in one pass over all of it.
 
 use crate::{
-    class::CLASSES,
+    class::{CLASSES, LARGE},
     gc::phase::Phase,
     memory::Memory,
     root::Address,
@@ -19,7 +19,8 @@ pub enum Corruption {
     Page(usize),
     /// The counts of the span at this page are not those of its bits.
     Count(usize),
-    /// The span at this page has room and is held nowhere, or it is held although it is not swept, or twice.
+    /// The span at this page has room and is held nowhere, or it is held although it is not swept, or twice, or
+    /// it is parked and not empty, or for another number of pages.
     Room(usize),
     /// The span at this page is empty and still there.
     Empty(usize),
@@ -91,6 +92,14 @@ impl Memory {
                 let held = span.is_some_and(|span| span.kind().number() == number && span.room().is_held());
                 ensure(held && count < mapped, Corruption::Room(first))?;
             }
+        }
+        for (count, (first, pages)) in self.parked().iter(self.spans()).enumerate() {
+            let span = self.spans().containing(first).filter(|span| span.first() == first);
+            let kept = span.is_some_and(|span| {
+                let empty = span.room().is_held() && span.room().free() == 1 && span.is_dirty();
+                span.kind() == Kind { class: LARGE, pointer_free: true } && span.pages() == pages && empty
+            });
+            ensure(kept && count < mapped, Corruption::Room(first))?;
         }
         self.spans().from(0, mapped).try_for_each(|span| ensure(span.adds_up(), Corruption::Count(span.first())))
     }
@@ -197,7 +206,7 @@ impl<L> State<L> {
 mod tests {
     use super::*;
     use crate::{Config, Heap, Mutator, Place, Root};
-    use crate::{class::LARGE, os::Faults, page::PageCache};
+    use crate::{os::Faults, page::PageCache};
 
     fn heap() -> (Heap, Mutator, Root) {
         let heap = Heap::new(Config { reservation: 1 << 20, ..Config::default() }).unwrap();
@@ -265,6 +274,9 @@ mod tests {
         }
         memory.flush(&mut cache);
         memory.large(5, 2).unwrap();
+        let (parked, _) = memory.large(9, 1).unwrap();
+        let parked = memory.spans().containing(memory.spans().page_of(parked.addr().get())).unwrap();
+        memory.free_large(parked);
         memory.new_span(Kind { class: LARGE, pointer_free: false }, 3, 1, 0, true).unwrap().take();
         assert_eq!(memory.verify(), Ok(()));
         let mut flips = 0;

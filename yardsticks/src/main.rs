@@ -1,196 +1,172 @@
-//! The malloc face of the optimized heap beside what a user would pick instead, in one process.
+//! Our allocator beside the others, on every workload: one table of time, one of memory.
 //!
-//! The allocators take turns, round by round, so that whatever else the machine does meets all of them; each figure is
-//! the median of the rounds, in nanoseconds for a pair of allocation and release, and beside it the ratio of the optimized
-//! heap to that allocator: below 1, it is faster. The first word of every block is written, as a program would.
+//! Each figure comes from a process of its own, which does the workload once to warm up and then for a while. The
+//! allocators take turns, round by round, so that whatever else the machine does meets all of them. Of five rounds a
+//! cell shows the median, in nanoseconds of processor time for a pair of allocation and release, and the ratio of ours
+//! to it: below 1, ours is faster. Beneath are the extremes of the rounds.
 //!
-//! * *lifo*: 1,000 blocks of 64 bytes are allocated and freed in the opposite order.
-//! * *fifo*: a queue of 1,000 blocks of 64 bytes; the oldest is freed when the next is allocated.
-//! * *deep*: a queue of 100,000 blocks of 64 bytes.
-//! * *larson*: two threads replace random blocks of 16 to 512 bytes among 2,000 each; what they leave, the next two go on
-//!   with.
-//! * *handover*: one thread allocates blocks of 64 bytes, another frees them.
-//! * *pages*: blocks of 40 KiB to 1 MiB, allocated and freed in pairs.
+//! The other table has what was resident at most, beyond what the process had before, over the bytes that were live at
+//! most. It leaves out workloads of less than a megabyte, which would say more about the process than about the heap.
 //!
-//! `cargo run --release`, or with the name of an allocator and of a workload to run that alone.
+//! ```text
+//! cargo yardsticks [WORKLOAD...]          the tables, of these workloads or of all
+//! cargo yardsticks one ALLOCATOR WORKLOAD a single process
+//! ```
 
-use heaplaw_optimized::Global;
-use mimalloc::MiMalloc;
-use std::{
-    alloc::{GlobalAlloc, Layout, System},
-    sync::atomic::{AtomicUsize, Ordering},
-    thread,
-    time::Instant,
+use heaplaw_yardsticks::{
+    meter::{self, Counting},
+    peer::{self, Allocator, Visitor},
+    workload::{self, Workload},
 };
-use tikv_jemallocator::Jemalloc;
+use std::process::{Command, ExitCode};
 
 const ROUNDS: usize = 5;
+/// The processor time that a figure is taken over, at least.
+const ENOUGH: u64 = 100_000_000;
+/// A workload of fewer live bytes says little of memory.
+const TELLING: usize = 1 << 20;
 
-/// A call as the compiler makes it: not inlined into the program.
-#[inline(never)]
-fn get<A: GlobalAlloc>(allocator: &A, size: usize) -> usize {
-    // SAFETY: no size here is zero; the block is written within its size.
-    unsafe {
-        let block = allocator.alloc(Layout::from_size_align_unchecked(size, 8));
-        assert!(!block.is_null());
-        block.cast::<usize>().write(size);
-        block.expose_provenance()
-    }
+/// What a process found.
+#[derive(Clone, Copy, Debug)]
+struct Figure {
+    /// Nanoseconds for a pair.
+    time: f64,
+    /// Resident bytes, at most, beyond those before.
+    resident: usize,
 }
 
-#[inline(never)]
-fn put<A: GlobalAlloc>(allocator: &A, block: usize, size: usize) {
-    // SAFETY: `get` gave the block, for this size.
-    unsafe {
-        allocator.dealloc(std::ptr::with_exposed_provenance_mut(block), Layout::from_size_align_unchecked(size, 8))
-    }
-}
+struct Measure(Workload);
 
-fn lifo<A: GlobalAlloc>(a: &A) -> usize {
-    let mut blocks = Vec::with_capacity(1000);
-    for _ in 0..2000 {
-        for _ in 0..1000 {
-            blocks.push(get(a, 64));
-        }
-        while let Some(block) = blocks.pop() {
-            put(a, block, 64);
-        }
-    }
-    2_000_000
-}
+impl Visitor for Measure {
+    type Output = Figure;
 
-fn queue<A: GlobalAlloc>(a: &A, depth: usize) -> usize {
-    let mut blocks: Vec<_> = (0..depth).map(|_| get(a, 64)).collect();
-    let mut at = 0;
-    for _ in 0..3_000_000 {
-        put(a, blocks[at], 64);
-        blocks[at] = get(a, 64);
-        at = if at + 1 == depth { 0 } else { at + 1 };
-    }
-    blocks.into_iter().for_each(|block| put(a, block, 64));
-    3_000_000
-}
-
-fn larson<A: GlobalAlloc + Sync>(a: &A) -> usize {
-    let mut sets: Vec<Vec<(usize, usize)>> = (0..2).map(|_| (0..2000).map(|_| (get(a, 64), 64)).collect()).collect();
-    for pass in 0..10_u64 {
-        // Each thread goes on with what the other one left.
-        sets.reverse();
-        thread::scope(|scope| {
-            for (number, set) in sets.iter_mut().enumerate() {
-                scope.spawn(move || {
-                    let mut random = pass * 2 + number as u64 + 1;
-                    for _ in 0..100_000 {
-                        random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-                        let (at, size) = ((random >> 33) as usize % 2000, 16 + (random >> 50) as usize % 497);
-                        put(a, set[at].0, set[at].1);
-                        set[at] = (get(a, size), size);
-                    }
-                });
+    fn visit<A: Allocator>(self, a: &A) -> Figure {
+        let before = meter::resident();
+        self.0.run(a, 1);
+        let (start, mut pairs, mut times) = (meter::processor_time(), 0, 1);
+        let time = loop {
+            pairs += self.0.run(a, times);
+            let time = meter::processor_time() - start;
+            if time >= ENOUGH {
+                break time;
             }
-        });
-    }
-    sets.into_iter().flatten().for_each(|(block, size)| put(a, block, size));
-    1_000_000
-}
-
-fn handover<A: GlobalAlloc + Sync>(a: &A) -> usize {
-    const COUNT: usize = 1_000_000;
-    const RING: usize = 1024;
-    let ring: Vec<AtomicUsize> = (0..RING).map(|_| AtomicUsize::new(0)).collect();
-    thread::scope(|scope| {
-        scope.spawn(|| {
-            for number in 0..COUNT {
-                let block = get(a, 64);
-                while ring[number % RING].load(Ordering::Acquire) != 0 {
-                    thread::yield_now();
-                }
-                ring[number % RING].store(block, Ordering::Release);
-            }
-        });
-        for number in 0..COUNT {
-            let block = loop {
-                match ring[number % RING].load(Ordering::Acquire) {
-                    0 => thread::yield_now(),
-                    block => break block,
-                }
-            };
-            ring[number % RING].store(0, Ordering::Release);
-            put(a, block, 64);
-        }
-    });
-    COUNT
-}
-
-fn pages<A: GlobalAlloc>(a: &A) -> usize {
-    let mut random = 1_u64;
-    for _ in 0..50_000 {
-        random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
-        let size = (40 << 10) + (random >> 44) as usize;
-        let (one, two) = (get(a, size), get(a, size / 2 + 40_000));
-        put(a, one, size);
-        put(a, two, size / 2 + 40_000);
-    }
-    100_000
-}
-
-const WORKLOADS: [&str; 6] = ["lifo", "fifo", "deep", "larson", "handover", "pages"];
-
-fn run<A: GlobalAlloc + Sync>(a: &A, workload: &str) -> f64 {
-    let start = Instant::now();
-    let pairs = match workload {
-        "lifo" => lifo(a),
-        "fifo" => queue(a, 1000),
-        "deep" => queue(a, 100_000),
-        "larson" => larson(a),
-        "handover" => handover(a),
-        "pages" => pages(a),
-        other => panic!("there is no workload {other:?}, only {WORKLOADS:?}"),
-    };
-    start.elapsed().as_secs_f64() * 1e9 / pairs as f64
-}
-
-const ALLOCATORS: [&str; 4] = ["heaplaw", "system", "mimalloc", "jemalloc"];
-
-fn run_named(allocator: &str, workload: &str) -> f64 {
-    match allocator {
-        "heaplaw" => run(&Global::<false>::new(), workload),
-        "hardened" => run(&Global::<true>::new(), workload),
-        "system" => run(&System, workload),
-        "mimalloc" => run(&MiMalloc, workload),
-        "jemalloc" => run(&Jemalloc, workload),
-        other => panic!("there is no allocator {other:?}, only {ALLOCATORS:?} and hardened"),
+            times *= 2;
+        };
+        Figure { time: time as f64 / pairs as f64, resident: meter::resident_peak().saturating_sub(before) }
     }
 }
 
-fn median(mut figures: Vec<f64>) -> f64 {
+fn one(allocator: &str, workload: &str) -> Result<Figure, String> {
+    let found = Workload::named(workload);
+    let workload = found.ok_or_else(|| format!("there is no workload {workload:?}, only {:?}", workload::NAMES))?;
+    peer::visit(allocator, Measure(workload))
+}
+
+/// A process that does it.
+fn process(allocator: &str, workload: &str) -> Result<Figure, String> {
+    let program = std::env::current_exe().map_err(|error| error.to_string())?;
+    let output =
+        Command::new(program).args(["one", allocator, workload]).output().map_err(|error| error.to_string())?;
+    let text = String::from_utf8_lossy(&output.stdout);
+    let mut words = text.split_whitespace();
+    let time = words.next().and_then(|word| word.parse().ok());
+    let resident = words.nth(1).and_then(|word| word.parse().ok());
+    match (output.status.success(), time, resident) {
+        (true, Some(time), Some(resident)) => Ok(Figure { time, resident }),
+        _ => Err(format!("{}: {}", output.status, String::from_utf8_lossy(&output.stderr).trim())),
+    }
+}
+
+/// What the rounds found.
+struct Spread {
+    least: f64,
+    median: f64,
+    most: f64,
+}
+
+fn spread(mut figures: Vec<f64>) -> Spread {
     figures.sort_by(f64::total_cmp);
-    figures[figures.len() / 2]
+    let at = |at: usize| figures.get(at).copied().unwrap_or(f64::NAN);
+    Spread { least: at(0), median: at(figures.len() / 2), most: at(figures.len().wrapping_sub(1)) }
 }
 
-fn main() {
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
-    if let [allocator, workload] = &arguments[..] {
-        println!("{:.1} ns", run_named(allocator, workload));
-        return;
+fn tables(workloads: &[&str]) -> Result<(), String> {
+    println!("{}", meter::machine());
+    let mut peers = Vec::new();
+    for name in peer::NAMES {
+        match process(name, "lifo") {
+            Ok(_) => peers.push(name),
+            Err(why) => println!("{name} is left out: {why}"),
+        }
     }
-    print!("{:10}", "");
-    for allocator in ALLOCATORS {
-        print!("{allocator:>17}");
+    println!("{}\n", peers.iter().map(|name| peer::version(name)).collect::<Vec<_>>().join(", "));
+    let head = |what: &str| {
+        print!("{what:10}");
+        peers.iter().for_each(|name| print!("{name:>16}"));
+        println!();
+    };
+    head("ns a pair");
+    let mut memory = Vec::new();
+    for workload in workloads {
+        let mut figures = vec![Vec::new(); peers.len()];
+        let mut failures = Vec::new();
+        for _ in 0..ROUNDS {
+            for (name, figures) in peers.iter().zip(&mut figures) {
+                match process(name, workload) {
+                    Ok(figure) => figures.push(figure),
+                    Err(why) if *name == peer::NAMES[0] => return Err(format!("{name}: {workload}: {why}")),
+                    Err(why) => failures.push(format!("{name} failed, and that round is left out: {why}")),
+                }
+            }
+        }
+        let spread = |of: fn(&Figure) -> f64| -> Vec<_> {
+            figures.iter().map(|figures| spread(figures.iter().map(of).collect())).collect()
+        };
+        let times = spread(|figure| figure.time);
+        print!("{workload:10}");
+        times.iter().for_each(|time| print!("{:>9.1} ({:.2})", time.median, times[0].median / time.median));
+        print!("\n{:10}", "");
+        times.iter().for_each(|time| print!("{:>16}", format!("{:.1}..{:.1}", time.least, time.most)));
+        println!();
+        failures.iter().for_each(|failure| println!("{:10}{failure}", ""));
+        let counting = Counting::default();
+        Workload::named(workload).ok_or("no such workload")?.run(&counting, 1);
+        if counting.peak() >= TELLING {
+            memory.push((*workload, counting.peak(), spread(|figure| figure.resident as f64)));
+        }
     }
     println!();
-    for workload in WORKLOADS {
-        let mut figures = [const { Vec::new() }; ALLOCATORS.len()];
-        for _ in 0..ROUNDS {
-            for (allocator, figures) in ALLOCATORS.iter().zip(&mut figures) {
-                figures.push(run_named(allocator, workload));
-            }
-        }
-        let medians = figures.map(median);
+    head("resident");
+    for (workload, live, resident) in memory {
         print!("{workload:10}");
-        for figure in medians {
-            print!("{figure:>9.1} ({:.2})", medians[0] / figure);
+        resident.iter().for_each(|resident| print!("{:>16.2}", resident.median / live as f64));
+        println!("   of {:.1} MiB live", live as f64 / f64::from(1 << 20));
+    }
+    Ok(())
+}
+
+fn run(arguments: &[&str]) -> Result<(), String> {
+    match arguments {
+        ["one", allocator, workload] => {
+            let Figure { time, resident } = one(allocator, workload)?;
+            println!("{time:.2} ns {resident} bytes");
+            Ok(())
         }
-        println!();
+        [] => tables(&workload::NAMES),
+        names => match names.iter().find(|name| !workload::NAMES.contains(name)) {
+            Some(unknown) => Err(format!("there is no workload {unknown:?}, only {:?}", workload::NAMES)),
+            None => tables(names),
+        },
+    }
+}
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    match run(&arguments.iter().map(String::as_str).collect::<Vec<_>>()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(why) => {
+            eprintln!("heaplaw-yardsticks: {why}");
+            ExitCode::from(2)
+        }
     }
 }
