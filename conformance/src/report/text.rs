@@ -65,8 +65,9 @@ pub fn banner(claims: &Claims) -> String {
         if names.is_empty() { "nothing".to_owned() } else { names.join(" ") }
     };
     let invariant = claims.invariant.map_or(String::new(), |invariant| format!(", {invariant} invariant"));
+    let placement = claims.placement.map_or(String::new(), |placement| format!(", {} placement", placement.name()));
     let mut text = format!(
-        "{BOLD}heaplaw {}{PLAIN}   {BOLD}{}{PLAIN}   claims: {}{invariant}",
+        "{BOLD}heaplaw {}{PLAIN}   {BOLD}{}{PLAIN}   claims: {}{invariant}{placement}",
         env!("CARGO_PKG_VERSION"),
         claims.name,
         names(claimed),
@@ -139,6 +140,9 @@ pub fn law(law: &Law) -> String {
     if !law.needs.invariants.is_empty() {
         let names: Vec<_> = law.needs.invariants.iter().map(|invariant| invariant.name()).collect();
         needs.push(format!("invariant={}", names.join("|")));
+    }
+    if !law.needs.placements.is_empty() {
+        needs.push(format!("placement={}", law.needs.placements.join("|")));
     }
     if !needs.is_empty() {
         let _ = writeln!(text, "  needs a heap that claims: {}", needs.join(", "));
