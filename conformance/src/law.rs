@@ -8,13 +8,14 @@
 //! they stay ([`survival`]), how marking goes ([`color`], [`barrier`], [`phase`]), that garbage goes ([`reclamation`]),
 //! what a program can learn of a death ([`finalize`]), when a cycle starts ([`pacing`]), what whoever frees by hand is
 //! owed ([`fit`]), what classes of sizes promise ([`class`]), that a textbook allocator goes by its book ([`textbook`]),
-//! and that the books are right ([`account`]). Where the order of things is unknown, [`parallel`] and [`blocks`] judge.
+//! and that the books are right ([`account`]). Where the order of things is unknown, [`parallel`] and [`crowd`] judge.
 
 pub mod account;
 pub mod barrier;
 pub mod class;
 pub mod color;
 pub mod content;
+pub mod crowd;
 pub mod finalize;
 pub mod fit;
 pub mod parallel;

@@ -22,9 +22,6 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
-#[cfg(target_os = "linux")]
-pub mod malloc;
-
 use crate::{Address, Config, Error, Event, Heap, Listener, Mutator, MutatorId, Phase, Place, Root};
 use heaplaw_reference::{
     event,

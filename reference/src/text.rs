@@ -223,7 +223,9 @@ impl<'t> Words<'t> {
                     _ => 0,
                 };
                 let align = match self.peek() {
-                    Some(_) => self.take("an alignment @1 to @4096, a power of two, or the end of the line", alignment)?,
+                    Some(_) => {
+                        self.take("an alignment @1 to @4096, a power of two, or the end of the line", alignment)?
+                    }
                     None => 0,
                 };
                 Action::Alloc { into, shape: Shape::new(pointers, bytes).aligned(align) }
@@ -378,7 +380,9 @@ impl fmt::Display for Place {
 impl fmt::Display for Action {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Action::Alloc { into, shape: Shape { pointers, bytes: 0, align: 0 } } => write!(f, "alloc {into} {pointers}"),
+            Action::Alloc { into, shape: Shape { pointers, bytes: 0, align: 0 } } => {
+                write!(f, "alloc {into} {pointers}")
+            }
             Action::Alloc { into, shape: Shape { pointers, bytes, align: 0 } } => {
                 write!(f, "alloc {into} {pointers} {bytes}")
             }
@@ -515,8 +519,14 @@ env clock 1000
             ("\n# x\n 0 alloc q0 2", "line 3, column 10: expected a root r0 to r15, found \"q0\""),
             ("0 alloc r16 2", "line 1, column 9: expected a root r0 to r15, found \"r16\""),
             ("0 alloc r0 02", "line 1, column 12: expected a number of pointer fields, found \"02\""),
-            ("0 alloc r0 1 @24", "line 1, column 14: expected an alignment @1 to @4096, a power of two, or the end of the line, found \"@24\""),
-            ("0 alloc r0 1 8 @8192", "line 1, column 16: expected an alignment @1 to @4096, a power of two, or the end of the line, found \"@8192\""),
+            (
+                "0 alloc r0 1 @24",
+                "line 1, column 14: expected an alignment @1 to @4096, a power of two, or the end of the line, found \"@24\"",
+            ),
+            (
+                "0 alloc r0 1 8 @8192",
+                "line 1, column 16: expected an alignment @1 to @4096, a power of two, or the end of the line, found \"@8192\"",
+            ),
             ("0 alloc r0 -1", "line 1, column 12: expected a number of pointer fields, found \"-1\""),
             ("0 alloc r0 1073741825", "line 1, column 12: expected a number of pointer fields, found \"1073741825\""),
             ("4 clear r0", "line 1, column 1: expected a mutator 0 to 3, gc or env; found \"4\""),

@@ -17,7 +17,7 @@ pub(super) const LAWS: &[Law] = &[
     Law {
         number: 28,
         name: "slot slack",
-        statement: "A class is less than twice as large as the request that it serves, and 16 bytes.",
+        statement: "A class is less than twice as large as the request that it serves, or the alignment asked for, and 16 bytes.",
         needs: Needs::of(&[Capability::Classes]),
         judge: slot_slack,
     },
@@ -37,7 +37,8 @@ fn slot_slack(reading: &Reading<'_>) -> Judgement {
     let mut check = Check::default();
     for (id, life) in reading.lives() {
         let size = life.shape.size();
-        check.that(life.usable < (2 * size).saturating_add(SMALLEST), life.born, || {
+        let most = 2 * size.max(life.shape.align.into());
+        check.that(life.usable < most.saturating_add(SMALLEST), life.born, || {
             (format!("{id} asked for {size} bytes and has {}", life.usable), [id])
         });
     }
@@ -61,7 +62,10 @@ fn monotone(reading: &Reading<'_>) -> Judgement {
         };
         check.that(wrong.is_none(), life.born, || {
             let (other, asked, has) = wrong.unwrap_or((id, size, life.usable));
-            (format!("{id} asked for {size} bytes and has {}, {other} for {asked} and has {has}", life.usable), [id, other])
+            (
+                format!("{id} asked for {size} bytes and has {}, {other} for {asked} and has {has}", life.usable),
+                [id, other],
+            )
         });
         seen.entry((kind, size)).or_insert((id, life.usable));
     }

@@ -71,7 +71,8 @@ enum Told {
 /// Goes through a history beside the book, and tells of every request. Ends with the first object that is out of place:
 /// after that, the two have different blocks.
 fn compare(reading: &Reading<'_>, mut tell: impl FnMut(usize, Told)) {
-    let Some(Placement::FreeList { choice, granule, min_block, header, growth }) = reading.history.claims.placement else {
+    let Some(Placement::FreeList { choice, granule, min_block, header, growth }) = reading.history.claims.placement
+    else {
         return;
     };
     let rules = Rules { granule, min_block, header };
@@ -92,7 +93,11 @@ fn compare(reading: &Reading<'_>, mut tell: impl FnMut(usize, Told)) {
                 let room = trial.allocate(shape.size());
                 tell(at, Told::Refused { size: shape.size(), room });
             }
-            (Op::Mutate { action: Action::Alloc { shape, .. }, .. }, Reply::Born { at: address, .. }, Effect::Born(id)) => {
+            (
+                Op::Mutate { action: Action::Alloc { shape, .. }, .. },
+                Reply::Born { at: address, .. },
+                Effect::Born(id),
+            ) => {
                 let size = shape.size();
                 if size == 0 {
                     continue;
@@ -137,13 +142,11 @@ fn choice(reading: &Reading<'_>) -> Judgement {
 
 fn completeness(reading: &Reading<'_>) -> Judgement {
     let mut check = Check::default();
-    compare(reading, |at, told| {
-        match told {
-            Told::Refused { size, room } => {
-                check.that(room.is_none(), at, || (format!("{size} bytes are refused, and a free block has them"), []));
-            }
-            Told::Placed { .. } => check.held(),
+    compare(reading, |at, told| match told {
+        Told::Refused { size, room } => {
+            check.that(room.is_none(), at, || (format!("{size} bytes are refused, and a free block has them"), []));
         }
+        Told::Placed { .. } => check.held(),
     });
     check.done()
 }
@@ -157,7 +160,10 @@ fn bump(reading: &Reading<'_>) -> Judgement {
         if let Some((other, end)) = before {
             let owed = end.checked_next_multiple_of(align);
             check.that(owed == Some(life.address.0), life.born, || {
-                (format!("{other} ends at {end:#x}, and {id} lies at {} instead of behind it", life.address), [id, other])
+                (
+                    format!("{other} ends at {end:#x}, and {id} lies at {} instead of behind it", life.address),
+                    [id, other],
+                )
             });
         }
         before = Some((id, life.address.0.saturating_add(life.shape.size())));

@@ -4,6 +4,7 @@
 
 use crate::{
     campaign::{Breach, Counterexample, End, Outcome},
+    footprint::Footprint,
     goals,
     history::{History, Moment},
     law::Law,
@@ -131,6 +132,26 @@ pub fn goals(outcome: &Outcome) -> String {
         let _ = writeln!(text, "  {RED}NOT REACHED{PLAIN}: {}", names.join(" · "));
     }
     text
+}
+
+/// How much memory an allocator used; nothing if it is none, or that cannot be seen.
+pub fn footprint(footprint: &Footprint) -> String {
+    let (Some(median), Some(worst)) = (footprint.median(), footprint.worst()) else { return String::new() };
+    let kib = |bytes: u64| format!("{:.1} KiB", bytes as f64 / 1024.0);
+    let (programs, program) = (counted(footprint.programs(), "program"), grouped(worst.program));
+    let (smallest, largest) = worst.sizes;
+    format!(
+        "  memory {median:.2} bytes used for each live at the peak (median of {programs}); {:.2} at worst, in program \
+         {program}: {} for {}\n         of objects of {} to {} bytes any allocator can be made to use {:.2}, first fit no \
+         more than about {:.2} (Robson)\n",
+        worst.ratio(),
+        kib(worst.used),
+        kib(worst.live),
+        grouped(smallest),
+        grouped(largest),
+        worst.lower_bound(),
+        worst.first_fit_bound(),
+    )
 }
 
 /// One law, as `heaplaw laws 51` shows it.

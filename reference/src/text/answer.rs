@@ -384,7 +384,9 @@ mod tests {
         assert_eq!(print_claims(&parse_claims(placed).unwrap()), placed);
         let bump = "heap my-cursor addresses placement=bump/8";
         assert_eq!(print_claims(&parse_claims(bump).unwrap()), bump);
-        for wrong in ["worst-fit/16/32/16/4096", "best-fit/16", "best-fit/24/48/24/4800", "first-fit/16/32/8/4096", "bump/0"] {
+        for wrong in
+            ["worst-fit/16/32/16/4096", "best-fit/16", "best-fit/24/48/24/4800", "first-fit/16/32/8/4096", "bump/0"]
+        {
             assert_eq!(parse_claims(&format!("heap x placement={wrong}")).unwrap_err().column, 8, "{wrong}");
         }
         assert_eq!(parse_claims("heap").unwrap_err().column, 5);

@@ -82,7 +82,8 @@ fn simpler_verbs(op: &Op, lines: &[Line]) -> Vec<Op> {
         Action::Alloc { into, shape } if shape.align > 0 => {
             // None, then the lesser powers of two.
             let less = std::iter::successors(Some(1), |align| Some(align * 2)).take_while(|align| *align < shape.align);
-            let aligned = std::iter::once(0).chain(less).map(|align| Action::Alloc { into, shape: shape.aligned(align) });
+            let aligned =
+                std::iter::once(0).chain(less).map(|align| Action::Alloc { into, shape: shape.aligned(align) });
             aligned.chain([Action::Clear(into)]).collect()
         }
         Action::Alloc { into, .. } | Action::Load { into, .. } | Action::Copy { into, .. } => {
