@@ -6,12 +6,25 @@ use heaplaw_optimized::{
     adapter::{self, fit::ByHand},
     fit::Fit,
 };
+#[cfg(target_os = "linux")]
+use heaplaw_optimized::{
+    Global,
+    foreign::{Apart, C, Rust},
+};
+#[cfg(target_os = "linux")]
+use std::alloc::System;
 use std::process::ExitCode;
 
 /// This process's own memory stays clear of an allocator that is judged.
 #[cfg(target_os = "linux")]
 #[global_allocator]
-static OWN: heaplaw_optimized::foreign::Apart = heaplaw_optimized::foreign::Apart::new();
+static OWN: Apart = Apart::new();
+
+/// The fast heap's global allocators, which are judged, and serve nobody here.
+#[cfg(target_os = "linux")]
+static GLOBAL: Global = Global::new();
+#[cfg(target_os = "linux")]
+static HARDENED: Global<true> = Global::new();
 
 /// Address space of a fit: more than any program asks for.
 const FIT: usize = 1 << 30;
@@ -33,11 +46,19 @@ fn main() -> ExitCode {
         fit("best-fit", "a tree of sizes", |memory| ByHand::free_list(Fit::Best, memory)),
         fit("segregated-fit", "a stack for each size", ByHand::segregated),
         #[cfg(target_os = "linux")]
-        Bundled::new(
-            cli::MALLOC,
-            "the C allocator of this process: malloc and its family",
-            adapter::malloc::Malloc::new,
-        ),
+        Bundled::allocator(cli::MALLOC, "the C allocator of this process: malloc and its family", C::new),
+        #[cfg(target_os = "linux")]
+        Bundled::allocator("system", "the allocator that Rust programs have if they name none", || {
+            Rust::new("system", &System)
+        }),
+        #[cfg(target_os = "linux")]
+        Bundled::allocator("optimized:global", "the global allocator that comes with the fast heap", || {
+            Rust::new("global", &GLOBAL).classes(Global::<false>::usable_size)
+        }),
+        #[cfg(target_os = "linux")]
+        Bundled::allocator("optimized:global-hardened", "the same, with misuse found", || {
+            Rust::new("global-hardened", &HARDENED)
+        }),
     ];
     cli::main(heaps)
 }

@@ -128,8 +128,9 @@ fn the_systems_allocator_and_a_simple_one_conform() {
 fn a_wrong_allocator_is_rejected_for_what_is_wrong_with_it() {
     let wrong = [
         ("OVERLAPS", "law 1  no overlap", "was given"),
-        ("MISALIGNS", "law 51 ", "which is no multiple of 16"),
-        ("IGNORES_ALIGNMENT", "law 51 ", "which is no multiple of 64"),
+        ("MISALIGNS", "law 4  alignment", "not on a multiple of"),
+        ("IGNORES_ALIGNMENT", "law 4  alignment", "not on a multiple of"),
+        ("SCRIBBLES", "law 6  content stability", "torn at byte"),
         ("DIRTY", "law 5  zeroed", "the memory of new"),
         ("SHORT", "law 3  big enough", "and was given"),
     ];
@@ -143,6 +144,89 @@ fn a_wrong_allocator_is_rejected_for_what_is_wrong_with_it() {
         assert!(line.contains(" --allocator ") && often.contains("fails 20 of 20 times"), "{replay}");
         scratch.heaplaw(1, &line.split_whitespace().collect::<Vec<_>>());
     }
+}
+
+#[test]
+fn every_refusal_is_survived_by_the_systems_allocator() {
+    for library in [libc(), Scratch::new().shim("RIGHT")] {
+        let scratch = Scratch::new();
+        let library = if library.contains("RIGHT") { scratch.shim("RIGHT") } else { library };
+        let check = ["check", "--allocator", &library, "--faults", "--cases", "60", "--seed", "1"];
+        let text = scratch.heaplaw(0, &check);
+        assert!(text.contains(" felt, ") && text.contains(": conforms to "), "{text}");
+    }
+}
+
+#[test]
+fn an_allocator_that_gives_up_when_it_is_refused_memory_is_found() {
+    let scratch = Scratch::new();
+    let faults = |library: &str| -> [String; 6] {
+        ["check", "--allocator", library, "--faults", "--cases", "500"].map(str::to_owned)
+    };
+    let check = |exit: i32, fault: &str| {
+        let arguments = faults(&scratch.shim(fault));
+        let arguments: Vec<&str> = arguments.iter().map(String::as_str).chain(["--seed", "1"]).collect();
+        scratch.heaplaw(exit, &arguments)
+    };
+    let text = check(1, "SULKS");
+    assert!(["law 9 ", "law 21 ", "law 41 "].iter().any(|law| text.contains(law)), "{text}");
+    let text = check(5, "ABORTS");
+    assert!(text.contains("the subject crashed: signal: 6 (SIGABRT)") && text.contains("env fail"), "{text}");
+}
+
+#[test]
+fn an_allocator_is_judged_under_threads() {
+    let scratch = Scratch::new();
+    let check = |exit: i32, library: &str, cases: &str| {
+        let threads = ["check", "--allocator", library, "--mutators", "3", "--seed", "1", "--cases", cases];
+        scratch.heaplaw(exit, &threads)
+    };
+    for library in [libc(), scratch.shim("RIGHT")] {
+        let text = check(0, &library, "20");
+        let name = library.rsplit('/').next().expect("a name");
+        assert!(text.contains(&format!("malloc-of-{name}   3 threads")), "{text}");
+        assert!(text.contains("20 programs, ") && text.contains("no law is broken in "), "{text}");
+    }
+    let text = check(1, &scratch.shim("OVERLAPS"), "20");
+    assert!(text.contains("law 1 no overlap: broken by program ") && text.contains("times when"), "{text}");
+    let again = text.lines().find_map(|line| line.strip_prefix("  again  heaplaw ")).expect("a line");
+    assert!(again.contains(" --allocator ") && again.contains(" --mutators 3 "), "{again}");
+    scratch.heaplaw(1, &again.split_whitespace().collect::<Vec<_>>());
+    let text = check(5, &scratch.shim("CRASHES"), "2000");
+    assert!(text.contains("the subject crashed: signal: 11 (SIGSEGV)") && text.contains("in program "), "{text}");
+    fs::write(scratch.0.join("text.so"), "not a library").expect("a file");
+    assert!(check(5, "text.so", "20").contains("text.so was not taken: malloc comes from libc"));
+}
+
+#[test]
+fn only_allocators_have_threads_that_hand_blocks_around() {
+    let scratch = Scratch::new();
+    let refused = |arguments: &[&str], why: &str| {
+        let text = scratch.heaplaw(2, &[&["check", "--mutators"], arguments].concat());
+        assert!(text.contains(why), "{text}");
+    };
+    refused(&["0", "--heap", "malloc"], "1 to 16 threads");
+    refused(&["17", "--heap", "malloc"], "1 to 16 threads");
+    refused(&["2", "--heap", "reference:best-fit"], "no allocator that threads can share");
+    refused(&["2", "--", "python3"], "a command of its own has one thread");
+    for heap in ["system", "optimized:global", "optimized:global-hardened"] {
+        let text = scratch.heaplaw(0, &["check", "--mutators", "3", "--heap", heap, "--cases", "20", "--seed", "1"]);
+        assert!(text.contains("no law is broken in "), "{text}");
+    }
+}
+
+#[test]
+fn an_allocator_that_does_not_wait_for_its_threads_is_caught() {
+    let scratch = Scratch::new();
+    let library = scratch.shim("RACES");
+    let caught = (1..=20).find_map(|seed: u32| {
+        let mut check = Command::new(HEAPLAW);
+        check.args(["check", "--allocator", &library, "--mutators", "4", "--seed", &seed.to_string(), "--cases", "200"]);
+        let output = check.current_dir(&scratch.0).output().expect("the command starts");
+        output.status.code().filter(|code| *code != 0)
+    });
+    // What a race does to it, a law shows or a crash.
+    assert!(matches!(caught, Some(1 | 5 | 6)), "{caught:?}");
 }
 
 #[test]

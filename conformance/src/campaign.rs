@@ -5,6 +5,7 @@
 
 use crate::{
     drive::{Failure, Subject, step, twice::second_run},
+    footprint::Footprint,
     generate::{choices::Seed, scenario::Scenario},
     goals::Coverage,
     history::{History, Moment},
@@ -136,6 +137,8 @@ pub struct Outcome {
     pub tallies: Vec<Tally>,
     /// How often each goal was met.
     pub coverage: Coverage,
+    /// How much memory an allocator used.
+    pub footprint: Footprint,
     /// How it ended.
     pub end: End,
     /// How long it took.
@@ -209,6 +212,7 @@ impl Campaign {
             faults: 0,
             tallies,
             coverage: Coverage::default(),
+            footprint: Footprint::default(),
             end: End::Finished,
             elapsed: Duration::ZERO,
         };
@@ -233,6 +237,10 @@ impl Campaign {
         let scenario = Scenario::suited(&claims, self.ops);
         let faults = self.faults && claims.has(Capability::Faults);
         let twice = twice(&self.laws, &claims);
+        if faults {
+            // What is left of a program before would be there when memory is refused.
+            subject.begin_from_nothing();
+        }
         outcome.claims = Some(claims);
         let saved = first.iter().map(|program| (None, program.clone()));
         let drawn = (0..self.cases).map(|case| (Some(case), scenario.draw(&mut Seed::case(self.seed, case))));
@@ -256,6 +264,7 @@ impl Campaign {
                     let judged = judged(&reading, &self.laws);
                     outcome.programs += 1;
                     outcome.add(&reading, &judged);
+                    outcome.footprint.add(&reading, outcome.programs);
                     if let Some(breach) = judged.breach {
                         return End::Found(Box::new(Counterexample { breach, history, case }));
                     }

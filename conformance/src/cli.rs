@@ -18,6 +18,7 @@
 //! | 130       | interrupted                                       |
 
 mod check;
+mod crowd;
 mod explore;
 mod monitor;
 mod new;
@@ -27,7 +28,7 @@ mod serve;
 mod teeth;
 
 use crate::{
-    drive::{self, Failure, InProcess, Subject, process::Process},
+    drive::{self, Failure, InProcess, Subject, blocks::Blocks, crowd as threads, parallel::Native, process::Process},
     faulty,
     law::{self, Law},
     play,
@@ -37,6 +38,7 @@ use crate::{
 use clap::{Args, Parser, Subcommand};
 use heaplaw_reference::{
     barrier::Barrier,
+    block::Allocator,
     counting::Counting,
     event::Event,
     heap::{Capability, Claims, Heap, Reply},
@@ -58,6 +60,8 @@ pub struct Bundled {
     name: String,
     about: String,
     make: Box<dyn Fn() -> Box<dyn Heap>>,
+    /// Runs a plan of threads on it, if it is an allocator.
+    crowd: Option<Box<dyn Fn(&threads::Plan) -> threads::Account>>,
 }
 
 impl Bundled {
@@ -67,7 +71,23 @@ impl Bundled {
         about: impl Into<String>,
         make: impl Fn() -> H + 'static,
     ) -> Self {
-        Bundled { name: name.into(), about: about.into(), make: Box::new(move || Box::new(make())) }
+        Bundled { name: name.into(), about: about.into(), make: Box::new(move || Box::new(make())), crowd: None }
+    }
+
+    /// An allocator known as `name`, which knows nothing of roots and fields: the kit lends them, and can let threads at
+    /// it. `make` gives one, which may have a past.
+    pub fn allocator<A>(
+        name: impl Into<String>,
+        about: impl Into<String>,
+        make: impl Fn() -> A + Clone + 'static,
+    ) -> Self
+    where
+        A: Allocator + Sync + 'static,
+        A::Block: Send,
+    {
+        let shared = make.clone();
+        let crowd = move |plan: &threads::Plan| threads::run(&shared(), plan, &Native);
+        Bundled { crowd: Some(Box::new(crowd)), ..Bundled::new(name, about, move || Blocks::new(make())) }
     }
 }
 

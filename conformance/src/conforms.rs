@@ -38,6 +38,14 @@ macro_rules! conforms {
             10 law_10_total_failure
             13 law_13_determinism
             14 law_14_cross_equivalence
+            17 law_17_fit_completeness
+            18 law_18_first_fit_choice
+            19 law_19_next_fit_choice
+            20 law_20_best_fit_choice
+            21 law_21_all_free
+            22 law_22_bump_monotone
+            28 law_28_slot_slack
+            30 law_30_monotone_classes
             41 law_41_reuse
             51 law_51_reachable_never_freed
             52 law_52_sound_termination

@@ -4,6 +4,8 @@
 //! program in any language that speaks the text form on its standard input and output
 //! ([`process::Process`]). A subject can do what a heap cannot: it can [fail](Failure) to answer at all.
 
+pub mod blocks;
+pub mod crowd;
 pub mod twice;
 pub mod parallel;
 pub mod process;

@@ -53,6 +53,14 @@ pub const ALL: &[Fault] = &[
     Fault { name: "counts what it has refused", law: 10, make: || mute(counts_refusals) },
     Fault { name: "remembers the heap before it", law: 13, make: || garbled(remembers) },
     Fault { name: "loads nil now and then", law: 14, make: || garbled(forgetful_load) },
+    Fault { name: "gives up before the last block", law: 17, make: || allocating(Policy::BestFit, gives_up_early) },
+    Fault { name: "goes on from the last block", law: 18, make: || impostor(Policy::FirstFit, Policy::NextFit) },
+    Fault { name: "begins at the bottom each time", law: 19, make: || impostor(Policy::NextFit, Policy::FirstFit) },
+    Fault { name: "takes the first block that will do", law: 20, make: || impostor(Policy::BestFit, Policy::FirstFit) },
+    Fault { name: "never puts the pieces together", law: 21, make: || allocating(Policy::FirstFit, stays_in_pieces) },
+    Fault { name: "leaves gaps where it bumps", law: 22, make: || impostor(Policy::Bump, Policy::FirstFit) },
+    Fault { name: "rounds up to powers of four", law: 28, make: || roomy(powers_of_four) },
+    Fault { name: "takes a larger class now and then", law: 30, make: || roomy(larger_class) },
     Fault { name: "keeps what is given back", law: 41, make: || allocating(Policy::BestFit, keeps_what_is_freed) },
     Fault {
         name: "loses the last block when it is refused memory",
@@ -217,13 +225,40 @@ fn allocating(policy: Policy, garble: fn(&mut Garbled, &Op, &mut Vec<Event>) -> 
     Box::new(Garbled { machine, garble, memory: 0, kept: Vec::new(), tells: true })
 }
 
+/// An allocator with a list for each of its classes, and memory for all of them.
+fn roomy(garble: fn(&mut Garbled, &Op, &mut Vec<Event>) -> Reply) -> Box<dyn Heap> {
+    let machine = Box::new(Manual::new(Policy::SegregatedFit));
+    Box::new(Garbled { machine, garble, memory: 0, kept: Vec::new(), tells: true })
+}
+
+/// An allocator that claims to be another.
+fn impostor(claimed: Policy, real: Policy) -> Box<dyn Heap> {
+    Box::new(Impostor { claims: Manual::new(claimed).claims(), heap: Manual::new(real) })
+}
+
+struct Impostor {
+    claims: Claims,
+    heap: Manual,
+}
+
+impl Heap for Impostor {
+    fn claims(&self) -> Claims {
+        self.claims.clone()
+    }
+
+    fn perform(&mut self, op: &Op, events: &mut Vec<Event>) -> Reply {
+        self.heap.perform(op, events)
+    }
+}
+
 impl Heap for Garbled {
     fn claims(&self) -> Claims {
         let claimed = self.machine.claims();
         let capabilities = Capability::ALL.into_iter().filter(|capability| claimed.has(*capability));
         let capabilities = capabilities.filter(|capability| self.tells || *capability != Capability::Frees);
         let claims = Claims::new("garbled").with(&capabilities.collect::<Vec<_>>());
-        claimed.invariant.map_or(claims.clone(), |invariant| claims.upholding(invariant))
+        let claims = claimed.invariant.map_or(claims.clone(), |invariant| claims.upholding(invariant));
+        claimed.placement.map_or(claims.clone(), |placement| claims.placing(placement))
     }
 
     fn perform(&mut self, op: &Op, events: &mut Vec<Event>) -> Reply {
@@ -346,6 +381,64 @@ fn loses_a_block_when_refused(this: &mut Garbled, op: &Op, events: &mut Vec<Even
             reply
         }
     }
+}
+
+/// Refuses every seventh request, as if the last block had not been looked at.
+fn gives_up_early(this: &mut Garbled, op: &Op, events: &mut Vec<Event>) -> Reply {
+    match op {
+        Op::Mutate { action: Action::Alloc { shape, .. }, .. } if shape.size() > 0 && this.every(7) => {
+            Reply::OutOfMemory
+        }
+        _ => this.machine.perform(op, events),
+    }
+}
+
+/// Has no block for a large object again, once what it had was cut up.
+fn stays_in_pieces(this: &mut Garbled, op: &Op, events: &mut Vec<Event>) -> Reply {
+    match op {
+        // Any event will do, as a note that something was cut.
+        Op::Mutate { action: Action::Alloc { shape, .. }, .. } if this.memory == 0 && !this.kept.is_empty() => {
+            if shape.size() >= 256 { Reply::OutOfMemory } else { counted(this, op, events) }
+        }
+        Op::Mutate { action: Action::Alloc { .. }, .. } => {
+            this.kept.push(Event::ScanGlobals);
+            counted(this, op, events)
+        }
+        _ => counted(this, op, events),
+    }
+}
+
+/// Performs an operation and keeps count of what there is.
+fn counted(this: &mut Garbled, op: &Op, events: &mut Vec<Event>) -> Reply {
+    let reply = this.machine.perform(op, events);
+    match (op, &reply) {
+        (_, Reply::Born { .. }) => this.memory += 1,
+        (Op::Mutate { action: Action::Free(_), .. }, Reply::Done) => this.memory -= 1,
+        _ => {}
+    }
+    reply
+}
+
+/// The same request for so many bytes, if that is more; a few bytes stay as they are, since their data shows how many.
+fn enlarged(op: &Op, size: impl FnOnce(u64) -> u64) -> Op {
+    match *op {
+        Op::Mutate { by, action: Action::Alloc { into, mut shape } } if shape.bytes >= 8 => {
+            let more = size(shape.size()).saturating_sub(shape.size());
+            shape.bytes = shape.bytes.saturating_add(more as u32);
+            Op::Mutate { by, action: Action::Alloc { into, shape } }
+        }
+        op => op,
+    }
+}
+
+fn powers_of_four(this: &mut Garbled, op: &Op, events: &mut Vec<Event>) -> Reply {
+    let power = |size: u64| 1 << size.max(1).next_power_of_two().trailing_zeros().next_multiple_of(2);
+    this.machine.perform(&enlarged(op, power), events)
+}
+
+fn larger_class(this: &mut Garbled, op: &Op, events: &mut Vec<Event>) -> Reply {
+    let now = this.every(3);
+    this.machine.perform(&enlarged(op, |size| if now { size + size / 3 } else { size }), events)
 }
 
 fn forgetful_load(this: &mut Garbled, op: &Op, events: &mut Vec<Event>) -> Reply {

@@ -7,13 +7,15 @@
 //! The modules group them by what they are about: where objects are ([`placement`]), what they hold ([`content`]), that
 //! they stay ([`survival`]), how marking goes ([`color`], [`barrier`], [`phase`]), that garbage goes ([`reclamation`]),
 //! what a program can learn of a death ([`finalize`]), when a cycle starts ([`pacing`]), what whoever frees by hand is
-//! owed ([`fit`]), and that the books are right
-//! ([`account`]).
+//! owed ([`fit`]), what classes of sizes promise ([`class`]), that a textbook allocator goes by its book ([`textbook`]),
+//! and that the books are right ([`account`]). Where the order of things is unknown, [`parallel`] and [`crowd`] judge.
 
 pub mod account;
 pub mod barrier;
+pub mod class;
 pub mod color;
 pub mod content;
+pub mod crowd;
 pub mod finalize;
 pub mod fit;
 pub mod parallel;
@@ -22,6 +24,7 @@ pub mod phase;
 pub mod placement;
 pub mod reclamation;
 pub mod survival;
+pub mod textbook;
 
 use crate::{
     history::History,
@@ -73,6 +76,13 @@ impl Law {
                 _ => "a weak invariant",
             });
         }
+        let rules = self.needs.placements;
+        if !rules.is_empty() && !claims.placement.is_some_and(|rule| rules.contains(&rule.name())) {
+            missing.push(match rules {
+                [rule] => rule,
+                _ => "first-, next- or best-fit",
+            });
+        }
         missing
     }
 }
@@ -90,6 +100,8 @@ pub struct Needs {
     pub capabilities: &'static [Capability],
     /// The heap claims one of these, if there are any.
     pub invariants: &'static [Invariant],
+    /// The heap claims to place objects by one of these [rules](heaplaw_reference::heap::Placement::name), if there are any.
+    pub placements: &'static [&'static str],
     /// The program is run [once more](crate::drive::twice).
     pub twice: bool,
 }
@@ -100,12 +112,17 @@ impl Needs {
 
     /// These capabilities.
     pub const fn of(capabilities: &'static [Capability]) -> Needs {
-        Needs { capabilities, invariants: &[], twice: false }
+        Needs { capabilities, invariants: &[], placements: &[], twice: false }
     }
 
     /// And one of these invariants.
     pub const fn upholding(self, invariants: &'static [Invariant]) -> Needs {
         Needs { invariants, ..self }
+    }
+
+    /// And one of these rules.
+    pub const fn placing(self, placements: &'static [&'static str]) -> Needs {
+        Needs { placements, ..self }
     }
 
     /// And that the program is run twice.
@@ -191,6 +208,8 @@ pub fn all() -> impl Iterator<Item = &'static Law> {
             reclamation::LAWS,
             finalize::LAWS,
             fit::LAWS,
+            class::LAWS,
+            textbook::LAWS,
             pacing::LAWS,
             account::LAWS,
         ]

@@ -20,6 +20,7 @@ pub mod conforms;
 pub mod drive;
 pub mod explore;
 pub mod faulty;
+pub mod footprint;
 pub mod generate;
 pub mod goals;
 pub mod history;
@@ -41,6 +42,16 @@ pub mod verdict;
 #[cfg(feature = "cli")]
 pub fn judge<H: heaplaw_reference::heap::Heap + 'static>(make: impl Fn() -> H + 'static) -> std::process::ExitCode {
     cli::main(vec![cli::Bundled::new("heap", "the heap of this program", make)])
+}
+
+/// The same for an allocator, which knows nothing of roots and fields.
+#[cfg(feature = "cli")]
+pub fn judge_allocator<A>(make: impl Fn() -> A + Clone + 'static) -> std::process::ExitCode
+where
+    A: heaplaw_reference::block::Allocator + Sync + 'static,
+    A::Block: Send,
+{
+    cli::main(vec![cli::Bundled::allocator("allocator", "the allocator of this program", make)])
 }
 
 /// Compiles the README's examples.

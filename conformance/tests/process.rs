@@ -443,7 +443,7 @@ fn the_readme_tells_every_operation_answer_event_and_claim() {
     }
 
     let claims: BTreeSet<&str> = rows("Claims").iter().flat_map(|row| row[0].clone()).collect();
-    let all = Capability::ALL.map(Capability::name).into_iter().chain(["batch", "invariant="]).collect();
+    let all = Capability::ALL.map(Capability::name).into_iter().chain(["batch", "invariant=", "placement="]).collect();
     assert_eq!(claims, all);
     for invariant in Invariant::ALL {
         assert!(page.contains(&format!("`{invariant}` (")), "{invariant}");

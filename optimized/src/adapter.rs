@@ -23,8 +23,6 @@
 //! ```
 
 pub mod fit;
-#[cfg(target_os = "linux")]
-pub mod malloc;
 
 use crate::{Address, Config, Error, Event, Heap, Listener, Mutator, MutatorId, Phase, Place, Root};
 use heaplaw_reference::{

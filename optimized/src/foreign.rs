@@ -1,52 +1,176 @@
-//! The C allocator of this process: `malloc`, `calloc`, `realloc`, `aligned_alloc`, `free` and `malloc_usable_size`.
+//! Allocators that are not this crate's: the C one of this process, and any [`GlobalAlloc`], as the kit's
+//! [`Allocator`]s.
 //!
-//! Whatever library provides them is what is called. So a process that was started with `LD_PRELOAD=lib.so` calls that
-//! library's, and the kit can judge any allocator without a line of glue. Two things stand here: thin safe wrappers that
-//! keep what the interface asks of its users, and [`Apart`], which takes this process's own memory from elsewhere, so
-//! that an allocator that gives away the same block twice corrupts the objects under test and nothing that judges them.
+//! [`C`] is `malloc`, `calloc`, `realloc`, `aligned_alloc`, `free` and `malloc_usable_size`, of whatever library provides
+//! them. So a process that was started with `LD_PRELOAD=lib.so` calls that library's, and the kit can judge any allocator
+//! without a line of glue. [`Rust`] is an allocator that Rust programs name as their global one, or any other of that kind.
+//! Beside these safe wrappers, which keep what the interfaces ask of their users, stands [`Apart`], which takes this
+//! process's own memory from elsewhere, so that an allocator that gives away the same block twice corrupts the objects
+//! under test and nothing that judges them.
 //!
 //! Invariants:
-//! * **Owned.** A [`Block`] stands for one block that was handed out and not yet freed. It is neither copied nor
-//!   shared; dropping it frees it.
-//! * **Inside.** Only the bytes that were asked for are touched. If the library breaks its promise, even these may be
-//!   somebody else's: that is what the laws are there to find, and why the process that calls this is a child.
+//! * **Owned.** A block stands for one that was handed out and not yet freed. It is neither copied nor shared; dropping
+//!   it frees it.
+//! * **Inside.** Only the bytes that were asked for are touched, and those beyond that the allocator says may be used. If
+//!   it breaks its promise, even these may be somebody else's: that is what the laws are there to find, and why the
+//!   process that calls a library is a child.
+//!
+//! ```
+//! use heaplaw_optimized::{Global, foreign::Rust};
+//! use heaplaw_reference::{block::{Allocator, Block}, object::Shape};
+//! static GLOBAL: Global = Global::new();
+//! let allocator = Rust::new("global", &GLOBAL).classes(Global::<false>::usable_size);
+//! let block = allocator.allocate(Shape::new(0, 100).aligned(64), 0).expect("room");
+//! assert!(block.usable() >= 100 && block.address().0 % 64 == 0);
+//! ```
 
+use heaplaw_reference::{
+    block::{Allocator, Block},
+    heap::{Capability, Claims},
+    object::{Address, Shape},
+};
 use std::{
     alloc::{GlobalAlloc, Layout, System},
     ffi::CStr,
     ptr::{self, NonNull},
     slice,
-    sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering},
+    sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicUsize, Ordering},
 };
 
 /// The environment variable that makes [`Apart`] leave the C allocator alone. The kit sets it for a process that is to
 /// serve a library's `malloc`, to the library.
 pub const APART: &CStr = c"HEAPLAW_ALLOCATOR";
 
-/// How a block is asked for.
+/// How a block of the C allocator is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Call {
     /// `calloc`: reads zero.
     Calloc,
     /// `malloc`, and the bytes are cleared here.
     Malloc,
-    /// `aligned_alloc` at a multiple of this power of two, from 16 on, and the bytes are cleared here.
+    /// `aligned_alloc` at a multiple of this power of two, from 8 on, and the bytes are cleared here.
     Aligned(usize),
     /// `malloc` of half, `realloc` to the whole, and the bytes are cleared here.
     Realloc,
 }
 
-/// A block from the C allocator.
-#[derive(Debug)]
-pub struct Block {
-    start: NonNull<u8>,
-    size: usize,
+/// What `malloc` owes any object that is as large as this.
+const FUNDAMENTAL: usize = 16;
+
+impl Call {
+    /// How a shape is asked for at this turn. An alignment that `malloc` owes by itself is not asked for: it is looked at.
+    fn of(shape: Shape, turn: u64) -> Call {
+        let align = shape.align as usize;
+        match turn % 8 {
+            // What is smaller than its alignment is not owed it.
+            _ if align > FUNDAMENTAL || (align >= 8 && shape.size() < align as u64) => Call::Aligned(align),
+            5 | 6 => Call::Malloc,
+            7 => Call::Realloc,
+            _ => Call::Calloc,
+        }
+    }
 }
 
-impl Block {
+/// The C allocator of this process, with what it is to be refused.
+#[derive(Debug, Default)]
+pub struct C {
+    /// Which of the calls that make the library ask the kernel for memory is refused, counted from the next; 0 if none
+    /// is.
+    failing: AtomicU32,
+}
+
+impl C {
+    /// The C allocator.
+    pub const fn new() -> C {
+        C { failing: AtomicU32::new(0) }
+    }
+
+    /// Makes a call, and refuses the library what it asks of the kernel meanwhile if it is its turn.
+    fn call(&self, size: usize, call: Call) -> Option<CBlock> {
+        // A request for nothing asks for a byte, and is owed: it is never refused.
+        let failing = if size == 0 { 0 } else { self.failing.load(Ordering::Relaxed) };
+        match failing {
+            0 => CBlock::new(size, call),
+            1 => {
+                let block = without_memory(|| CBlock::new(size, call));
+                if block.is_none() {
+                    self.failing.store(0, Ordering::Relaxed);
+                }
+                block
+            }
+            more => {
+                let before = mapped_pages();
+                let block = CBlock::new(size, call);
+                if mapped_pages() > before {
+                    self.failing.store(more - 1, Ordering::Relaxed);
+                }
+                block
+            }
+        }
+    }
+}
+
+impl Allocator for C {
+    type Block = CBlock;
+
+    /// Named after the library that provides `malloc`.
+    fn claims(&self) -> Claims {
+        Claims::new(format!("malloc-of-{}", library())).with(&[Capability::Faults])
+    }
+
+    fn allocate(&self, shape: Shape, turn: u64) -> Option<CBlock> {
+        self.call(usize::try_from(shape.size()).ok()?, Call::of(shape, turn))
+    }
+
+    fn refuse(&self, request: u32) {
+        self.failing.store(request, Ordering::Relaxed);
+    }
+}
+
+/// Runs code while the kernel gives this process no memory that it has not got already.
+fn without_memory<T>(code: impl FnOnce() -> T) -> T {
+    // The stack must not grow meanwhile: what it may need is touched before.
+    let mut room = [0_u8; 1 << 16];
+    std::hint::black_box(&mut room);
+    let kinds = [libc::RLIMIT_AS, libc::RLIMIT_DATA];
+    let before = kinds.map(|kind| {
+        let mut limit = libc::rlimit { rlim_cur: libc::RLIM_INFINITY, rlim_max: libc::RLIM_INFINITY };
+        // SAFETY: `limit` is a valid place for the answer.
+        let known = unsafe { libc::getrlimit(kind, &mut limit) } == 0;
+        let none = libc::rlimit { rlim_cur: 0, rlim_max: limit.rlim_max };
+        // SAFETY: `none` is a limit that is not above the one that the process may not exceed.
+        (known && unsafe { libc::setrlimit(kind, &none) } == 0).then_some(limit)
+    });
+    let result = code();
+    for (kind, limit) in kinds.into_iter().zip(before) {
+        if let Some(limit) = limit {
+            // SAFETY: `limit` is what the limit was before.
+            unsafe { libc::setrlimit(kind, &limit) };
+        }
+    }
+    result
+}
+
+/// How many pages this process has mapped; 0 if the kernel does not say.
+fn mapped_pages() -> u64 {
+    let text = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
+    text.split(' ').next().and_then(|pages| pages.parse().ok()).unwrap_or(0)
+}
+
+/// A block from the C allocator.
+#[derive(Debug)]
+pub struct CBlock {
+    start: NonNull<u8>,
+    /// The bytes that may be used: what the library says, or what was asked for if that is more.
+    room: Room,
+    /// What the library says.
+    usable: usize,
+}
+
+impl CBlock {
     /// Asks for `size` bytes; `None` if they are refused. A request for nothing asks for one byte, since C lets a library
     /// answer it with nothing.
-    pub fn new(size: usize, call: Call) -> Option<Block> {
+    pub fn new(size: usize, call: Call) -> Option<CBlock> {
         let asked = size.max(1);
         // SAFETY: these calls ask nothing of their arguments, but for `aligned_alloc`, whose alignment is a power of two
         // and divides the size; and `realloc`, whose block was handed out just before and is used no more.
@@ -65,49 +189,186 @@ impl Block {
                 }
             }
         };
-        let mut block = Block { start: NonNull::new(start.cast())?, size };
-        if call != Call::Calloc {
-            block.bytes_mut().fill(0);
-        }
-        Some(block)
-    }
-
-    /// Where it is.
-    pub fn address(&self) -> usize {
-        self.start.addr().get()
-    }
-
-    /// The bytes that the library says may be used.
-    pub fn usable(&self) -> usize {
-        // SAFETY: by "owned", the block was handed out and not yet freed.
-        unsafe { libc::malloc_usable_size(self.start.as_ptr().cast()) }
-    }
-
-    /// The bytes that were asked for.
-    pub fn bytes(&self) -> &[u8] {
-        // SAFETY: by "owned" and "inside", they are this block's as long as it is borrowed; and they were cleared or
-        // come from `calloc`, so they are initialised.
-        unsafe { slice::from_raw_parts(self.start.as_ptr(), self.size) }
-    }
-
-    /// The bytes that were asked for, to be written.
-    pub fn bytes_mut(&mut self) -> &mut [u8] {
-        // SAFETY: by "owned" and "inside", they are this block's as long as it is borrowed mutably. If they are not yet
-        // initialised, they are only written.
-        unsafe {
-            if self.size > 0 {
-                // What the compiler knows of fresh memory ends here: it may be that of another block.
-                std::hint::black_box(self.start.as_ptr());
-            }
-            slice::from_raw_parts_mut(self.start.as_ptr(), self.size)
-        }
+        let start: NonNull<u8> = NonNull::new(start.cast())?;
+        // SAFETY: the block was handed out just now.
+        let usable = unsafe { libc::malloc_usable_size(start.as_ptr().cast()) };
+        let room = usable.max(size);
+        let cleared = if call == Call::Calloc { size } else { 0 };
+        // SAFETY: by "owned" and "inside", these bytes are the block's.
+        let room = unsafe { Room::new(start, room, cleared) };
+        Some(CBlock { start, room, usable })
     }
 }
 
-impl Drop for Block {
+impl Block for CBlock {
+    fn address(&self) -> Address {
+        Address(self.start.addr().get() as u64)
+    }
+
+    fn usable(&self) -> u64 {
+        self.usable as u64
+    }
+
+    fn read(&self, at: u64, into: &mut [u8]) {
+        self.room.read(at, into);
+    }
+
+    fn write(&mut self, at: u64, from: &[u8]) {
+        self.room.write(at, from);
+    }
+}
+
+impl Drop for CBlock {
     fn drop(&mut self) {
         // SAFETY: by "owned", the block was handed out and not yet freed, and nobody uses it any more.
         unsafe { libc::free(self.start.as_ptr().cast()) };
+    }
+}
+
+// SAFETY: by "owned", a block is memory that nobody else uses; the C allocator takes it back from any thread.
+unsafe impl Send for CBlock {}
+
+/// Any allocator that Rust programs can have: a [`GlobalAlloc`].
+#[derive(Debug)]
+pub struct Rust<'a, A> {
+    name: &'static str,
+    allocator: &'a A,
+    /// How many bytes a block of some layout really has, if the allocator says.
+    usable: Option<fn(Layout) -> Option<usize>>,
+}
+
+impl<'a, A: GlobalAlloc> Rust<'a, A> {
+    /// This allocator, by this name.
+    pub const fn new(name: &'static str, allocator: &'a A) -> Self {
+        Rust { name, allocator, usable: None }
+    }
+
+    /// The same, if blocks may be used beyond their layout: up to so many bytes, which is a class for each layout.
+    #[must_use]
+    pub fn classes(self, usable: fn(Layout) -> Option<usize>) -> Self {
+        Rust { usable: Some(usable), ..self }
+    }
+}
+
+impl<'a, A: GlobalAlloc> Allocator for Rust<'a, A> {
+    type Block = RustBlock<'a, A>;
+
+    fn claims(&self) -> Claims {
+        let classes: &[Capability] = if self.usable.is_some() { &[Capability::Classes] } else { &[] };
+        Claims::new(self.name).with(classes)
+    }
+
+    fn allocate(&self, shape: Shape, turn: u64) -> Option<RustBlock<'a, A>> {
+        let size = usize::try_from(shape.size()).ok()?;
+        // Of no byte there is no layout that may be asked for.
+        let layout = Layout::from_size_align(size.max(1), shape.alignment() as usize).ok()?;
+        let allocator = self.allocator;
+        let (start, cleared) = match turn % 8 {
+            // SAFETY: the layout is not empty.
+            5 | 6 => (unsafe { allocator.alloc(layout) }, 0),
+            7 => {
+                let half = Layout::from_size_align(layout.size() / 2 + 1, layout.align()).ok()?;
+                // SAFETY: the layout is not empty.
+                let block = unsafe { allocator.alloc(half) };
+                if block.is_null() {
+                    return None;
+                }
+                // SAFETY: the block has this layout, and the new size makes one, too.
+                let whole = unsafe { allocator.realloc(block, half, layout.size()) };
+                if whole.is_null() {
+                    // SAFETY: what could not be resized is as it was.
+                    unsafe { allocator.dealloc(block, half) };
+                }
+                (whole, 0)
+            }
+            // SAFETY: the layout is not empty.
+            _ => (unsafe { allocator.alloc_zeroed(layout) }, size),
+        };
+        let start = NonNull::new(start)?;
+        let usable = self.usable.and_then(|usable| usable(layout)).unwrap_or(size);
+        // SAFETY: by "owned" and "inside", these bytes are the block's.
+        let room = unsafe { Room::new(start, usable.max(size), cleared) };
+        Some(RustBlock { start, layout, allocator, room, usable })
+    }
+}
+
+/// A block from a [`GlobalAlloc`].
+#[derive(Debug)]
+pub struct RustBlock<'a, A: GlobalAlloc> {
+    start: NonNull<u8>,
+    layout: Layout,
+    allocator: &'a A,
+    room: Room,
+    usable: usize,
+}
+
+impl<A: GlobalAlloc> Block for RustBlock<'_, A> {
+    fn address(&self) -> Address {
+        Address(self.start.addr().get() as u64)
+    }
+
+    fn usable(&self) -> u64 {
+        self.usable as u64
+    }
+
+    fn read(&self, at: u64, into: &mut [u8]) {
+        self.room.read(at, into);
+    }
+
+    fn write(&mut self, at: u64, from: &[u8]) {
+        self.room.write(at, from);
+    }
+}
+
+impl<A: GlobalAlloc> Drop for RustBlock<'_, A> {
+    fn drop(&mut self) {
+        // SAFETY: by "owned", the block has this layout, was not yet freed, and nobody uses it any more.
+        unsafe { self.allocator.dealloc(self.start.as_ptr(), self.layout) };
+    }
+}
+
+// SAFETY: by "owned", a block is memory that nobody else uses; an allocator that can be shared between threads takes it
+// back from any of them.
+unsafe impl<A: GlobalAlloc + Sync> Send for RustBlock<'_, A> {}
+
+/// The bytes of a block. Invariant: all of them are initialised, and whoever has the room owns them.
+#[derive(Debug)]
+struct Room {
+    start: NonNull<u8>,
+    bytes: usize,
+}
+
+impl Room {
+    /// The bytes of a block, of which the first `cleared` are known to be initialised; the others are cleared.
+    ///
+    /// # Safety
+    /// So many bytes from `start` on are the caller's as long as the room is used.
+    unsafe fn new(start: NonNull<u8>, bytes: usize, cleared: usize) -> Room {
+        // What the compiler knows of fresh memory ends here: it may be that of another block.
+        let start = std::hint::black_box(start);
+        if cleared < bytes {
+            // SAFETY: the caller's promise: these bytes are its own.
+            unsafe { start.add(cleared).write_bytes(0, bytes - cleared) };
+        }
+        Room { start, bytes }
+    }
+
+    fn range(&self, at: u64, count: usize) -> Option<usize> {
+        let at = usize::try_from(at).ok()?;
+        (at.checked_add(count)? <= self.bytes).then_some(at)
+    }
+
+    fn read(&self, at: u64, into: &mut [u8]) {
+        let at = self.range(at, into.len()).expect("the block has these bytes");
+        // SAFETY: by the room's invariant, they are initialised and nobody else writes them; they were counted just now.
+        into.copy_from_slice(unsafe { slice::from_raw_parts(self.start.as_ptr().add(at), into.len()) });
+    }
+
+    fn write(&mut self, at: u64, from: &[u8]) {
+        let at = self.range(at, from.len()).expect("the block has these bytes");
+        // SAFETY: by the room's invariant, nobody else uses them; they were counted just now; and what is borrowed by the
+        // caller is not of this block.
+        unsafe { ptr::copy_nonoverlapping(from.as_ptr(), self.start.as_ptr().add(at), from.len()) };
     }
 }
 
@@ -304,23 +565,70 @@ unsafe impl GlobalAlloc for Apart {
 mod tests {
     use super::*;
 
+    fn content(block: &impl Block, bytes: usize) -> Vec<u8> {
+        let mut found = vec![1; bytes];
+        block.read(0, &mut found);
+        found
+    }
+
     #[test]
     fn every_call_gives_zeroed_bytes_of_its_own() {
         for call in [Call::Calloc, Call::Malloc, Call::Aligned(64), Call::Realloc] {
-            let mut blocks: Vec<Block> = [0, 1, 7, 100, 5000].map(|size| Block::new(size, call).expect("room")).into();
-            for (number, block) in (1..).zip(&mut blocks) {
-                assert!(block.bytes().iter().all(|byte| *byte == 0) && block.usable() >= block.bytes().len());
-                block.bytes_mut().fill(number);
+            let sizes = [0, 1, 7, 100, 5000];
+            let mut blocks: Vec<CBlock> = sizes.map(|size| CBlock::new(size, call).expect("room")).into();
+            for ((number, block), size) in (1..).zip(&mut blocks).zip(sizes) {
+                assert!(content(block, size) == vec![0; size] && block.usable() >= size as u64);
+                // All of it may be used.
+                block.write(0, &vec![number; block.usable() as usize]);
             }
             for (number, block) in (1..).zip(&blocks) {
-                assert!(block.bytes().iter().all(|byte| *byte == number), "{call:?}");
+                let bytes = block.usable() as usize;
+                assert!(content(block, bytes) == vec![number; bytes], "{call:?}");
             }
             if let Call::Aligned(align) = call {
-                assert!(blocks.iter().all(|block| block.address() % align == 0));
+                assert!(blocks.iter().all(|block| block.address().0 % align as u64 == 0));
             }
         }
-        assert!(Block::new(usize::MAX / 2, Call::Calloc).is_none());
-        assert!(Block::new(usize::MAX - 5, Call::Aligned(64)).is_none());
+        assert!(CBlock::new(usize::MAX / 2, Call::Calloc).is_none());
+        assert!(CBlock::new(usize::MAX - 5, Call::Aligned(64)).is_none());
+    }
+
+    #[test]
+    fn any_global_allocator_gives_zeroed_bytes_of_its_own() {
+        let system = Rust::new("system", &System);
+        let mut blocks: Vec<_> = (0..64)
+            .map(|turn| system.allocate(Shape::new(1, turn * 9).aligned(1 << (turn % 13)), turn.into()).expect("room"))
+            .collect();
+        for (number, block) in (1..).zip(&mut blocks) {
+            let bytes = block.usable() as usize;
+            assert!(content(block, bytes) == vec![0; bytes] && block.address().0 % (1 << ((number - 1) % 13)) == 0);
+            block.write(0, &vec![number; bytes]);
+        }
+        for (number, block) in (1..).zip(&blocks) {
+            let bytes = block.usable() as usize;
+            assert_eq!(content(block, bytes), vec![number; bytes]);
+        }
+        assert!(system.allocate(Shape::new(1 << 30, 1 << 30), 0).is_none() || usize::BITS > 32);
+        assert_eq!(system.allocate(Shape::default(), 0).expect("room for nothing").usable(), 0);
+    }
+
+    /// Blocks from the kernel alone are the one kind that cannot be had without asking it.
+    const FROM_THE_KERNEL: u32 = 3 << 20;
+
+    #[test]
+    fn the_call_whose_turn_it_is_to_be_refused_is_and_no_other() {
+        let malloc = C::new();
+        for request in 1..4 {
+            malloc.refuse(request);
+            let refused: Vec<_> =
+                (0..5).map(|_| malloc.allocate(Shape::new(0, FROM_THE_KERNEL), 5).is_none()).collect();
+            let owed: Vec<_> = (1..=5).map(|number| number == request).collect();
+            assert_eq!(refused, owed, "the request {request}");
+        }
+        malloc.refuse(1);
+        assert!(malloc.allocate(Shape::default(), 5).is_some(), "what is owed is not refused");
+        malloc.refuse(0);
+        assert!(malloc.allocate(Shape::new(0, FROM_THE_KERNEL), 5).is_some());
     }
 
     #[test]

@@ -88,11 +88,15 @@ pub enum Capability {
     Barrier,
     /// Does the same again, addresses apart, if the same program is run again on a fresh heap.
     Deterministic,
+    /// Gives an object the [alignment](crate::object::Shape::align) that is asked for.
+    Aligned,
+    /// Rounds requests up to classes of sizes: the usable bytes of an object follow from its size, and rise with it.
+    Classes,
 }
 
 impl Capability {
     /// All of them, in the order in which they are shown.
-    pub const ALL: [Capability; 17] = [
+    pub const ALL: [Capability; 19] = [
         Capability::Collect,
         Capability::Steps,
         Capability::Mutators,
@@ -110,6 +114,8 @@ impl Capability {
         Capability::Free,
         Capability::Barrier,
         Capability::Deterministic,
+        Capability::Aligned,
+        Capability::Classes,
     ];
 
     /// The word for it in reports and in the protocol.
@@ -132,6 +138,8 @@ impl Capability {
             Capability::Free => "free",
             Capability::Barrier => "barrier",
             Capability::Deterministic => "deterministic",
+            Capability::Aligned => "aligned",
+            Capability::Classes => "classes",
         }
     }
 
@@ -185,6 +193,103 @@ impl fmt::Display for Invariant {
     }
 }
 
+/// Which free block a free list takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Choice {
+    /// The lowest that is large enough.
+    First,
+    /// The lowest at or after the rover that is large enough; or else the lowest.
+    Next,
+    /// The smallest that is large enough; of equals, the lowest.
+    Best,
+}
+
+/// The textbook rule by which a heap places its objects, told exactly enough that where each lies can be computed. What
+/// the rules say is in [`place`](crate::place).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Placement {
+    /// One after the other: each at the next multiple of `granule`, and of what its shape is owed.
+    Bump {
+        /// A power of two.
+        granule: u64,
+    },
+    /// In blocks of a range that is tiled by them: freed blocks are merged at once, and what a block has too much is
+    /// split off at its end.
+    FreeList {
+        /// Which free block is taken.
+        choice: Choice,
+        /// Blocks are multiples of it. A power of two.
+        granule: u64,
+        /// No block is smaller.
+        min_block: u64,
+        /// What an object's block has besides the object, in bytes.
+        header: u64,
+        /// The range begins with so many bytes, and grows at its end by multiples of it.
+        growth: u64,
+    },
+}
+
+impl Placement {
+    /// The word for the rule in reports.
+    pub fn name(self) -> &'static str {
+        match self {
+            Placement::Bump { .. } => "bump",
+            Placement::FreeList { choice: Choice::First, .. } => "first-fit",
+            Placement::FreeList { choice: Choice::Next, .. } => "next-fit",
+            Placement::FreeList { choice: Choice::Best, .. } => "best-fit",
+        }
+    }
+
+    /// The rule that is written like this in the protocol: `bump/8`, or `best-fit/16/32/16/4096` with granule, smallest
+    /// block, header and growth. `None` if it is none, or its numbers do not make sense.
+    pub fn named(text: &str) -> Option<Placement> {
+        let mut words = text.split('/');
+        let name = words.next()?;
+        let numbers: Vec<u64> = words.map(|word| word.parse().ok()).collect::<Option<_>>()?;
+        let placement = match (name, numbers.as_slice()) {
+            ("bump", &[granule]) => Placement::Bump { granule },
+            (_, &[granule, min_block, header, growth]) => {
+                let choice = match name {
+                    "first-fit" => Choice::First,
+                    "next-fit" => Choice::Next,
+                    "best-fit" => Choice::Best,
+                    _ => return None,
+                };
+                Placement::FreeList { choice, granule, min_block, header, growth }
+            }
+            _ => return None,
+        };
+        placement.makes_sense().then_some(placement)
+    }
+
+    /// Whether these numbers can be: a power of two, and multiples of it.
+    pub fn makes_sense(self) -> bool {
+        match self {
+            Placement::Bump { granule } => granule.is_power_of_two() && granule <= 1 << 16,
+            Placement::FreeList { granule, min_block, header, growth, .. } => {
+                let multiples = [min_block, header, growth].iter().all(|number| number % granule.max(1) == 0);
+                granule.is_power_of_two()
+                    && multiples
+                    && min_block > 0
+                    && min_block <= growth
+                    && growth <= 1 << 40
+                    && header <= growth
+            }
+        }
+    }
+}
+
+impl fmt::Display for Placement {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Placement::Bump { granule } => write!(f, "bump/{granule}"),
+            Placement::FreeList { granule, min_block, header, growth, .. } => {
+                write!(f, "{}/{granule}/{min_block}/{header}/{growth}", self.name())
+            }
+        }
+    }
+}
+
 /// What a heap says of itself before anything is asked of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Claims {
@@ -193,12 +298,14 @@ pub struct Claims {
     capabilities: u32,
     /// The invariant that holds between any two operations while marking, if the heap names one.
     pub invariant: Option<Invariant>,
+    /// The rule by which objects are placed, if the heap names one.
+    pub placement: Option<Placement>,
 }
 
 impl Claims {
     /// A heap of this name that claims nothing yet.
     pub fn new(name: impl Into<Cow<'static, str>>) -> Self {
-        Claims { name: name.into(), capabilities: 0, invariant: None }
+        Claims { name: name.into(), capabilities: 0, invariant: None, placement: None }
     }
 
     /// Claims these capabilities too.
@@ -214,6 +321,13 @@ impl Claims {
     #[must_use]
     pub fn upholding(mut self, invariant: Invariant) -> Self {
         self.invariant = Some(invariant);
+        self
+    }
+
+    /// Claims that objects are placed by this rule.
+    #[must_use]
+    pub fn placing(mut self, placement: Placement) -> Self {
+        self.placement = Some(placement);
         self
     }
 
@@ -243,6 +357,7 @@ impl Claims {
                 Action::Finalizer(_) | Action::Finalize(_) => Some(Capability::Finalizers),
                 Action::Cleanup { .. } | Action::Clean(_) => Some(Capability::Cleanups),
                 Action::Free(_) => Some(Capability::Free),
+                Action::Alloc { shape, .. } if shape.align > 0 => Some(Capability::Aligned),
                 _ => None,
             },
             Op::Collect(Collect::Full) => Some(Capability::Collect),

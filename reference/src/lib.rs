@@ -71,6 +71,7 @@ pub mod op;
 pub mod text;
 pub mod event;
 pub mod heap;
+pub mod block;
 
 // The meaning.
 pub mod graph;

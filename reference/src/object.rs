@@ -50,14 +50,19 @@ impl fmt::Display for ObjectId {
 /// The bytes that a pointer field takes.
 pub const WORD: u64 = 8;
 
-/// What an object is made of: `pointers` fields of eight bytes, then `bytes` bytes of data.
+/// What an object is made of: `pointers` fields of eight bytes, then `bytes` bytes of data; and where it may lie.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Shape {
     /// Pointer fields, numbered from 0.
     pub pointers: u32,
     /// Data bytes after the last pointer field.
     pub bytes: u32,
+    /// The power of two that its address must be a multiple of, if more is asked for than every heap owes; or else 0.
+    pub align: u32,
 }
+
+/// The largest alignment that is ever asked for.
+pub const MOST_ALIGNED: u32 = 4096;
 
 /// The size of the block that small pointer-free objects may share (Go: `maxTinySize`).
 pub const TINY_BLOCK: u64 = 16;
@@ -65,7 +70,13 @@ pub const TINY_BLOCK: u64 = 16;
 impl Shape {
     /// A shape of `pointers` fields and `bytes` bytes of data.
     pub fn new(pointers: u32, bytes: u32) -> Self {
-        Shape { pointers, bytes }
+        Shape { pointers, bytes, align: 0 }
+    }
+
+    /// The same at a multiple of a power of two, which is at most [`MOST_ALIGNED`]; 0 if what every heap owes will do.
+    #[must_use]
+    pub fn aligned(self, align: u32) -> Self {
+        Shape { align, ..self }
     }
 
     /// The size in bytes that a mutator asks for.
@@ -81,18 +92,19 @@ impl Shape {
     /// Whether a heap may put the object into one block of 16 bytes with others (Go: the tiny allocator). Such a block
     /// lives and dies as one, so a weak pointer, a finalizer or a cleanup cannot be had for one of them alone.
     pub fn is_tiny(self) -> bool {
-        self.pointer_free() && self.size() < TINY_BLOCK
+        self.pointer_free() && self.size() < TINY_BLOCK && u64::from(self.align) <= WORD
     }
 
-    /// The alignment that every heap owes an object of this shape: 8 when it has pointers or a size divisible by 8,
-    /// else the largest of 4, 2, 1 that divides the size. This is the rule of Go's tiny allocator (`malloc.go`), the
-    /// weakest that still lets any field be loaded with one instruction.
+    /// The alignment that an object of this shape is owed. Every heap owes it 8 when it has pointers or a size divisible
+    /// by 8, else the largest of 4, 2, 1 that divides the size. This is the rule of Go's tiny allocator (`malloc.go`), the
+    /// weakest that still lets any field be loaded with one instruction. More can be [asked for](Shape::align).
     pub fn alignment(self) -> u64 {
-        match self.size() {
+        let owed = match self.size() {
             0 => 1,
             _ if self.pointers > 0 => WORD,
             size => 1 << size.trailing_zeros().min(3),
-        }
+        };
+        owed.max(self.align.into())
     }
 }
 

@@ -7,6 +7,7 @@
 //! ```text
 //! 0 alloc r0 2 24      # mutator 0: an object of 2 pointer fields and 24 data bytes, into root 0
 //! 0 alloc r1 1         # no data
+//! 0 alloc r4 0 100 @64 # at a multiple of 64
 //! 0 store r0.1 r1      # field 1 of the object in r0 := the object in r1
 //! 0 store r0.1 nil
 //! 0 load r2 r0.1       # r2 := field 1 of the object in r0
@@ -54,7 +55,7 @@
 pub mod answer;
 
 use crate::{
-    object::Shape,
+    object::{MOST_ALIGNED, Shape},
     op::{
         Action, Collect, Environment, GLOBALS, MUTATORS, MutatorId, Op, Place, Program, ROOTS, Root, Run, WEAKS,
         WeakSlot,
@@ -218,10 +219,16 @@ impl<'t> Words<'t> {
                 let into = self.root()?;
                 let pointers = self.number("a number of pointer fields")?;
                 let bytes = match self.peek() {
-                    Some(_) => self.number("a number of data bytes")?,
+                    Some(word) if !word.starts_with('@') => self.number("a number of data bytes")?,
+                    _ => 0,
+                };
+                let align = match self.peek() {
+                    Some(_) => {
+                        self.take("an alignment @1 to @4096, a power of two, or the end of the line", alignment)?
+                    }
                     None => 0,
                 };
-                Action::Alloc { into, shape: Shape { pointers, bytes } }
+                Action::Alloc { into, shape: Shape::new(pointers, bytes).aligned(align) }
             }
             "load" => Action::Load { into: self.root()?, from: self.place()? },
             "store" => {
@@ -293,6 +300,10 @@ fn quoted(word: &str) -> String {
 fn digits(word: &str) -> Option<u32> {
     let plain = word.bytes().all(|byte| byte.is_ascii_digit()) && (word.len() == 1 || !word.starts_with('0'));
     if plain { word.parse().ok() } else { None }
+}
+
+fn alignment(word: &str) -> Option<u32> {
+    digits(word.strip_prefix('@')?).filter(|n| n.is_power_of_two() && *n <= MOST_ALIGNED)
 }
 
 fn root(word: &str) -> Option<Root> {
@@ -369,8 +380,15 @@ impl fmt::Display for Place {
 impl fmt::Display for Action {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Action::Alloc { into, shape: Shape { pointers, bytes: 0 } } => write!(f, "alloc {into} {pointers}"),
-            Action::Alloc { into, shape: Shape { pointers, bytes } } => write!(f, "alloc {into} {pointers} {bytes}"),
+            Action::Alloc { into, shape: Shape { pointers, bytes: 0, align: 0 } } => {
+                write!(f, "alloc {into} {pointers}")
+            }
+            Action::Alloc { into, shape: Shape { pointers, bytes, align: 0 } } => {
+                write!(f, "alloc {into} {pointers} {bytes}")
+            }
+            Action::Alloc { into, shape: Shape { pointers, bytes, align } } => {
+                write!(f, "alloc {into} {pointers} {bytes} @{align}")
+            }
             Action::Load { into, from } => write!(f, "load {into} {from}"),
             Action::Store { into, value: Some(value) } => write!(f, "store {into} {value}"),
             Action::Store { into, value: None } => write!(f, "store {into} nil"),
@@ -451,6 +469,7 @@ mod tests {
     const EVERY_FORM: &str = "\
 0 alloc r0 2 24
 0 alloc r1 1
+0 alloc r4 0 100 @64
 0 load r2 r0.1
 0 load r2 g3
 0 store r0.1 r1
@@ -500,6 +519,14 @@ env clock 1000
             ("\n# x\n 0 alloc q0 2", "line 3, column 10: expected a root r0 to r15, found \"q0\""),
             ("0 alloc r16 2", "line 1, column 9: expected a root r0 to r15, found \"r16\""),
             ("0 alloc r0 02", "line 1, column 12: expected a number of pointer fields, found \"02\""),
+            (
+                "0 alloc r0 1 @24",
+                "line 1, column 14: expected an alignment @1 to @4096, a power of two, or the end of the line, found \"@24\"",
+            ),
+            (
+                "0 alloc r0 1 8 @8192",
+                "line 1, column 16: expected an alignment @1 to @4096, a power of two, or the end of the line, found \"@8192\"",
+            ),
             ("0 alloc r0 -1", "line 1, column 12: expected a number of pointer fields, found \"-1\""),
             ("0 alloc r0 1073741825", "line 1, column 12: expected a number of pointer fields, found \"1073741825\""),
             ("4 clear r0", "line 1, column 1: expected a mutator 0 to 3, gc or env; found \"4\""),

@@ -6,6 +6,7 @@
 #include <signal.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 
@@ -18,11 +19,23 @@ struct header {
     struct header *next;
 };
 
+/* Threads wait for one another, unless it is a mistake not to. */
+static int locked;
+
+static void lock(void) {
+#ifndef RACES
+    while (__atomic_exchange_n(&locked, 1, __ATOMIC_ACQUIRE)) {
+    }
+#endif
+}
+
+static void unlock(void) { __atomic_store_n(&locked, 0, __ATOMIC_RELEASE); }
+
 static char *cursor, *end;
 static struct header *lists[LISTS];
 static unsigned long requests;
 
-static void *take(size_t wanted, size_t alignment) {
+static void *take_alone(size_t wanted, size_t alignment) {
     size_t size = (wanted + 15) / 16 * 16;
     requests++;
     if (size < wanted || size > (size_t)1 << 40) {
@@ -40,15 +53,23 @@ static void *take(size_t wanted, size_t alignment) {
     if (size / 16 < LISTS && alignment <= 16 && (found = lists[size / 16])) {
         lists[size / 16] = found->next;
     } else {
-        if (!cursor) {
-            size_t room = (size_t)1 << 38;
+        uintptr_t at = ((uintptr_t)cursor + sizeof *found + alignment - 1) / alignment * alignment;
+        if (at + size > (uintptr_t)end) {
+            size_t room = size + alignment + ((size_t)1 << 16);
             void *map = mmap(NULL, room, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+#ifdef SULKS
+            static int sulks;
+            sulks |= map == MAP_FAILED;
+            if (sulks) return NULL;
+#endif
+#ifdef ABORTS
+            if (map == MAP_FAILED) abort();
+#endif
             if (map == MAP_FAILED) return NULL;
             cursor = map;
             end = cursor + room;
+            at = ((uintptr_t)cursor + sizeof *found + alignment - 1) / alignment * alignment;
         }
-        uintptr_t at = ((uintptr_t)cursor + sizeof *found + alignment - 1) / alignment * alignment;
-        if (at + size > (uintptr_t)end) return NULL;
         found = (struct header *)(at - sizeof *found);
         cursor = (char *)(at + size);
         found->size = size;
@@ -62,6 +83,19 @@ static void *take(size_t wanted, size_t alignment) {
     return found + 1;
 }
 
+static void *take(size_t wanted, size_t alignment) {
+    lock();
+    void *block = take_alone(wanted, alignment);
+#ifdef SCRIBBLES
+    /* The last byte of a block that was asked for with room to spare. */
+    static struct header *roomy;
+    if (roomy && requests % 7 == 0) ((char *)(roomy + 1))[roomy->size - 1] ^= 1;
+    if (block && wanted % 16 != 0) roomy = (struct header *)block - 1;
+#endif
+    unlock();
+    return block;
+}
+
 EXPORT void *malloc(size_t size) { return take(size, 16); }
 
 EXPORT void free(void *block) {
@@ -73,8 +107,10 @@ EXPORT void free(void *block) {
     if (header->size / 16 >= LISTS) {
         return; /* A MiB is never used again. */
     }
+    lock();
     header->next = lists[header->size / 16];
     lists[header->size / 16] = header;
+    unlock();
 }
 
 EXPORT void *calloc(size_t count, size_t each) {

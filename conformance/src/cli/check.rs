@@ -1,9 +1,10 @@
 //! `heaplaw check`: generated programs, judged by the laws.
 
-use super::{Bundled, Exit, Trouble, Who, monitor::Monitor, quoted, selected};
+use super::{Bundled, Exit, Trouble, Who, crowd, monitor::Monitor, quoted, selected};
 use crate::{
     campaign::{self, Again, Breach, Campaign, Counterexample, End, Outcome, Shrunk, Tally},
     drive::{Failure, Subject},
+    footprint::Footprint,
     goals::{Coverage, Goal},
     known::{self, Excused},
     report::{
@@ -61,6 +62,9 @@ pub(super) struct Options {
     /// Run each program again and again, and refuse the heap its first request for memory, then its second, and so on
     #[arg(long)]
     faults: bool,
+    /// Let so many threads at an allocator at once, which hand blocks to one another
+    #[arg(long, value_name = "N", conflicts_with_all = ["faults", "goals", "json", "junit", "known", "laws"])]
+    mutators: Option<u8>,
 }
 
 #[derive(Parser)]
@@ -89,6 +93,10 @@ pub(super) fn run(options: &Options, heaps: &[Bundled]) -> Result<Exit, Trouble>
     let laws = selected(&options.laws)?;
     let seed = options.seed.unwrap_or_else(|| RandomState::new().hash_one(()));
     let Options { cases, ops, time, faults, .. } = *options;
+    if let Some(threads) = options.mutators {
+        let threads = crowd::Threads { threads, seed, cases, ops, time };
+        return crowd::run(&options.who, &threads, heaps);
+    }
     let campaign = Campaign { seed, cases, ops, time, laws, faults };
     let saved = saved::all(&options.out)?;
     let known = match &options.known {
@@ -128,7 +136,8 @@ fn nothing_yet(campaign: &Campaign, claims: Option<Claims>, end: End) -> Excused
     let tallies = campaign.laws.iter().map(|law| Tally { law, programs: 0, checks: 0 }).collect();
     let coverage = Coverage::default();
     let (programs, performed, faults) = (0, 0, 0);
-    let outcome = Outcome { claims, programs, performed, faults, tallies, coverage, end, elapsed: Duration::ZERO };
+    let (footprint, elapsed) = (Footprint::default(), Duration::ZERO);
+    let outcome = Outcome { claims, programs, performed, faults, tallies, coverage, footprint, end, elapsed };
     Excused { outcome, seen: Vec::new(), stale: Vec::new() }
 }
 
@@ -215,6 +224,7 @@ fn conclude(
     if shown.is_none() {
         // A run that ends with a failure says nothing by what it did not come to.
         anstream::print!("{}", text::goals(outcome));
+        anstream::print!("{}", text::footprint(&outcome.footprint));
     }
     anstream::println!("\n{}", last_words(excused, exit));
     Ok((exit, shown))

@@ -33,8 +33,9 @@ pub(super) struct Preloaded {
     library: String,
 }
 
-/// The heap `malloc` in a process of its own, over the `malloc` of this library.
-pub(super) fn subject(library: &Path, heaps: &[Bundled], timeout: Duration) -> Result<Preloaded, Trouble> {
+/// What starts this command over the `malloc` of this library, to be completed by arguments; and what the library is
+/// called.
+pub(super) fn command(library: &Path, heaps: &[Bundled]) -> Result<(Vec<String>, String), Trouble> {
     bundled(heaps, MALLOC)?;
     let usage = |why: String| Trouble::Usage(format!("{}: {why}", library.display()));
     let path = std::path::absolute(library).map_err(|error| usage(error.to_string()))?;
@@ -50,9 +51,14 @@ pub(super) fn subject(library: &Path, heaps: &[Bundled], timeout: Duration) -> R
     let this = std::env::current_exe().map_err(|error| usage(format!("this command cannot start itself: {error}")))?;
     let command =
         ["env".to_owned(), format!("LD_PRELOAD={text}"), format!("{VARIABLE}={text}"), this.to_string_lossy().into()];
-    let command = command.into_iter().chain(["serve".to_owned(), MALLOC.to_owned()]);
     let library = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    let command: Vec<String> = command.collect();
+    Ok((command.into(), library))
+}
+
+/// The heap `malloc` in a process of its own, over the `malloc` of this library.
+pub(super) fn subject(library: &Path, heaps: &[Bundled], timeout: Duration) -> Result<Preloaded, Trouble> {
+    let (command, library) = command(library, heaps)?;
+    let command: Vec<String> = command.into_iter().chain(["serve".to_owned(), MALLOC.to_owned()]).collect();
     Ok(Preloaded { process: Process::new(command.clone(), timeout), command, timeout, alone: false, library })
 }
 
@@ -63,20 +69,24 @@ pub(super) fn by_hand(library: &Path) -> String {
     format!("env LD_PRELOAD={path} {VARIABLE}={path} heaplaw serve {MALLOC}")
 }
 
+/// Whether the library is the one whose `malloc` is called, by what the heap `malloc` says of itself.
+pub(super) fn taken(library: &str, name: &str) -> Result<(), Failure> {
+    if name.ends_with(library) {
+        return Ok(());
+    }
+    let found = name.strip_prefix("malloc-of-").unwrap_or(name);
+    Err(Failure::Unstartable(format!(
+        "{library} was not taken: malloc comes from {found}; is it a library for this machine that exports malloc?"
+    )))
+}
+
 impl Subject for Preloaded {
     fn reset(&mut self) -> Result<Claims, Failure> {
         if self.alone {
             self.process = Process::new(self.command.clone(), self.timeout);
         }
         let claims = self.process.reset()?;
-        if !claims.name.ends_with(self.library.as_str()) {
-            let found = claims.name.strip_prefix("malloc-of-").unwrap_or(&claims.name);
-            let why = format!(
-                "{} was not taken: malloc comes from {found}; is it a library for this machine that exports malloc?",
-                self.library
-            );
-            return Err(Failure::Unstartable(why));
-        }
+        taken(&self.library, &claims.name)?;
         Ok(claims)
     }
 

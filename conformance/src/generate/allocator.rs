@@ -8,12 +8,13 @@
 //!   takes; one shape again and again; or few sizes that fit into one another's gaps;
 //! * [`Order`]: the last one in is the first one out, the first one, any one, or every other one;
 //! * tides: a while of mostly allocating, then one of mostly freeing, down to nothing and up again;
+//! * an alignment, of a heap that gives what is asked for, with one request in four;
 //! * and one gesture: what was freed is asked for again at once.
 
 use super::choices::Choices;
 use heaplaw_reference::{
     graph::Graph,
-    object::Shape,
+    object::{MOST_ALIGNED, Shape},
     op::{Action, Collect, Environment, MutatorId, Op, Place, Program, ROOTS, Root},
     place::class::{CLASSES, row},
 };
@@ -24,6 +25,7 @@ pub(super) struct Repertoire {
     pub(super) mutators: bool,
     pub(super) stats: bool,
     pub(super) faults: bool,
+    pub(super) aligned: bool,
 }
 
 /// What kind of objects a program asks for.
@@ -292,7 +294,18 @@ impl Drawing<'_> {
         // One byte in a hundred requests is none at all.
         let size = if self.choices.chance(1, 100) { 0 } else { size };
         let pointers = self.choices.below((size / 8).min(3) + 1);
-        Shape::new(pointers, size - 8 * pointers)
+        let shape = Shape::new(pointers, size - 8 * pointers);
+        if !self.can.aligned || !self.choices.chance(1, 4) {
+            return shape;
+        }
+        // A word, two, a cache line, a page; now and then anything.
+        match self.choices.weighted(&[2, 6, 4, 2, 3]) {
+            0 => shape.aligned(8),
+            1 => shape.aligned(16),
+            2 => shape.aligned(64),
+            3 => shape.aligned(MOST_ALIGNED),
+            _ => shape.aligned(1 << self.choices.below(MOST_ALIGNED.ilog2() + 1)),
+        }
     }
 
     fn edge(&mut self) -> u32 {
@@ -322,7 +335,7 @@ mod tests {
     use std::collections::BTreeSet;
 
     fn programs(count: u64) -> impl Iterator<Item = Program> {
-        let can = Repertoire { mutators: true, stats: true, faults: true };
+        let can = Repertoire { mutators: true, stats: true, faults: true, aligned: true };
         (0..count).map(move |case| draw(can, 60, &mut Seed::case(1, case)))
     }
 
@@ -336,7 +349,7 @@ mod tests {
             }
             assert!(program.len() <= 1_020, "{}", program.len());
         }
-        let can = Repertoire { mutators: false, stats: false, faults: false };
+        let can = Repertoire { mutators: false, stats: false, faults: false, aligned: false };
         assert!(draw(can, 60, &mut Bytes(&[])).is_empty());
     }
 
@@ -372,6 +385,21 @@ mod tests {
             assert!([edge - 1, edge, edge + 1].iter().all(|size| sizes.contains(size)), "{edge} bytes");
         }
         assert!(sizes.contains(&0) && sizes.last() > Some(&1_000_000));
+    }
+
+    #[test]
+    fn every_alignment_is_asked_for_of_those_that_claim_it() {
+        let aligns = |aligned| -> BTreeSet<u32> {
+            let can = Repertoire { mutators: false, stats: false, faults: false, aligned };
+            let programs = (0..3_000).map(|case| draw(can, 60, &mut Seed::case(2, case)));
+            let align = |op: &Op| match op {
+                Op::Mutate { action: Action::Alloc { shape, .. }, .. } => Some(shape.align),
+                _ => None,
+            };
+            programs.flat_map(|program| program.ops().iter().filter_map(align).collect::<Vec<_>>()).collect()
+        };
+        assert_eq!(aligns(false), BTreeSet::from([0]));
+        assert_eq!(aligns(true), [0].into_iter().chain((0..13).map(|power| 1 << power)).collect());
     }
 
     #[test]

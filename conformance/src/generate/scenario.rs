@@ -49,6 +49,7 @@ pub struct Scenario {
     faults: bool,
     clock: bool,
     free: bool,
+    aligned: bool,
 }
 
 impl Default for Scenario {
@@ -111,14 +112,15 @@ impl Scenario {
             faults: claims.has(Capability::Faults),
             clock: claims.has(Capability::Clock),
             free: claims.has(Capability::Free),
+            aligned: claims.has(Capability::Aligned),
         }
     }
 
     /// Draws a program.
     pub fn draw(&self, choices: &mut dyn Choices) -> Program {
         if self.free && !self.collect && choices.chance(2, 3) {
-            let Scenario { mutators, stats, faults, .. } = *self;
-            return allocator::draw(Repertoire { mutators, stats, faults }, self.ops, choices);
+            let Scenario { mutators, stats, faults, aligned, .. } = *self;
+            return allocator::draw(Repertoire { mutators, stats, faults, aligned }, self.ops, choices);
         }
         let count = 2 + choices.below(5) as u8;
         // Anywhere among the sixteen: a collector may forget any of them.

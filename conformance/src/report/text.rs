@@ -4,6 +4,7 @@
 
 use crate::{
     campaign::{Breach, Counterexample, End, Outcome},
+    footprint::Footprint,
     goals,
     history::{History, Moment},
     law::Law,
@@ -65,8 +66,9 @@ pub fn banner(claims: &Claims) -> String {
         if names.is_empty() { "nothing".to_owned() } else { names.join(" ") }
     };
     let invariant = claims.invariant.map_or(String::new(), |invariant| format!(", {invariant} invariant"));
+    let placement = claims.placement.map_or(String::new(), |placement| format!(", {} placement", placement.name()));
     let mut text = format!(
-        "{BOLD}heaplaw {}{PLAIN}   {BOLD}{}{PLAIN}   claims: {}{invariant}",
+        "{BOLD}heaplaw {}{PLAIN}   {BOLD}{}{PLAIN}   claims: {}{invariant}{placement}",
         env!("CARGO_PKG_VERSION"),
         claims.name,
         names(claimed),
@@ -132,6 +134,26 @@ pub fn goals(outcome: &Outcome) -> String {
     text
 }
 
+/// How much memory an allocator used; nothing if it is none, or that cannot be seen.
+pub fn footprint(footprint: &Footprint) -> String {
+    let (Some(median), Some(worst)) = (footprint.median(), footprint.worst()) else { return String::new() };
+    let kib = |bytes: u64| format!("{:.1} KiB", bytes as f64 / 1024.0);
+    let (programs, program) = (counted(footprint.programs(), "program"), grouped(worst.program));
+    let (smallest, largest) = worst.sizes;
+    format!(
+        "  memory {median:.2} bytes used for each live at the peak (median of {programs}); {:.2} at worst, in program \
+         {program}: {} for {}\n         of objects of {} to {} bytes any allocator can be made to use {:.2}, first fit no \
+         more than about {:.2} (Robson)\n",
+        worst.ratio(),
+        kib(worst.used),
+        kib(worst.live),
+        grouped(smallest),
+        grouped(largest),
+        worst.lower_bound(),
+        worst.first_fit_bound(),
+    )
+}
+
 /// One law, as `heaplaw laws 51` shows it.
 pub fn law(law: &Law) -> String {
     let mut text = format!("{BOLD}law {}  {}{PLAIN}\n  {}\n", law.number, law.name, law.statement);
@@ -139,6 +161,9 @@ pub fn law(law: &Law) -> String {
     if !law.needs.invariants.is_empty() {
         let names: Vec<_> = law.needs.invariants.iter().map(|invariant| invariant.name()).collect();
         needs.push(format!("invariant={}", names.join("|")));
+    }
+    if !law.needs.placements.is_empty() {
+        needs.push(format!("placement={}", law.needs.placements.join("|")));
     }
     if !needs.is_empty() {
         let _ = writeln!(text, "  needs a heap that claims: {}", needs.join(", "));

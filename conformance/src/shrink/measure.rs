@@ -19,6 +19,8 @@ pub struct Measure {
     births: usize,
     /// Bytes asked for, over all allocations.
     bytes: u64,
+    /// Alignments asked for, over all allocations.
+    aligns: u64,
     /// What other mutators than mutator 0 do.
     others: usize,
     /// The kinds of all operations, added up.
@@ -34,6 +36,7 @@ impl Measure {
             ops: ops.len(),
             births: ops.iter().filter_map(shape).count(),
             bytes: ops.iter().filter_map(shape).map(Shape::size).sum(),
+            aligns: ops.iter().filter_map(shape).map(|shape| u64::from(shape.align)).sum(),
             others: ops.iter().filter(|op| matches!(op, Op::Mutate { by, .. } if *by != MutatorId(0))).count(),
             kinds: ops.iter().map(kind).sum(),
             lines: ops.iter().map(|op| (kind(op), operand::numbers(op))).collect(),
@@ -108,6 +111,9 @@ mod tests {
             "0 alloc r1 0",
             "0 alloc r0 0 1",
             "0 alloc r0 0 9",
+            "0 alloc r0 0 9 @16",
+            "0 alloc r1 0 9 @16",
+            "0 alloc r0 0 9 @64",
             "0 clear r0\n0 store g0 r0",
             "0 alloc r0 0\n0 clear r0",
             "0 alloc r0 0\n0 store g0 nil",

@@ -26,7 +26,7 @@
 //! Objects without a byte take no room, but here each has an address of its own, since the suite tells objects apart by
 //! their addresses. They stand at the top end of all addresses, where no memory is.
 //!
-//! This chapter grounds laws 1, 3, 4, 9, 10, 41 and 123.
+//! This chapter grounds laws 1, 3, 4, 9, 10, 17 to 22, 28, 30, 41 and 123.
 //!
 //! ```
 //! use heaplaw_reference::{heap::{Heap, Reply}, op::Program, place::manual::{Manual, Policy}};
@@ -46,7 +46,7 @@
 
 use crate::{
     event::Event,
-    heap::{Capability, Claims, Heap, Reply},
+    heap::{Capability, Choice, Claims, Heap, Placement, Reply},
     object::{Address, Content, Fields, Shape, Stamp},
     op::{Action, Collect, Environment, GLOBALS, MUTATORS, MutatorId, Op, Place, ROOTS, Root},
     place::{
@@ -416,7 +416,19 @@ impl Heap for Manual {
         if self.policy != Policy::Bump {
             claimed.push(Capability::Free);
         }
-        Claims::new(Cow::Borrowed(self.policy.name())).with(&claimed)
+        if matches!(self.policy, Policy::SegregatedFit | Policy::Go) {
+            claimed.push(Capability::Classes);
+        }
+        let claims = Claims::new(Cow::Borrowed(self.policy.name())).with(&claimed);
+        let Rules { granule, min_block, header } = RULES;
+        let list = |choice| Placement::FreeList { choice, granule, min_block, header, growth: GROWTH };
+        match self.policy {
+            Policy::Bump => claims.placing(Placement::Bump { granule: 1 }),
+            Policy::FirstFit => claims.placing(list(Choice::First)),
+            Policy::NextFit => claims.placing(list(Choice::Next)),
+            Policy::BestFit => claims.placing(list(Choice::Best)),
+            Policy::SegregatedFit | Policy::Go => claims,
+        }
     }
 
     fn perform(&mut self, op: &Op, _: &mut Vec<Event>) -> Reply {

@@ -30,7 +30,8 @@
 //!
 //! Before the first operation a heap is greeted with the line `hello`, and says who it is and what it
 //! [claims](crate::heap::Capability): `heap my-gc-2.3 collect steps frees`. A claim `invariant=weak` (or `strong`,
-//! `modified-weak`) names the [invariant](crate::heap::Invariant) it keeps while marking. The line `reset` means: forget
+//! `modified-weak`) names the [invariant](crate::heap::Invariant) it keeps while marking, a claim
+//! `placement=best-fit/16/32/16/4096` the [rule](crate::heap::Placement) by which it places objects. The line `reset` means: forget
 //! everything and start afresh with mutator 0; the answer is `ok`.
 //!
 //! A heap that adds the word `batch` to its greeting may be sent several operations at once, up to 4096 bytes of them,
@@ -49,7 +50,7 @@
 use super::{ParseError, Parsed, Words, mutator, quoted};
 use crate::{
     event::{Event, Phase},
-    heap::{BornAs, Capability, Claims, Invariant, Reply},
+    heap::{BornAs, Capability, Claims, Invariant, Placement, Reply},
     object::{Address, Content},
 };
 use alloc::{
@@ -277,7 +278,10 @@ pub fn parse_greeting(line: &str) -> Parsed<Greeting> {
     let mut batch = false;
     while let Some(word) = words.peek() {
         batch |= word == BATCH;
-        claims = words.take("a capability, batch, or invariant= and its name", |word| {
+        claims = words.take("a capability, batch, invariant= and its name, or placement= and the rule", |word| {
+            if let Some(rule) = word.strip_prefix("placement=") {
+                return Placement::named(rule).map(|placement| claims.clone().placing(placement));
+            }
             match word.strip_prefix("invariant=") {
                 Some(name) => Invariant::named(name).map(|invariant| claims.clone().upholding(invariant)),
                 None if word == BATCH => Some(claims.clone()),
@@ -304,6 +308,9 @@ pub fn print_claims(claims: &Claims) -> String {
     }
     if let Some(invariant) = claims.invariant {
         let _ = write!(line, " invariant={invariant}");
+    }
+    if let Some(placement) = claims.placement {
+        let _ = write!(line, " placement={placement}");
     }
     line
 }
@@ -373,6 +380,15 @@ mod tests {
         let batch = parse_greeting("heap my-gc collect batch steps frees invariant=weak").unwrap();
         assert_eq!((print_claims(&batch.claims).as_str(), batch.batch), (line, true));
         assert!(!parse_greeting(line).unwrap().batch);
+        let placed = "heap my-list free placement=best-fit/16/32/16/4096";
+        assert_eq!(print_claims(&parse_claims(placed).unwrap()), placed);
+        let bump = "heap my-cursor addresses placement=bump/8";
+        assert_eq!(print_claims(&parse_claims(bump).unwrap()), bump);
+        for wrong in
+            ["worst-fit/16/32/16/4096", "best-fit/16", "best-fit/24/48/24/4800", "first-fit/16/32/8/4096", "bump/0"]
+        {
+            assert_eq!(parse_claims(&format!("heap x placement={wrong}")).unwrap_err().column, 8, "{wrong}");
+        }
         assert_eq!(parse_claims("heap").unwrap_err().column, 5);
         assert_eq!(parse_claims("heap x fly").unwrap_err().column, 8);
         assert_eq!(parse_claims("hello x").unwrap_err().column, 1);

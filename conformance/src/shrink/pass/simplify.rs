@@ -1,4 +1,4 @@
-//! Simpler operations: smaller objects, other verbs, smaller numbers.
+//! Simpler operations: smaller objects, less alignment, other verbs, smaller numbers.
 
 use crate::shrink::{
     edit::Edit,
@@ -11,7 +11,7 @@ use heaplaw_reference::{
 };
 use std::collections::{BTreeSet, HashMap};
 
-/// All objects at once: as many fields as are used and no data; then one of the two.
+/// All objects at once: as many fields as are used, no data and no alignment; then only some of the three.
 pub(super) fn objects(lines: &[Line]) -> Vec<Edit> {
     let used = fields_used(lines);
     let fitting = |line: &Line, shape: Shape| {
@@ -29,8 +29,10 @@ pub(super) fn objects(lines: &[Line]) -> Vec<Edit> {
     };
     vec![
         all(&|line, shape| Shape::new(fitting(line, shape), 0)),
-        all(&|line, shape| Shape::new(fitting(line, shape), shape.bytes)),
-        all(&|_, shape| Shape::new(shape.pointers, 0)),
+        all(&|line, shape| Shape::new(fitting(line, shape), 0).aligned(shape.align)),
+        all(&|line, shape| Shape::new(fitting(line, shape), shape.bytes).aligned(shape.align)),
+        all(&|_, shape| Shape::new(shape.pointers, 0).aligned(shape.align)),
+        all(&|_, shape| shape.aligned(0)),
     ]
 }
 
@@ -77,6 +79,13 @@ fn simpler_verbs(op: &Op, lines: &[Line]) -> Vec<Op> {
     let Op::Mutate { by, action } = *op else { return Vec::new() };
     let actions = match action {
         Action::Store { into, value: Some(_) } => vec![Action::Store { into, value: None }],
+        Action::Alloc { into, shape } if shape.align > 0 => {
+            // None, then the lesser powers of two.
+            let less = std::iter::successors(Some(1), |align| Some(align * 2)).take_while(|align| *align < shape.align);
+            let aligned =
+                std::iter::once(0).chain(less).map(|align| Action::Alloc { into, shape: shape.aligned(align) });
+            aligned.chain([Action::Clear(into)]).collect()
+        }
         Action::Alloc { into, .. } | Action::Load { into, .. } | Action::Copy { into, .. } => {
             vec![Action::Clear(into)]
         }

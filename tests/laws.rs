@@ -1,0 +1,85 @@
+//! `LAWS.md` says where each of the 140 laws is held, and every word of that is true: the kit's laws are the kit's, and
+//! each test that is named exists and is a test.
+
+use heaplaw_conformance::law;
+use std::{collections::BTreeMap, fs, path::Path};
+
+/// How many laws there are.
+const LAWS: u16 = 140;
+
+/// What is wrong with a page; `source` gives the text of a file of the project.
+fn complaints(page: &str, source: impl Fn(&str) -> Option<String>) -> Vec<String> {
+    let kit: BTreeMap<u16, &str> = law::all().map(|law| (law.number, law.name)).collect();
+    let rows = page.lines().filter_map(|line| {
+        let mut cells = line.strip_prefix('|')?.strip_suffix('|')?.split('|').map(str::trim);
+        Some((cells.next()?.parse::<u16>().ok()?, cells.next()?, cells.next()?))
+    });
+    let rows: Vec<_> = rows.collect();
+    let mut complaints = Vec::new();
+    let numbers: Vec<u16> = rows.iter().map(|(number, _, _)| *number).collect();
+    if numbers != (1..=LAWS).collect::<Vec<_>>() {
+        complaints.push(format!("the page should list 1 to {LAWS} in order, and lists {numbers:?}"));
+    }
+    for (number, name, held) in rows {
+        match (kit.get(&number), held == "kit") {
+            (Some(law), true) if *law != name => complaints.push(format!("law {number} is called {law:?}, not {name:?}")),
+            (Some(_), true) => {}
+            (Some(law), false) => complaints.push(format!("law {number} is one of the kit: | {number} | {law} | kit |")),
+            (None, true) => complaints.push(format!("law {number} is none of the kit")),
+            (None, false) if held.is_empty() => complaints.push(format!("law {number}: nobody is named, and no reason")),
+            (None, false) => {
+                let tests = held.split('`').skip(1).step_by(2).filter_map(|code| code.split_once(".rs::"));
+                for (file, test) in tests {
+                    let text = source(&format!("{file}.rs")).unwrap_or_default();
+                    if !is_test(&text, test) {
+                        complaints.push(format!("law {number}: {file}.rs has no test {test}"));
+                    }
+                }
+            }
+        }
+    }
+    complaints
+}
+
+/// Whether a source text has a test of this name.
+fn is_test(source: &str, name: &str) -> bool {
+    let start = format!("fn {name}(");
+    let lines: Vec<&str> = source.lines().map(str::trim).collect();
+    lines.iter().enumerate().any(|(at, line)| {
+        let attributes = lines[..at].iter().rev().take_while(|line| line.starts_with("#["));
+        line.starts_with(&start) && attributes.into_iter().any(|line| *line == "#[test]")
+    })
+}
+
+fn page() -> String {
+    fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("LAWS.md")).expect("the page")
+}
+
+fn source(file: &str) -> Option<String> {
+    fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(file)).ok()
+}
+
+#[test]
+fn the_page_says_where_each_law_is_held() {
+    let complaints = complaints(&page(), source);
+    assert!(complaints.is_empty(), "{}", complaints.join("\n"));
+}
+
+#[test]
+fn a_page_that_is_not_true_is_noticed() {
+    let page = page();
+    let wrong = [
+        ("| 1 | no overlap | kit |\n", "", "in order"),
+        ("| 1 | no overlap | kit |", "| 1 | overlap | kit |", "is called"),
+        ("| 41 | reuse | kit |", "| 41 | reuse | somebody |", "is one of the kit"),
+        ("| 50 | no-lock fast path | ", "| 50 | no-lock fast path | kit |", "none of the kit"),
+        ("blocks_that_do_not_tile_are_noticed", "blocks_tile", "has no test blocks_tile"),
+        ("place/fit.rs::only_what", "place/fits.rs::only_what", "fits.rs has no test"),
+    ];
+    for (part, other, why) in wrong {
+        assert!(page.contains(part), "{part}");
+        let complaints = complaints(&page.replacen(part, other, 1), source);
+        assert!(complaints.iter().any(|complaint| complaint.contains(why)), "{part}: {complaints:?}");
+    }
+    assert!(!is_test("#[test]\nfn a() {}\nfn b() {}\n", "b"), "a function that is no test");
+}
