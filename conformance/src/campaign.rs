@@ -3,6 +3,8 @@
 //! Case `k` of a campaign is a function of the campaign's seed and `k` alone, so any case can be run again by itself. A
 //! campaign ends with its first counterexample: what a heap that has lost an object does afterwards says little.
 
+pub mod threads;
+
 use crate::{
     drive::{Failure, Subject, step, twice::second_run},
     generate::{choices::Seed, scenario::Scenario},

@@ -25,9 +25,14 @@ mod preload;
 mod replay;
 mod serve;
 mod teeth;
+mod threads;
 
 use crate::{
-    drive::{self, Failure, InProcess, Subject, process::Process},
+    drive::{
+        self, Failure, InProcess, Subject,
+        parallel::{Made, OneAtATime, Shareable},
+        process::Process,
+    },
     faulty,
     law::{self, Law},
     play,
@@ -39,7 +44,7 @@ use heaplaw_reference::{
     barrier::Barrier,
     counting::Counting,
     event::Event,
-    heap::{Capability, Claims, Heap, Reply},
+    heap::{Capability, Claims, Heap, InTurn, Reply, SharedHeap},
     machine::Machine,
     op::{Action, Op},
     place::manual::{Manual, Policy},
@@ -58,6 +63,8 @@ pub struct Bundled {
     name: String,
     about: String,
     make: Box<dyn Fn() -> Box<dyn Heap>>,
+    /// The same heap for threads, if they can share it.
+    threads: Option<Box<dyn Shareable>>,
 }
 
 impl Bundled {
@@ -67,7 +74,29 @@ impl Bundled {
         about: impl Into<String>,
         make: impl Fn() -> H + 'static,
     ) -> Self {
-        Bundled { name: name.into(), about: about.into(), make: Box::new(move || Box::new(make())) }
+        Bundled { name: name.into(), about: about.into(), make: Box::new(move || Box::new(make())), threads: None }
+    }
+
+    /// A heap that threads share; in turn, all its mutators are on one.
+    pub fn shared<S>(name: impl Into<String>, about: impl Into<String>, make: impl Fn() -> S + Clone + 'static) -> Self
+    where
+        S: SharedHeap + Sync + 'static,
+        S::Mutator: Send,
+    {
+        let in_turn = make.clone();
+        let threads: Option<Box<dyn Shareable>> = Some(Box::new(Made(make)));
+        Bundled { threads, ..Bundled::new(name, about, move || InTurn::new(in_turn())) }
+    }
+
+    /// A heap that does one thing at a time: its threads wait for one another.
+    pub fn one_at_a_time<H: Heap + Send + 'static>(
+        name: impl Into<String>,
+        about: impl Into<String>,
+        make: impl Fn() -> H + Clone + 'static,
+    ) -> Self {
+        let alone = make.clone();
+        let threads: Option<Box<dyn Shareable>> = Some(Box::new(Made(move || OneAtATime::new(alone()))));
+        Bundled { threads, ..Bundled::new(name, about, make) }
     }
 }
 
@@ -268,7 +297,7 @@ fn reference_heaps() -> Vec<Bundled> {
     let rows = Protocol::ALL.into_iter().map(|protocol| {
         let sound =
             if protocol.sound { "the reference machine" } else { "the reference machine with an unsound protocol" };
-        Bundled::new(format!("reference:{}", protocol.name), sound, move || Machine::new(protocol))
+        Bundled::one_at_a_time(format!("reference:{}", protocol.name), sound, move || Machine::new(protocol))
     });
     let tight = Bundled::new("reference:hybrid-tight", "the reference machine with 512 bytes of memory", || {
         Machine::with_memory(Protocol::HYBRID, 512)
@@ -291,7 +320,11 @@ fn reference_heaps() -> Vec<Bundled> {
     let rows = rows.chain(allocators).chain(full);
     let faults = faulty::ALL.iter().map(|fault| {
         let about = format!("wrong on purpose: {} (law {})", fault.name, fault.law);
-        Bundled::new(fault.slug(), about, move || fault.heap())
+        Bundled::one_at_a_time(fault.slug(), about, move || fault.heap())
+    });
+    let races = faulty::threads::ALL.iter().map(|race| {
+        let about = format!("wrong on purpose, with --mutators: {} (law {})", race.name, race.law);
+        Bundled { threads: Some(Box::new(*race)), ..Bundled::new(race.slug(), about, move || race.in_turn()) }
     });
     let failures = [
         Bundled::new("faulty:never-comes-back", "wrong on purpose: hangs in a full collection", || {
@@ -306,7 +339,7 @@ fn reference_heaps() -> Vec<Bundled> {
         let barrier = if made.get().is_multiple_of(3) { Barrier::NONE } else { Protocol::HYBRID.barrier };
         Machine::new(Protocol { name: "flaky", barrier, ..Protocol::HYBRID })
     });
-    rows.chain(faults).chain(failures).chain([flaky]).collect()
+    rows.chain(faults).chain(races).chain(failures).chain([flaky]).collect()
 }
 
 /// A heap that has no room, and fails to answer when it is asked for a full collection.
@@ -338,9 +371,10 @@ impl Heap for Fails {
 
 fn laws(numbers: &[String]) -> Result<Exit, Trouble> {
     if numbers.is_empty() {
-        for law in law::all() {
-            anstream::println!("{:>3}  {:<24} {}", law.number, law.name, law.statement);
-        }
+        let line = |law: &Law| anstream::println!("{:>3}  {:<24} {}", law.number, law.name, law.statement);
+        law::all().for_each(line);
+        anstream::println!("\nwith mutators on threads of their own (heaplaw check --mutators 2):\n");
+        law::parallel::LAWS.iter().for_each(line);
     }
     for law in selected(&numbers.join(","))? {
         if !numbers.is_empty() {
@@ -352,6 +386,11 @@ fn laws(numbers: &[String]) -> Result<Exit, Trouble> {
 
 /// The laws that a list such as `51,54-60` names; all of them if it is empty.
 fn selected(list: &str) -> Result<Vec<&'static Law>, Trouble> {
+    selected_of(law::all().collect(), list)
+}
+
+/// The same of some laws.
+fn selected_of(laws: Vec<&'static Law>, list: &str) -> Result<Vec<&'static Law>, Trouble> {
     let number = |word: &str| {
         word.trim().parse::<u16>().map_err(|_| Trouble::Usage(format!("{word:?} is not the number of a law")))
     };
@@ -362,12 +401,12 @@ fn selected(list: &str) -> Result<Vec<&'static Law>, Trouble> {
             None => (number(part)?, number(part)?),
         };
         let before = chosen.len();
-        chosen.extend(law::all().filter(|law| (from..=to).contains(&law.number)));
+        chosen.extend(laws.iter().copied().filter(|law| (from..=to).contains(&law.number)));
         if chosen.len() == before {
             return Err(Trouble::Usage(format!("there is no law {part}; `heaplaw laws` lists them")));
         }
     }
-    Ok(if chosen.is_empty() { law::all().collect() } else { chosen })
+    Ok(if chosen.is_empty() { laws } else { chosen })
 }
 
 /// The heap of this name.
@@ -411,6 +450,7 @@ impl Who {
             timeout: self.timeout,
             out: out.map(Path::to_owned),
             replay: Box::new(replay),
+            board: None,
         })
     }
 

@@ -6,7 +6,7 @@
 //!
 //! The modules group them by what they are about: where objects are ([`placement`]), what they hold ([`content`]), that
 //! they stay ([`survival`]), how marking goes ([`color`], [`barrier`], [`phase`]), that garbage goes ([`reclamation`]),
-//! what a program can learn of a death ([`finalize`]), when a cycle starts ([`pacing`]), what whoever frees by hand is
+//! what a program can learn of a death ([`finalize`]), when a cycle starts ([`pacing`]), how long mutators wait ([`pause`]), what whoever frees by hand is
 //! owed ([`fit`]), and that the books are right
 //! ([`account`]).
 
@@ -18,6 +18,7 @@ pub mod finalize;
 pub mod fit;
 pub mod parallel;
 pub mod pacing;
+pub mod pause;
 pub mod phase;
 pub mod placement;
 pub mod reclamation;
@@ -192,6 +193,7 @@ pub fn all() -> impl Iterator<Item = &'static Law> {
             finalize::LAWS,
             fit::LAWS,
             pacing::LAWS,
+            pause::LAWS,
             account::LAWS,
         ]
         .concat();

@@ -88,11 +88,17 @@ pub enum Capability {
     Barrier,
     /// Does the same again, addresses apart, if the same program is run again on a fresh heap.
     Deterministic,
+    /// Reports [`Event::Pause`] whenever mutators are kept from running, but for full collections.
+    Pauses,
+    /// Its pauses are short: what is done with the world stopped grows with the number of mutators alone, and what one
+    /// mutator waits for with its own roots and what it allocates; no pause grows with the heap. Says something only
+    /// together with [`Capability::Pauses`].
+    Incremental,
 }
 
 impl Capability {
     /// All of them, in the order in which they are shown.
-    pub const ALL: [Capability; 17] = [
+    pub const ALL: [Capability; 19] = [
         Capability::Collect,
         Capability::Steps,
         Capability::Mutators,
@@ -110,6 +116,8 @@ impl Capability {
         Capability::Free,
         Capability::Barrier,
         Capability::Deterministic,
+        Capability::Pauses,
+        Capability::Incremental,
     ];
 
     /// The word for it in reports and in the protocol.
@@ -132,6 +140,8 @@ impl Capability {
             Capability::Free => "free",
             Capability::Barrier => "barrier",
             Capability::Deterministic => "deterministic",
+            Capability::Pauses => "pauses",
+            Capability::Incremental => "incremental",
         }
     }
 

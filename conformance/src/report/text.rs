@@ -229,6 +229,8 @@ fn rows(history: &History, shown: usize) -> Vec<Row> {
                 Event::ScanGlobals => "scans globals".to_owned(),
                 Event::Finalize(address) => format!("keeps {} for its finalizer", name(*address)),
                 Event::Free(address) => format!("frees {}", name(*address)),
+                Event::Pause { who: Some(mutator), units } => format!("stops {mutator} for {units}"),
+                Event::Pause { who: None, units } => format!("stops all for {units}"),
                 other => format!("{other:?}"),
             })
             .collect();
