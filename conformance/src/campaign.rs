@@ -13,6 +13,7 @@ use crate::{
     law::{self, Judgement, Law, Witness},
     reading::Reading,
     shrink::{self, Budget},
+    utilisation::Utilisation,
     verdict::Verdict,
 };
 use heaplaw_reference::{
@@ -138,6 +139,8 @@ pub struct Outcome {
     pub tallies: Vec<Tally>,
     /// How often each goal was met.
     pub coverage: Coverage,
+    /// What mutators had for themselves, of a heap that reports pauses.
+    pub utilisation: Utilisation,
     /// How it ended.
     pub end: End,
     /// How long it took.
@@ -211,6 +214,7 @@ impl Campaign {
             faults: 0,
             tallies,
             coverage: Coverage::default(),
+            utilisation: Utilisation::default(),
             end: End::Finished,
             elapsed: Duration::ZERO,
         };
@@ -331,6 +335,7 @@ impl Outcome {
     fn add(&mut self, reading: &Reading<'_>, judged: &Judged) {
         self.performed += reading.history.moments.len() as u64;
         self.coverage.add(reading);
+        self.utilisation.add(reading);
         for (tally, finding) in self.tallies.iter_mut().zip(&judged.verdict.findings) {
             if let Judgement::Holds { checks } = finding.judgement {
                 tally.programs += 1;

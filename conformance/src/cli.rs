@@ -141,6 +141,9 @@ enum Command {
     Laws {
         /// Law numbers such as 51 54
         numbers: Vec<String>,
+        /// Tell too of laws that no program can show, and where they are held instead
+        #[arg(long)]
+        all: bool,
     },
     /// Run one file of operations under every barrier, and tell how each fares
     Play {
@@ -272,7 +275,7 @@ fn run(cli: Cli, heaps: &[Bundled]) -> Result<Exit, Trouble> {
         Some(Command::Replay(options)) => replay::replay(&options, heaps),
         Some(Command::Shrink(options)) => replay::shrink(&options, heaps),
         Some(Command::Serve(options)) => serve::run(&options, heaps),
-        Some(Command::Laws { numbers }) => laws(&numbers),
+        Some(Command::Laws { numbers, all }) => laws(&numbers, all),
         Some(Command::Play { file }) => {
             let story = saved::load(&file)?;
             for ending in play::play(&story) {
@@ -322,15 +325,17 @@ fn reference_heaps() -> Vec<Bundled> {
         let about = format!("wrong on purpose: {} (law {})", fault.name, fault.law);
         Bundled::one_at_a_time(fault.slug(), about, move || fault.heap())
     });
-    let races = faulty::threads::ALL.iter().map(|race| {
-        let about = format!("wrong on purpose, with --mutators: {} (law {})", race.name, race.law);
+    let races = faulty::threads::ALL.iter().filter(|race| race.needs_threads()).map(|race| {
+        let about = format!("wrong on purpose, with --mutators only: {} (law {})", race.name, race.law);
         Bundled { threads: Some(Box::new(*race)), ..Bundled::new(race.slug(), about, move || race.in_turn()) }
     });
     let failures = [
-        Bundled::new("faulty:never-comes-back", "wrong on purpose: hangs in a full collection", || {
+        Bundled::one_at_a_time("faulty:never-comes-back", "wrong on purpose: hangs in a full collection", || {
             Fails(Failing::Hangs)
         }),
-        Bundled::new("faulty:panics", "wrong on purpose: panics in a full collection", || Fails(Failing::Panics)),
+        Bundled::one_at_a_time("faulty:panics", "wrong on purpose: panics in a full collection", || {
+            Fails(Failing::Panics)
+        }),
     ];
     let about = "wrong on purpose: every third heap has no barrier, so what is wrong does not show every time (flaky)";
     let made = Cell::new(0_u32);
@@ -369,14 +374,24 @@ impl Heap for Fails {
     }
 }
 
-fn laws(numbers: &[String]) -> Result<Exit, Trouble> {
+fn laws(numbers: &[String], all: bool) -> Result<Exit, Trouble> {
     if numbers.is_empty() {
         let line = |law: &Law| anstream::println!("{:>3}  {:<24} {}", law.number, law.name, law.statement);
         law::all().for_each(line);
         anstream::println!("\nwith mutators on threads of their own (heaplaw check --mutators 2):\n");
         law::parallel::LAWS.iter().for_each(line);
     }
-    for law in selected(&numbers.join(","))? {
+    if all {
+        anstream::println!("\nthat no program can show:\n");
+        for law in law::elsewhere::ALL {
+            anstream::println!("{:>3}  {:<24} {}", law.number, law.name, law.how);
+            for (file, place) in law.held {
+                anstream::println!("{:30}{file}: {place}", "");
+            }
+        }
+    }
+    let threads_only = law::parallel::LAWS.iter().filter(|law| Law::numbered(law.number).is_none());
+    for law in selected_of(law::all().chain(threads_only).collect(), &numbers.join(","))? {
         if !numbers.is_empty() {
             anstream::print!("{}", text::law(law));
         }

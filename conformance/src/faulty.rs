@@ -195,6 +195,7 @@ pub const ALL: &[Fault] = &[
     Fault { name: "takes a full collection lightly and says nothing", law: 127, make: || mute(not_full) },
     Fault { name: "scans stacks of nobody", law: 132, make: || garbled(scans_nobody) },
     Fault { name: "finds the same dead twice", law: 132, make: || garbled(dies_twice) },
+    Fault { name: "counts its collections", law: 139, make: || garbled(counts_collections) },
     Fault { name: "frees late", law: 139, make: || garbled(frees_late) },
 ];
 
@@ -621,6 +622,14 @@ fn frees_late(this: &mut Garbled, op: &Op, events: &mut Vec<Event>) -> Reply {
     }
     events.append(&mut now);
     reply
+}
+
+fn counts_collections(this: &mut Garbled, op: &Op, events: &mut Vec<Event>) -> Reply {
+    this.memory += u64::from(*op == Op::Collect(Collect::Full));
+    match this.machine.perform(op, events) {
+        Reply::Stats { objects, bytes } => Reply::Stats { objects: objects + this.memory, bytes },
+        reply => reply,
+    }
 }
 
 fn counts_refusals(this: &mut Garbled, op: &Op, events: &mut Vec<Event>) -> Reply {

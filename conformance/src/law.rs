@@ -2,7 +2,8 @@
 //!
 //! A [`Law`] is data: a number, a name, a sentence, what it needs to see of a heap, and a pure function from a
 //! [`Reading`] to a [`Judgement`]. Laws never panic and never talk to a heap. Their numbers are those of the project's
-//! list of 140; a number that is missing here has no law yet.
+//! list of 140. With mutators on threads of their own, [`parallel`] has what is judged; [`elsewhere`] tells of laws that
+//! no history can show.
 //!
 //! The modules group them by what they are about: where objects are ([`placement`]), what they hold ([`content`]), that
 //! they stay ([`survival`]), how marking goes ([`color`], [`barrier`], [`phase`]), that garbage goes ([`reclamation`]),
@@ -14,6 +15,7 @@ pub mod account;
 pub mod barrier;
 pub mod color;
 pub mod content;
+pub mod elsewhere;
 pub mod finalize;
 pub mod fit;
 pub mod parallel;

@@ -16,6 +16,7 @@ use crate::{
         Law, Witness,
         parallel::{self, Crossings, Findings},
     },
+    utilisation::Utilisation,
 };
 use heaplaw_reference::heap::Claims;
 use std::time::{Duration, Instant};
@@ -91,6 +92,7 @@ impl Campaign {
             faults: 0,
             tallies,
             coverage: Coverage::default(),
+            utilisation: Utilisation::default(),
             end,
             elapsed: Duration::ZERO,
         };

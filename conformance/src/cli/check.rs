@@ -12,6 +12,7 @@ use crate::{
     },
     saved::{self, Flaky},
     shrink::Budget,
+    utilisation::Utilisation,
 };
 use clap::{Args, Parser};
 use heaplaw_reference::{
@@ -133,9 +134,10 @@ pub(super) fn run(options: &Options, heaps: &[Bundled]) -> Result<Exit, Trouble>
 /// A campaign in which no program has been run.
 fn nothing_yet(campaign: &Campaign, claims: Option<Claims>, end: End) -> Excused {
     let tallies = campaign.laws.iter().map(|law| Tally { law, programs: 0, checks: 0 }).collect();
-    let coverage = Coverage::default();
+    let (coverage, utilisation) = (Coverage::default(), Utilisation::default());
     let (programs, performed, faults) = (0, 0, 0);
-    let outcome = Outcome { claims, programs, performed, faults, tallies, coverage, end, elapsed: Duration::ZERO };
+    let outcome =
+        Outcome { claims, programs, performed, faults, tallies, coverage, utilisation, end, elapsed: Duration::ZERO };
     Excused { outcome, seen: Vec::new(), stale: Vec::new() }
 }
 
@@ -226,7 +228,7 @@ fn conclude(
     }
     if shown.is_none() {
         // A run that ends with a failure says nothing by what it did not come to.
-        anstream::print!("{}", text::goals(outcome));
+        anstream::print!("{}{}", text::goals(outcome), text::utilisation(outcome));
     }
     anstream::println!("\n{}", last_words(excused, exit));
     Ok((exit, shown))

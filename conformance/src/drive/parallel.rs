@@ -202,8 +202,9 @@ struct Thread<'h, S: SharedHeap> {
     notes: Vec<Note>,
     events: Vec<Event>,
     heard: Heard,
-    /// Whether there was trouble: nothing is asked after that.
+    /// Whether there was trouble: nothing is asked after that, but to park.
     stopped: bool,
+    parked: bool,
 }
 
 impl<'h, S: SharedHeap> Thread<'h, S> {
@@ -212,7 +213,19 @@ impl<'h, S: SharedHeap> Thread<'h, S> {
         let mutator = Some(heap.join(id, &mut events));
         heard.hear(&mut events);
         let roots = [None; ROOTS as usize];
-        Thread { heap, id, mutator, roots, pointers, births: 0, notes: Vec::new(), events, heard, stopped: false }
+        Thread {
+            heap,
+            id,
+            mutator,
+            roots,
+            pointers,
+            births: 0,
+            notes: Vec::new(),
+            events,
+            heard,
+            stopped: false,
+            parked: false,
+        }
     }
 
     fn root(&mut self, root: Root) -> &mut Option<Name> {
@@ -318,7 +331,20 @@ impl<'h, S: SharedHeap> Thread<'h, S> {
                     self.notes.push(Note::Read(held, content));
                 }
             }
-            Action::Safepoint | Action::Park | Action::Unpark => _ = self.perform(action),
+            // Nobody waits for one that is parked, whatever happened to it.
+            Action::Park if self.stopped && !self.parked => {
+                self.parked = true;
+                if let Some(mutator) = self.mutator.as_mut() {
+                    // What is wrong is known already.
+                    _ = guarded(|| mutator.perform(&action, Stamp(0), &mut self.events));
+                    self.heard.hear(&mut self.events);
+                }
+            }
+            Action::Park | Action::Unpark if !self.stopped => {
+                self.perform(action);
+                self.parked = action == Action::Park;
+            }
+            Action::Safepoint => _ = self.perform(action),
             // It leaves, and another one comes in its place.
             Action::Exit => {
                 if let Some(mutator) = self.mutator.take() {
@@ -499,6 +525,10 @@ impl<S: SharedHeap> Collector<'_, S> {
 /// need not wait for it.
 fn close<S: SharedHeap>(mut collector: Collector<'_, S>, mut mutators: Vec<Thread<'_, S>>) -> Account {
     let threads = mutators.iter_mut().map(|mutator| std::mem::take(&mut mutator.notes)).collect();
+    // What was lost is gone after that, and the walk comes upon the place where it was.
+    if collector.heap.claims().has(Capability::Collect) {
+        collector.step(Collect::Full);
+    }
     let mut reachable = BTreeSet::new();
     for (number, mutator) in mutators.iter_mut().enumerate() {
         mutator.act(Action::Unpark);

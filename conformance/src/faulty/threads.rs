@@ -10,7 +10,7 @@ use heaplaw_reference::{
     heap::{Claims, Heap, Mutator, Reply, SharedHeap},
     machine::Machine,
     object::{Address, Content, Stamp},
-    op::{Action, Collect, MutatorId, Op, ROOTS, Root},
+    op::{Action, Collect, MutatorId, ROOTS, Root},
     protocol::Protocol,
 };
 use std::{
@@ -54,7 +54,7 @@ pub const ALL: &[Race] = &[
     in_line(123, "miscounts by one", || garbled(super::miscounts)),
     Race { name: "shows what it has not filled", law: 136, make: Make::Careless(Carelessness::ShowsUnfilled) },
     Race { name: "drops a store when it is busy", law: 137, make: Make::Careless(Carelessness::DropsStores) },
-    in_line(139, "counts its collections", || garbled(counts_collections)),
+    in_line(139, "counts its collections", || garbled(super::counts_collections)),
 ];
 
 const fn in_line(law: u16, name: &'static str, make: fn() -> Box<dyn Heap + Send>) -> Race {
@@ -62,9 +62,15 @@ const fn in_line(law: u16, name: &'static str, make: fn() -> Box<dyn Heap + Send
 }
 
 impl Race {
-    /// The name under which the command knows the heap: `racy:frees-twice`.
+    /// The name under which the command knows the heap: `faulty:frees-twice`, or `racy:` if it needs threads to be wrong.
     pub fn slug(&self) -> String {
-        Fault { name: self.name, law: self.law, make: || row(Protocol::HYBRID) }.slug().replace("faulty:", "racy:")
+        let slug = Fault { name: self.name, law: self.law, make: || row(Protocol::HYBRID) }.slug();
+        if self.needs_threads() { slug.replace("faulty:", "racy:") } else { slug }
+    }
+
+    /// Whether it is wrong only because of what other threads do meanwhile.
+    pub fn needs_threads(&self) -> bool {
+        matches!(self.make, Make::Careless(_))
     }
 
     /// A fresh heap whose mutators take turns: what threads alone bring to light does not show in it.
@@ -86,14 +92,6 @@ impl Shareable for Race {
             Make::InLine(make) => Made(|| OneAtATime::new(make())).run(plan, threads),
             Make::Careless(carelessness) => Made(|| Careless::new(carelessness)).run(plan, threads),
         }
-    }
-}
-
-fn counts_collections(this: &mut super::Garbled, op: &Op, events: &mut Vec<Event>) -> Reply {
-    this.memory += u64::from(*op == Op::Collect(Collect::Full));
-    match this.machine.perform(op, events) {
-        Reply::Stats { objects, bytes } => Reply::Stats { objects: objects + this.memory, bytes },
-        reply => reply,
     }
 }
 

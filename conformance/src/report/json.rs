@@ -20,6 +20,7 @@
 //! | `failure`        | how the subject failed to answer or to start, or null                                        |
 //! | `laws`           | a list, by number: `number`, `name`, `statement`, `status`, `reason`, `programs`, `checks`   |
 //! | `goals`          | a list: `id`, `name`, `status`, `reason`, `count`: the operations that met it                |
+//! | `utilisation`    | null, or an object, of a heap that reports pauses: `pauses`, how many; `longest`, in units of work; `curve`, a list of a `window`, in units, and the `least` part of it that a mutator had for itself |
 //! | `counterexample` | null, or an object                                                                           |
 //! | `threads`        | null, or an object: with `--mutators`                                                        |
 //!
@@ -78,8 +79,22 @@ struct Report<'r> {
     failure: Option<String>,
     laws: Vec<Law>,
     goals: Vec<Goal>,
+    utilisation: Option<Utilisation>,
     counterexample: Option<Counterexample<'r>>,
     threads: Option<Threads<'r>>,
+}
+
+#[derive(Serialize)]
+struct Utilisation {
+    pauses: u64,
+    longest: u64,
+    curve: Vec<Window>,
+}
+
+#[derive(Serialize)]
+struct Window {
+    window: usize,
+    least: f64,
 }
 
 #[derive(Serialize)]
@@ -190,6 +205,11 @@ pub fn report(check: &Check<'_>) -> String {
         failure: check.failure(),
         laws: laws.collect(),
         goals: goals.collect(),
+        utilisation: (outcome.utilisation.pauses > 0).then(|| Utilisation {
+            pauses: outcome.utilisation.pauses,
+            longest: outcome.utilisation.longest,
+            curve: outcome.utilisation.curve().map(|(window, least)| Window { window, least }).collect(),
+        }),
         counterexample: check.shown.map(counterexample),
         threads: check.threads.map(|threads| Threads {
             mutators: threads.mutators,

@@ -1,7 +1,7 @@
 //! Shrinking what threads did.
 //!
 //! A failure that depends on the scheduler shows in some runs and not in others, so a smaller plan is believed when it has
-//! failed twice in as many runs as should show that several times over, and never on the strength of one run. What is left
+//! failed several times in as many runs as should show it twice as often, and never on the strength of one run. What is left
 //! out are operations, a lane's half at a time and at last one by one; a mutator that has nothing left to do at the end is
 //! left out too.
 
@@ -21,13 +21,13 @@ pub struct Shrunk {
 }
 
 /// How often a candidate must fail to be believed.
-const BELIEVED: u64 = 2;
+const BELIEVED: u64 = 4;
 
 /// Shrinks a plan that fails `failed` of `runs` times. `fails` runs a plan once.
 pub fn shrink(plan: &Plan, (failed, runs): (u64, u64), time: Duration, mut fails: impl FnMut(&Plan) -> bool) -> Shrunk {
     let start = Instant::now();
-    // A plan that fails as often as this one does so six times in as many runs.
-    let patience = (6 * runs).div_ceil(failed.max(1));
+    // A plan that fails as often as this one does so twice as often as that in so many runs.
+    let patience = (2 * BELIEVED * runs).div_ceil(failed.max(1));
     let mut shrunk = Shrunk { plan: plan.clone(), tries: 0, cut_off: false };
     loop {
         let before = shrunk.plan.len();

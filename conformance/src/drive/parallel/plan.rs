@@ -148,8 +148,29 @@ impl fmt::Display for Plan {
 }
 
 /// One operation, or what makes trouble for a collector: the path over which an object was loaded is cut, and the object
-/// is looked at again some time later; what was stored into a field is held by the field alone.
+/// is looked at again some time later; what was stored into a field is held by the field alone. Or what brings threads
+/// together: an object is shown to all, or one that was shown is taken and built upon.
 fn gesture(choices: &mut dyn Choices, pointers: u32, actions: &mut Vec<Action>) {
+    let root = |choices: &mut dyn Choices| Root(choices.below(u32::from(USED)) as u8);
+    let global = |choices: &mut dyn Choices| Place::Global(choices.below(u32::from(GLOBALS)) as u8);
+    match choices.weighted(&[10, 2, 4]) {
+        0 => {}
+        1 => {
+            let (at, place) = (root(choices), global(choices));
+            actions.push(Action::Alloc { into: at, shape: Shape::new(pointers, 16) });
+            return actions.push(Action::Store { into: place, value: Some(at) });
+        }
+        _ => {
+            let (at, other) = (root(choices), root(choices));
+            let field = Place::Field { of: at, index: choices.below(pointers.min(3)) };
+            actions.push(Action::Load { into: at, from: global(choices) });
+            return actions.push(match choices.below(3) {
+                0 => Action::Load { into: other, from: field },
+                1 => Action::Store { into: field, value: Some(other) },
+                _ => Action::Read(at),
+            });
+        }
+    }
     let first = action(choices, pointers);
     actions.push(first);
     match first {
