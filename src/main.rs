@@ -2,8 +2,8 @@
 
 use heaplaw_conformance::cli::{self, Bundled};
 use heaplaw_optimized::{
-    Error,
-    adapter::{self, fit::ByHand},
+    Config, Error,
+    adapter::{Subject, fit::ByHand},
     fit::Fit,
 };
 #[cfg(target_os = "linux")]
@@ -36,10 +36,13 @@ fn fit(name: &str, by: &str, make: fn(usize) -> Result<ByHand, Error>) -> Bundle
 }
 
 fn main() -> ExitCode {
-    let heap = |memory| move || adapter::small(memory).expect("the kernel gives address space for a small heap");
+    let heap = |reservation| {
+        let config = Config { reservation, ..Config::default() };
+        move || Subject::new(config.clone()).expect("the kernel gives address space for a small heap")
+    };
     let heaps = vec![
-        Bundled::new("optimized", "the fast heap, in single steps", heap(64 << 20)),
-        Bundled::new("optimized:tight", "the same with 64 KiB of memory, which is often full", heap(64 << 10)),
+        Bundled::shared("optimized", "the fast heap, in single steps", heap(64 << 20)),
+        Bundled::shared("optimized:tight", "the same with 64 KiB of memory, which is often full", heap(64 << 10)),
         fit("bump", "a cursor", ByHand::bump),
         fit("first-fit", "a tree of maxima", |memory| ByHand::free_list(Fit::First, memory)),
         fit("next-fit", "the same tree", |memory| ByHand::free_list(Fit::Next, memory)),

@@ -221,7 +221,17 @@ fn an_allocator_that_does_not_wait_for_its_threads_is_caught() {
     let library = scratch.shim("RACES");
     let caught = (1..=20).find_map(|seed: u32| {
         let mut check = Command::new(HEAPLAW);
-        check.args(["check", "--allocator", &library, "--mutators", "4", "--seed", &seed.to_string(), "--cases", "200"]);
+        check.args([
+            "check",
+            "--allocator",
+            &library,
+            "--mutators",
+            "4",
+            "--seed",
+            &seed.to_string(),
+            "--cases",
+            "200",
+        ]);
         let output = check.current_dir(&scratch.0).output().expect("the command starts");
         output.status.code().filter(|code| *code != 0)
     });

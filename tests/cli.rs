@@ -234,7 +234,9 @@ fn every_bundled_heap_is_accepted_or_rejected_as_the_list_says() {
     on_two_threads(names, |name| {
         let line = heaps.lines().find(|line| line.split(' ').next() == Some(&name)).expect("its line");
         let scratch = Scratch::new();
-        if line.contains("wrong on purpose") || line.contains("unsound") {
+        if line.contains("with --mutators only") {
+            scratch.heaplaw(&["check", "--heap", &name, "--seed", "1", "--cases", "300"]).exits(0);
+        } else if line.contains("wrong on purpose") || line.contains("unsound") {
             let code = match name.as_str() {
                 "faulty:panics" => 5,
                 "faulty:flaky" => 8,
@@ -293,6 +295,67 @@ fn a_counterexample_is_saved_shrunk_and_runs_first_from_then_on() {
     // Whoever conforms is not held up by what others saved.
     let run = scratch.heaplaw(&["check", "--cases", "10"]).exits(0);
     assert!(run.out.contains(" saved failure") && run.out.contains(" first\n"), "{}", run.out);
+}
+
+#[test]
+fn mutators_on_threads_conform_or_leave_a_plan_that_is_replayed() {
+    let scratch = Scratch::new();
+    let reports = ["--json", "r.json", "--junit", "r.xml"];
+    let check = |rest: &[&str]| scratch.heaplaw(&[&["check", "--mutators", "3", "--seed", "1"], rest].concat());
+    let run = check(&[&["--cases", "200"], &reports[..]].concat()).exits(0);
+    assert!(run.out.contains("seed 0x1   3 mutators and a collector, on threads\n"), "{}", run.out);
+    assert!(run.line("200 plans, ").ends_with("as far as threads show (exit 0)"), "{}", run.out);
+    let report = fs::read_to_string(scratch.0.join("r.json")).expect("a report");
+    assert!(report.contains("\"mutators\": 3") && report.contains("\"plan\": null"), "{report}");
+    assert_eq!(scratch.saved(), [""; 0]);
+
+    let broken = ["--heap", "faulty:miscounts-by-one"];
+    let run = check(&[&broken[..], &reports].concat()).exits(1);
+    assert!(run.out.contains("law 123 balance: broken by plan "), "{}", run.out);
+    let wrote = run.line("wrote ").to_owned();
+    assert_eq!(scratch.saved(), [wrote.trim_start_matches("failures/")]);
+    assert!(wrote.ends_with(".threads") && scratch.program(&wrote).len() <= SMALL, "{}", run.out);
+    let report = fs::read_to_string(scratch.0.join("r.json")).expect("a report");
+    assert!(
+        report.contains(&format!("\"file\": \"{wrote}\"")) && report.contains("\"status\": \"broken\""),
+        "{report}"
+    );
+    assert!(fs::read_to_string(scratch.0.join("r.xml")).expect("a report").contains("<failure"));
+    let again = scratch.heaplaw(&[&["replay", &wrote, "--times", "50"], &broken[..]].concat()).exits(1);
+    assert!(again.out.contains(" of 50 times"), "{}", again.out);
+    scratch.heaplaw(&["replay", &wrote, "--times", "50"]).exits(0);
+    let shrunk = scratch.heaplaw(&[&["shrink", &wrote], &broken[..]].concat()).exits(1);
+    assert!(shrunk.out.parse::<Program>().is_ok_and(|program| !program.is_empty()), "{}", shrunk.out);
+
+    // It runs first from then on, and programs without threads do not look at it.
+    let run = check(&broken).exits(1);
+    assert!(run.out.contains("1 saved plan of failures first, 20 times each\n"), "{}", run.out);
+    assert!(run.out.contains(&format!("broken by {wrote}, ")), "{}", run.out);
+    scratch.heaplaw(&["check", "--cases", "10"]).exits(0);
+}
+
+#[test]
+fn what_goes_wrong_on_threads_has_its_exit_code() {
+    let scratch = Scratch::new();
+    let check = |heap| scratch.heaplaw(&["check", "--mutators", "2", "--timeout", "1s", "--seed", "1", "--heap", heap]);
+    let run = check("faulty:never-comes-back").exits(6);
+    assert!(run.err.contains("the heap hung: a thread has not come back for 1s\n"), "{}", run.err);
+    assert!(run.err.contains("has been in `"), "{}", run.err);
+    assert!(scratch.saved().iter().all(|name| name.starts_with("hang-") && name.ends_with(".threads")), "{}", run.err);
+    let run = check("faulty:panics").exits(5);
+    assert!(run.out.contains("this heap panics on purpose"), "{}", run.out);
+    assert!(check("racy:drops-a-store-when-it-is-busy").exits(1).out.contains("law "));
+    for wrong in [
+        vec!["check", "--mutators", "5"],
+        vec!["check", "--mutators", "2", "--heap", "malloc"],
+        vec!["check", "--mutators", "2", "--faults"],
+        vec!["check", "--mutators", "2", "--", "python3", ADAPTER],
+    ] {
+        scratch.heaplaw(&wrong).exits(2);
+    }
+    scratch.write("wide.threads", "0 alloc r0 1\n1 alloc r0 2\n");
+    let run = scratch.heaplaw(&["replay", "wide.threads"]).exits(2);
+    assert!(run.err.contains("operation 2, `1 alloc r0 2`"), "{}", run.err);
 }
 
 #[test]
@@ -514,8 +577,15 @@ fn the_adapter_as_it_is_conforms() {
 fn laws_and_heaps_are_listed() {
     let run = heaplaw(&["laws"]).exits(0);
     let listed: Vec<u16> = run.out.lines().filter_map(|line| line.split_whitespace().next()?.parse().ok()).collect();
-    let known: Vec<u16> = heaplaw_conformance::law::all().map(|law| law.number).collect();
-    assert_eq!(listed, known);
+    let threaded = heaplaw_conformance::law::parallel::LAWS;
+    let known = heaplaw_conformance::law::all().chain(threaded).map(|law| law.number);
+    assert_eq!(listed, known.collect::<Vec<_>>());
+    let run = heaplaw(&["laws", "--all"]).exits(0);
+    for law in heaplaw_conformance::law::elsewhere::ALL {
+        run.line(&format!("{:>3}  {}", law.number, law.name).trim_start());
+    }
+    let run = heaplaw(&["laws", "137"]).exits(0);
+    assert!(run.out.contains("heaplaw check --mutators 3 --heap racy:drops-a-store-when-it-is-busy"), "{}", run.out);
 
     let run = heaplaw(&["laws", "51", "54"]).exits(0);
     assert!(run.out.starts_with("law 51  reachable never freed\n  "), "{}", run.out);

@@ -22,11 +22,17 @@ fn complaints(page: &str, source: impl Fn(&str) -> Option<String>) -> Vec<String
     }
     for (number, name, held) in rows {
         match (kit.get(&number), held == "kit") {
-            (Some(law), true) if *law != name => complaints.push(format!("law {number} is called {law:?}, not {name:?}")),
+            (Some(law), true) if *law != name => {
+                complaints.push(format!("law {number} is called {law:?}, not {name:?}"))
+            }
             (Some(_), true) => {}
-            (Some(law), false) => complaints.push(format!("law {number} is one of the kit: | {number} | {law} | kit |")),
+            (Some(law), false) => {
+                complaints.push(format!("law {number} is one of the kit: | {number} | {law} | kit |"))
+            }
             (None, true) => complaints.push(format!("law {number} is none of the kit")),
-            (None, false) if held.is_empty() => complaints.push(format!("law {number}: nobody is named, and no reason")),
+            (None, false) if held.is_empty() => {
+                complaints.push(format!("law {number}: nobody is named, and no reason"))
+            }
             (None, false) => {
                 let tests = held.split('`').skip(1).step_by(2).filter_map(|code| code.split_once(".rs::"));
                 for (file, test) in tests {

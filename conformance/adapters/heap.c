@@ -29,7 +29,7 @@ enum { PERIOD = 120000 }; /* milliseconds: a cycle starts by itself if none has 
 
 #define HELLO \
     "heap heap.c collect steps mutators addresses stats frees phases colors barrier batch invariant=modified-weak " \
-    "weak finalizers cleanups abort faults clock"
+    "weak finalizers cleanups abort faults clock pauses incremental"
 
 enum color { WHITE, GREY, BLACK };
 enum phase { OFF, MARK, TERMINATE, SWEEP };
@@ -196,6 +196,19 @@ static bool start(void) {
     return true;
 }
 
+/* What mutators waited for, counted in roots that were looked at and mutators that were told. In `gc full` nobody counts. */
+static void pause_all(void) {
+    int joined = 0;
+    for (int by = 0; by < MUTATORS; by++) joined += heap.mutators[by].joined;
+    tell("; pause all %d", joined);
+}
+
+static void pause_one(int by) {
+    int units = 1;
+    for (int i = 0; i < ROOTS; i++) units += heap.mutators[by].roots[i] != NULL;
+    tell("; pause %d %d", by, units);
+}
+
 static void full(void) {
     for (int cycles = heap.phase == MARK ? 2 : 1; cycles > 0; cycles--) { /* the one under way, then a whole one */
         start();
@@ -223,6 +236,8 @@ static void collect(char *const *words) {
     else if (!strcmp(verb, "sweep")) done = steps(sweep_step, operand);
     else if (!strcmp(verb, "abort")) done = give_up_marking();
     else if (strcmp(verb, "stats")) give_up("unknown");
+    if (done && (!strcmp(verb, "start") || !strcmp(verb, "finish") || !strcmp(verb, "abort"))) pause_all();
+    if (done && !strcmp(verb, "handshake")) pause_one(atoi(operand) % MUTATORS);
     if (strcmp(verb, "stats")) fputs(done ? "ok" : "idle", stdout);
     else printf("stats %" PRIu64 " %" PRIu64, heap.count, heap.bytes);
 }
@@ -412,7 +427,7 @@ static void environment(char *const *words) {
     if (!strcmp(words[0], "fail")) heap.failing = number;
     else if (!strcmp(words[0], "clock")) {
         heap.clock += number;
-        if (heap.overdue && heap.clock > heap.overdue) start(); /* idle, if it is marking */
+        if (heap.overdue && heap.clock > heap.overdue && start()) pause_all(); /* idle, if it is marking */
     } else give_up("unknown");
     fputs("ok", stdout);
 }

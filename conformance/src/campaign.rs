@@ -3,6 +3,8 @@
 //! Case `k` of a campaign is a function of the campaign's seed and `k` alone, so any case can be run again by itself. A
 //! campaign ends with its first counterexample: what a heap that has lost an object does afterwards says little.
 
+pub mod threads;
+
 use crate::{
     drive::{Failure, Subject, step, twice::second_run},
     footprint::Footprint,
@@ -12,6 +14,7 @@ use crate::{
     law::{self, Judgement, Law, Witness},
     reading::Reading,
     shrink::{self, Budget},
+    utilisation::Utilisation,
     verdict::Verdict,
 };
 use heaplaw_reference::{
@@ -139,6 +142,8 @@ pub struct Outcome {
     pub coverage: Coverage,
     /// How much memory an allocator used.
     pub footprint: Footprint,
+    /// What mutators had for themselves, of a heap that reports pauses.
+    pub utilisation: Utilisation,
     /// How it ended.
     pub end: End,
     /// How long it took.
@@ -213,6 +218,7 @@ impl Campaign {
             tallies,
             coverage: Coverage::default(),
             footprint: Footprint::default(),
+            utilisation: Utilisation::default(),
             end: End::Finished,
             elapsed: Duration::ZERO,
         };
@@ -338,6 +344,7 @@ impl Outcome {
     fn add(&mut self, reading: &Reading<'_>, judged: &Judged) {
         self.performed += reading.history.moments.len() as u64;
         self.coverage.add(reading);
+        self.utilisation.add(reading);
         for (tally, finding) in self.tallies.iter_mut().zip(&judged.verdict.findings) {
             if let Judgement::Holds { checks } = finding.judgement {
                 tally.programs += 1;

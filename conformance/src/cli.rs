@@ -26,9 +26,15 @@ mod preload;
 mod replay;
 mod serve;
 mod teeth;
+mod threads;
 
 use crate::{
-    drive::{self, Failure, InProcess, Subject, blocks::Blocks, crowd as threads, parallel::Native, process::Process},
+    drive::{
+        self, Failure, InProcess, Subject,
+        blocks::Blocks,
+        parallel::{Made, Native, OneAtATime, Shareable},
+        process::Process,
+    },
     faulty,
     law::{self, Law},
     play,
@@ -41,7 +47,7 @@ use heaplaw_reference::{
     block::Allocator,
     counting::Counting,
     event::Event,
-    heap::{Capability, Claims, Heap, Reply},
+    heap::{Capability, Claims, Heap, InTurn, Reply, SharedHeap},
     machine::Machine,
     op::{Action, Op},
     place::manual::{Manual, Policy},
@@ -61,7 +67,9 @@ pub struct Bundled {
     about: String,
     make: Box<dyn Fn() -> Box<dyn Heap>>,
     /// Runs a plan of threads on it, if it is an allocator.
-    crowd: Option<Box<dyn Fn(&threads::Plan) -> threads::Account>>,
+    crowd: Option<Box<dyn Fn(&drive::crowd::Plan) -> drive::crowd::Account>>,
+    /// The same heap for threads, if they can share it.
+    threads: Option<Box<dyn Shareable>>,
 }
 
 impl Bundled {
@@ -71,7 +79,13 @@ impl Bundled {
         about: impl Into<String>,
         make: impl Fn() -> H + 'static,
     ) -> Self {
-        Bundled { name: name.into(), about: about.into(), make: Box::new(move || Box::new(make())), crowd: None }
+        Bundled {
+            name: name.into(),
+            about: about.into(),
+            make: Box::new(move || Box::new(make())),
+            crowd: None,
+            threads: None,
+        }
     }
 
     /// An allocator known as `name`, which knows nothing of roots and fields: the kit lends them, and can let threads at
@@ -86,8 +100,30 @@ impl Bundled {
         A::Block: Send,
     {
         let shared = make.clone();
-        let crowd = move |plan: &threads::Plan| threads::run(&shared(), plan, &Native);
-        Bundled { crowd: Some(Box::new(crowd)), ..Bundled::new(name, about, move || Blocks::new(make())) }
+        let run = move |plan: &drive::crowd::Plan| drive::crowd::run(&shared(), plan, &Native);
+        Bundled { crowd: Some(Box::new(run)), ..Bundled::new(name, about, move || Blocks::new(make())) }
+    }
+
+    /// A heap that threads share; in turn, all its mutators are on one.
+    pub fn shared<S>(name: impl Into<String>, about: impl Into<String>, make: impl Fn() -> S + Clone + 'static) -> Self
+    where
+        S: SharedHeap + Sync + 'static,
+        S::Mutator: Send,
+    {
+        let in_turn = make.clone();
+        let threads: Option<Box<dyn Shareable>> = Some(Box::new(Made(make)));
+        Bundled { threads, ..Bundled::new(name, about, move || InTurn::new(in_turn())) }
+    }
+
+    /// A heap that does one thing at a time: its threads wait for one another.
+    pub fn one_at_a_time<H: Heap + Send + 'static>(
+        name: impl Into<String>,
+        about: impl Into<String>,
+        make: impl Fn() -> H + Clone + 'static,
+    ) -> Self {
+        let alone = make.clone();
+        let threads: Option<Box<dyn Shareable>> = Some(Box::new(Made(move || OneAtATime::new(alone()))));
+        Bundled { threads, ..Bundled::new(name, about, make) }
     }
 }
 
@@ -132,6 +168,9 @@ enum Command {
     Laws {
         /// Law numbers such as 51 54
         numbers: Vec<String>,
+        /// Tell too of laws that no program can show, and where they are held instead
+        #[arg(long)]
+        all: bool,
     },
     /// Run one file of operations under every barrier, and tell how each fares
     Play {
@@ -263,7 +302,7 @@ fn run(cli: Cli, heaps: &[Bundled]) -> Result<Exit, Trouble> {
         Some(Command::Replay(options)) => replay::replay(&options, heaps),
         Some(Command::Shrink(options)) => replay::shrink(&options, heaps),
         Some(Command::Serve(options)) => serve::run(&options, heaps),
-        Some(Command::Laws { numbers }) => laws(&numbers),
+        Some(Command::Laws { numbers, all }) => laws(&numbers, all),
         Some(Command::Play { file }) => {
             let story = saved::load(&file)?;
             for ending in play::play(&story) {
@@ -288,7 +327,7 @@ fn reference_heaps() -> Vec<Bundled> {
     let rows = Protocol::ALL.into_iter().map(|protocol| {
         let sound =
             if protocol.sound { "the reference machine" } else { "the reference machine with an unsound protocol" };
-        Bundled::new(format!("reference:{}", protocol.name), sound, move || Machine::new(protocol))
+        Bundled::one_at_a_time(format!("reference:{}", protocol.name), sound, move || Machine::new(protocol))
     });
     let tight = Bundled::new("reference:hybrid-tight", "the reference machine with 512 bytes of memory", || {
         Machine::with_memory(Protocol::HYBRID, 512)
@@ -311,13 +350,19 @@ fn reference_heaps() -> Vec<Bundled> {
     let rows = rows.chain(allocators).chain(full);
     let faults = faulty::ALL.iter().map(|fault| {
         let about = format!("wrong on purpose: {} (law {})", fault.name, fault.law);
-        Bundled::new(fault.slug(), about, move || fault.heap())
+        Bundled::one_at_a_time(fault.slug(), about, move || fault.heap())
+    });
+    let races = faulty::threads::ALL.iter().filter(|race| race.needs_threads()).map(|race| {
+        let about = format!("wrong on purpose, with --mutators only: {} (law {})", race.name, race.law);
+        Bundled { threads: Some(Box::new(*race)), ..Bundled::new(race.slug(), about, move || race.in_turn()) }
     });
     let failures = [
-        Bundled::new("faulty:never-comes-back", "wrong on purpose: hangs in a full collection", || {
+        Bundled::one_at_a_time("faulty:never-comes-back", "wrong on purpose: hangs in a full collection", || {
             Fails(Failing::Hangs)
         }),
-        Bundled::new("faulty:panics", "wrong on purpose: panics in a full collection", || Fails(Failing::Panics)),
+        Bundled::one_at_a_time("faulty:panics", "wrong on purpose: panics in a full collection", || {
+            Fails(Failing::Panics)
+        }),
     ];
     let about = "wrong on purpose: every third heap has no barrier, so what is wrong does not show every time (flaky)";
     let made = Cell::new(0_u32);
@@ -326,7 +371,7 @@ fn reference_heaps() -> Vec<Bundled> {
         let barrier = if made.get().is_multiple_of(3) { Barrier::NONE } else { Protocol::HYBRID.barrier };
         Machine::new(Protocol { name: "flaky", barrier, ..Protocol::HYBRID })
     });
-    rows.chain(faults).chain(failures).chain([flaky]).collect()
+    rows.chain(faults).chain(races).chain(failures).chain([flaky]).collect()
 }
 
 /// A heap that has no room, and fails to answer when it is asked for a full collection.
@@ -356,13 +401,24 @@ impl Heap for Fails {
     }
 }
 
-fn laws(numbers: &[String]) -> Result<Exit, Trouble> {
+fn laws(numbers: &[String], all: bool) -> Result<Exit, Trouble> {
     if numbers.is_empty() {
-        for law in law::all() {
-            anstream::println!("{:>3}  {:<24} {}", law.number, law.name, law.statement);
+        let line = |law: &Law| anstream::println!("{:>3}  {:<24} {}", law.number, law.name, law.statement);
+        law::all().for_each(line);
+        anstream::println!("\nwith mutators on threads of their own (heaplaw check --mutators 2):\n");
+        law::parallel::LAWS.iter().for_each(line);
+    }
+    if all {
+        anstream::println!("\nthat no program can show:\n");
+        for law in law::elsewhere::ALL {
+            anstream::println!("{:>3}  {:<24} {}", law.number, law.name, law.how);
+            for (file, place) in law.held {
+                anstream::println!("{:30}{file}: {place}", "");
+            }
         }
     }
-    for law in selected(&numbers.join(","))? {
+    let threads_only = law::parallel::LAWS.iter().filter(|law| Law::numbered(law.number).is_none());
+    for law in selected_of(law::all().chain(threads_only).collect(), &numbers.join(","))? {
         if !numbers.is_empty() {
             anstream::print!("{}", text::law(law));
         }
@@ -372,6 +428,11 @@ fn laws(numbers: &[String]) -> Result<Exit, Trouble> {
 
 /// The laws that a list such as `51,54-60` names; all of them if it is empty.
 fn selected(list: &str) -> Result<Vec<&'static Law>, Trouble> {
+    selected_of(law::all().collect(), list)
+}
+
+/// The same of some laws.
+fn selected_of(laws: Vec<&'static Law>, list: &str) -> Result<Vec<&'static Law>, Trouble> {
     let number = |word: &str| {
         word.trim().parse::<u16>().map_err(|_| Trouble::Usage(format!("{word:?} is not the number of a law")))
     };
@@ -382,12 +443,12 @@ fn selected(list: &str) -> Result<Vec<&'static Law>, Trouble> {
             None => (number(part)?, number(part)?),
         };
         let before = chosen.len();
-        chosen.extend(law::all().filter(|law| (from..=to).contains(&law.number)));
+        chosen.extend(laws.iter().copied().filter(|law| (from..=to).contains(&law.number)));
         if chosen.len() == before {
             return Err(Trouble::Usage(format!("there is no law {part}; `heaplaw laws` lists them")));
         }
     }
-    Ok(if chosen.is_empty() { law::all().collect() } else { chosen })
+    Ok(if chosen.is_empty() { laws } else { chosen })
 }
 
 /// The heap of this name.
@@ -431,6 +492,7 @@ impl Who {
             timeout: self.timeout,
             out: out.map(Path::to_owned),
             replay: Box::new(replay),
+            board: None,
         })
     }
 

@@ -52,22 +52,33 @@ macro_rules! conforms {
             53 law_53_strong_invariant
             54 law_54_weak_invariant
             55 law_55_monotone_colour
+            56 law_56_grey_is_queued
             57 law_57_allocate_black
+            58 law_58_allocate_white_outside
             59 law_59_completeness
             60 law_60_two_cycles
+            61 law_61_cycles
             65 law_65_bounded_work
+            66 law_66_small_steps
+            67 law_67_order_independence
             68 law_68_root_completeness
             70 law_70_covers_all_stores
             71 law_71_old_value_first
             72 law_72_nil_is_not_special
             73 law_73_hand_over_shade
+            77 law_77_off_is_free
             80 law_80_phase_automaton
+            81 law_81_one_transition
             82 law_82_no_premature_termination
             83 law_83_termination
             84 law_84_scan_once
+            85 law_85_stop_the_world_bounded
+            86 law_86_pause_bounded
+            87 law_87_progress
             90 law_90_sweep_exactness
             92 law_92_swept_before_use
             93 law_93_done_before_mark
+            96 law_96_no_zombie
             97 law_97_full_collection
             105 law_105_periodic
             106 law_106_no_needless_cycle

@@ -3,10 +3,14 @@
 //! A law that nothing can break says nothing. Each [`Fault`] makes a heap that breaks one law, and names that law; the
 //! suite is tested by having to reject every one of them for the right reason. Some are unsound rows of the
 //! [protocol table](heaplaw_reference::protocol), wrong all by themselves; the others are the reference machine behind
-//! a layer that garbles what it is told, what it answers, or what it reports.
+//! a layer that garbles what it is told, what it answers, or what it reports. [`threads`] has those that are put to
+//! mutators on threads.
+
+pub mod threads;
 
 use heaplaw_reference::{
     barrier::{Barrier, Order, When},
+    counting::Counting,
     event::{Event, Phase},
     finalize::{Clearing, Specials},
     heap::{Capability, Claims, Heap, Reply},
@@ -25,7 +29,7 @@ pub struct Fault {
     pub name: &'static str,
     /// The number of the law that it breaks.
     pub law: u16,
-    make: fn() -> Box<dyn Heap>,
+    make: fn() -> Box<dyn Heap + Send>,
 }
 
 impl Fault {
@@ -35,7 +39,7 @@ impl Fault {
     }
 
     /// A fresh heap with this fault.
-    pub fn heap(&self) -> Box<dyn Heap> {
+    pub fn heap(&self) -> Box<dyn Heap + Send> {
         (self.make)()
     }
 }
@@ -76,10 +80,16 @@ pub const ALL: &[Fault] = &[
     },
     Fault { name: "deletes without a snapshot", law: 54, make: || row(Protocol::DELETION_WITHOUT_SNAPSHOT) },
     Fault { name: "shades what is black", law: 55, make: || garbled(shades_black) },
+    Fault { name: "forgets what is grey", law: 56, make: || garbled(forgets_what_is_grey) },
+    Fault { name: "scans what was never shaded", law: 56, make: || garbled(scans_unshaded) },
     Fault { name: "allocates white", law: 57, make: || row(Protocol::HYBRID_ALLOCATE_WHITE) },
+    Fault { name: "keeps what is born between cycles", law: 58, make: || garbled(keeps_newborns) },
     Fault { name: "never frees every other object", law: 59, make: || garbled(leaks) },
     Fault { name: "frees two cycles late", law: 60, make: || garbled(frees_two_cycles_late) },
+    Fault { name: "collects by counting references", law: 61, make: || Box::new(CountsOnly(Counting::new())) },
     Fault { name: "scans twice", law: 65, make: || garbled(scans_twice) },
+    Fault { name: "marks more than it is asked to", law: 66, make: || garbled(marks_on) },
+    Fault { name: "loses garbage when it marks in one go", law: 67, make: || garbled(loses_garbage) },
     Fault {
         name: "forgets what finalizers hold",
         law: 68,
@@ -114,7 +124,9 @@ pub const ALL: &[Fault] = &[
         law: 73,
         make: || row(Protocol { sends_shade: false, ..Protocol::HYBRID }),
     },
+    Fault { name: "shades while it sweeps", law: 77, make: || garbled(shades_while_sweeping) },
     Fault { name: "skips termination", law: 80, make: || garbled(skips_termination) },
+    Fault { name: "starts over when it is asked to start again", law: 81, make: || garbled(starts_over) },
     Fault { name: "leaves an object grey", law: 82, make: || garbled(leaves_grey) },
     Fault { name: "never ends marking", law: 83, make: || garbled(never_finishes) },
     Fault {
@@ -122,6 +134,9 @@ pub const ALL: &[Fault] = &[
         law: 84,
         make: || row(Protocol { stacks: StackScan::Rescan, ..Protocol::HYBRID }),
     },
+    Fault { name: "marks with the world stopped", law: 85, make: || garbled(marks_in_the_pause) },
+    Fault { name: "marks while a mutator waits for its stack", law: 86, make: || garbled(marks_in_a_handshake) },
+    Fault { name: "stops whoever stores", law: 87, make: || garbled(stops_whoever_stores) },
     Fault { name: "frees twice", law: 90, make: || garbled(frees_twice) },
     Fault {
         name: "revives what waits to be swept",
@@ -129,6 +144,7 @@ pub const ALL: &[Fault] = &[
         make: || specials(Specials { strong_asks_the_sweep: false, ..Specials::SOUND }),
     },
     Fault { name: "breaks the sweep off to mark", law: 93, make: || garbled(breaks_off) },
+    Fault { name: "marks what was freed", law: 96, make: || garbled(marks_what_was_freed) },
     Fault { name: "takes a full collection lightly", law: 97, make: || garbled(not_full) },
     Fault { name: "has no clock", law: 105, make: || garbled(timeless) },
     Fault { name: "collects whenever the clock ticks", law: 106, make: || garbled(restless) },
@@ -187,20 +203,21 @@ pub const ALL: &[Fault] = &[
     Fault { name: "takes a full collection lightly and says nothing", law: 127, make: || mute(not_full) },
     Fault { name: "scans stacks of nobody", law: 132, make: || garbled(scans_nobody) },
     Fault { name: "finds the same dead twice", law: 132, make: || garbled(dies_twice) },
+    Fault { name: "counts its collections", law: 139, make: || garbled(counts_collections) },
     Fault { name: "frees late", law: 139, make: || garbled(frees_late) },
 ];
 
-fn row(protocol: Protocol) -> Box<dyn Heap> {
+fn row(protocol: Protocol) -> Box<dyn Heap + Send> {
     Box::new(Machine::new(protocol))
 }
 
-fn specials(specials: Specials) -> Box<dyn Heap> {
+fn specials(specials: Specials) -> Box<dyn Heap + Send> {
     Box::new(Machine::new(Protocol::HYBRID).with_specials(specials))
 }
 
 /// A heap of the reference behind a layer that garbles.
 struct Garbled {
-    machine: Box<dyn Heap>,
+    machine: Box<dyn Heap + Send>,
     garble: fn(&mut Garbled, &Op, &mut Vec<Event>) -> Reply,
     /// Whatever the layer has to remember: how often it was asked, or where the last object lies.
     memory: u64,
@@ -210,29 +227,29 @@ struct Garbled {
     tells: bool,
 }
 
-fn garbled(garble: fn(&mut Garbled, &Op, &mut Vec<Event>) -> Reply) -> Box<dyn Heap> {
+fn garbled(garble: fn(&mut Garbled, &Op, &mut Vec<Event>) -> Reply) -> Box<dyn Heap + Send> {
     Box::new(Garbled { machine: row(Protocol::HYBRID), garble, memory: 0, kept: Vec::new(), tells: true })
 }
 
 /// As [`garbled`], and does not claim to report what it frees, as most heaps in the world do not.
-fn mute(garble: fn(&mut Garbled, &Op, &mut Vec<Event>) -> Reply) -> Box<dyn Heap> {
+fn mute(garble: fn(&mut Garbled, &Op, &mut Vec<Event>) -> Reply) -> Box<dyn Heap + Send> {
     Box::new(Garbled { machine: row(Protocol::HYBRID), garble, memory: 0, kept: Vec::new(), tells: false })
 }
 
 /// An allocator with 8 KiB of memory.
-fn allocating(policy: Policy, garble: fn(&mut Garbled, &Op, &mut Vec<Event>) -> Reply) -> Box<dyn Heap> {
+fn allocating(policy: Policy, garble: fn(&mut Garbled, &Op, &mut Vec<Event>) -> Reply) -> Box<dyn Heap + Send> {
     let machine = Box::new(Manual::with_memory(policy, 8 << 10));
     Box::new(Garbled { machine, garble, memory: 0, kept: Vec::new(), tells: true })
 }
 
 /// An allocator with a list for each of its classes, and memory for all of them.
-fn roomy(garble: fn(&mut Garbled, &Op, &mut Vec<Event>) -> Reply) -> Box<dyn Heap> {
+fn roomy(garble: fn(&mut Garbled, &Op, &mut Vec<Event>) -> Reply) -> Box<dyn Heap + Send> {
     let machine = Box::new(Manual::new(Policy::SegregatedFit));
     Box::new(Garbled { machine, garble, memory: 0, kept: Vec::new(), tells: true })
 }
 
 /// An allocator that claims to be another.
-fn impostor(claimed: Policy, real: Policy) -> Box<dyn Heap> {
+fn impostor(claimed: Policy, real: Policy) -> Box<dyn Heap + Send> {
     Box::new(Impostor { claims: Manual::new(claimed).claims(), heap: Manual::new(real) })
 }
 
@@ -272,6 +289,148 @@ impl Garbled {
         self.memory += 1;
         self.memory.is_multiple_of(n)
     }
+}
+
+/// A heap that counts references, and says that it collects.
+struct CountsOnly(Counting);
+
+impl Heap for CountsOnly {
+    fn claims(&self) -> Claims {
+        self.0.claims().with(&[Capability::Collect])
+    }
+
+    fn perform(&mut self, op: &Op, events: &mut Vec<Event>) -> Reply {
+        match op {
+            Op::Collect(Collect::Full) => Reply::Done,
+            _ => self.0.perform(op, events),
+        }
+    }
+}
+
+/// Every other request to mark finds nothing, whatever is grey.
+fn forgets_what_is_grey(this: &mut Garbled, op: &Op, events: &mut Vec<Event>) -> Reply {
+    match op {
+        Op::Collect(Collect::Mark(_)) if this.every(2) => Reply::Idle,
+        _ => this.machine.perform(op, events),
+    }
+}
+
+/// Does not report that it shades what it scans in the same operation.
+fn scans_unshaded(this: &mut Garbled, op: &Op, events: &mut Vec<Event>) -> Reply {
+    let reply = this.machine.perform(op, events);
+    let scanned: Vec<_> =
+        events.iter().filter_map(|event| if let Event::Scan(at) = event { Some(*at) } else { None }).collect();
+    events.retain(|event| !matches!(event, Event::Shade(at) if scanned.contains(at)));
+    reply
+}
+
+/// Never reports that what was born outside of marking is freed.
+fn keeps_newborns(this: &mut Garbled, op: &Op, events: &mut Vec<Event>) -> Reply {
+    let reply = this.machine.perform(op, events);
+    for event in events.iter() {
+        match event {
+            Event::Phase(Phase::Mark) => this.memory = 1,
+            Event::Phase(Phase::Sweep) => this.memory = 2,
+            _ => {}
+        }
+    }
+    if let (Reply::Born { at, .. }, 2) = (&reply, this.memory) {
+        this.kept.push(Event::Free(*at));
+    }
+    events.retain(|event| !this.kept.contains(event));
+    reply
+}
+
+fn marks_on(this: &mut Garbled, op: &Op, events: &mut Vec<Event>) -> Reply {
+    match op {
+        Op::Collect(Collect::Mark(steps)) => this.machine.perform(&Op::Collect(Collect::Mark(steps * 3)), events),
+        _ => this.machine.perform(op, events),
+    }
+}
+
+/// As a second worker that drops what it should have swept.
+fn loses_garbage(this: &mut Garbled, op: &Op, events: &mut Vec<Event>) -> Reply {
+    let reply = this.machine.perform(op, events);
+    match op {
+        Op::Collect(Collect::Mark(steps)) => this.memory = u64::from(*steps > 1 << 10),
+        Op::Collect(Collect::Sweep(_)) if this.memory > 0 => {
+            if let Some(free) = events.iter().position(|event| matches!(event, Event::Free(_))) {
+                events.remove(free);
+            }
+        }
+        _ => {}
+    }
+    reply
+}
+
+fn shades_while_sweeping(this: &mut Garbled, op: &Op, events: &mut Vec<Event>) -> Reply {
+    let reply = this.machine.perform(op, events);
+    for event in events.iter() {
+        if let Event::Phase(phase) = event {
+            this.memory = u64::from(*phase == Phase::Sweep);
+        }
+    }
+    if let (Op::Mutate { action: Action::Load { .. }, .. }, Reply::Object(at)) = (op, &reply)
+        && this.memory > 0
+    {
+        events.push(Event::Shade(*at));
+    }
+    reply
+}
+
+fn starts_over(this: &mut Garbled, op: &Op, events: &mut Vec<Event>) -> Reply {
+    match (op, this.machine.perform(op, events)) {
+        (Op::Collect(Collect::Start), Reply::Idle) => {
+            events.push(Event::Phase(Phase::Mark));
+            Reply::Done
+        }
+        (_, reply) => reply,
+    }
+}
+
+/// Does an operation, then marks all there is, and says that somebody waited for it.
+fn marking_meanwhile(this: &mut Garbled, op: &Op, who: Option<MutatorId>, events: &mut Vec<Event>) -> Reply {
+    let reply = this.machine.perform(op, events);
+    if reply == Reply::Done {
+        let before = events.len();
+        this.machine.perform(&Op::Collect(Collect::Mark(1 << 20)), events);
+        let units = events[before..].iter().filter(|event| matches!(event, Event::Scan(_))).count() as u64;
+        events.push(Event::Pause { who, units });
+    }
+    reply
+}
+
+fn marks_in_the_pause(this: &mut Garbled, op: &Op, events: &mut Vec<Event>) -> Reply {
+    match op {
+        Op::Collect(Collect::Mark(_)) => marking_meanwhile(this, op, None, events),
+        _ => this.machine.perform(op, events),
+    }
+}
+
+fn marks_in_a_handshake(this: &mut Garbled, op: &Op, events: &mut Vec<Event>) -> Reply {
+    match op {
+        Op::Collect(Collect::Handshake(mutator)) => marking_meanwhile(this, op, Some(*mutator), events),
+        _ => this.machine.perform(op, events),
+    }
+}
+
+fn stops_whoever_stores(this: &mut Garbled, op: &Op, events: &mut Vec<Event>) -> Reply {
+    let reply = this.machine.perform(op, events);
+    if let Op::Mutate { by, action: Action::Store { .. } } = op
+        && events.iter().any(|event| matches!(event, Event::Shade(_)))
+    {
+        events.push(Event::Pause { who: Some(*by), units: 1 });
+    }
+    reply
+}
+
+/// As a second sweep that comes upon a mark where it has just freed.
+fn marks_what_was_freed(this: &mut Garbled, op: &Op, events: &mut Vec<Event>) -> Reply {
+    let reply = this.machine.perform(op, events);
+    if let Some(Event::Free(at)) = events.iter().rfind(|event| matches!(event, Event::Free(_))) {
+        events.push(Event::Shade(*at));
+    }
+    reply
 }
 
 fn claims_of_neighbour(this: &mut Garbled, op: &Op, events: &mut Vec<Event>) -> Reply {
@@ -556,6 +715,14 @@ fn frees_late(this: &mut Garbled, op: &Op, events: &mut Vec<Event>) -> Reply {
     }
     events.append(&mut now);
     reply
+}
+
+fn counts_collections(this: &mut Garbled, op: &Op, events: &mut Vec<Event>) -> Reply {
+    this.memory += u64::from(*op == Op::Collect(Collect::Full));
+    match this.machine.perform(op, events) {
+        Reply::Stats { objects, bytes } => Reply::Stats { objects: objects + this.memory, bytes },
+        reply => reply,
+    }
 }
 
 fn counts_refusals(this: &mut Garbled, op: &Op, events: &mut Vec<Event>) -> Reply {

@@ -123,6 +123,13 @@ struct Sight<'r> {
     loop_freed: bool,
     /// Whether an object was scanned that only a long path leads to.
     deep: bool,
+    /// How many cycles have begun before.
+    cycles: usize,
+    /// Whether a mutator was stopped, and there were many objects.
+    paused: bool,
+    crowded: bool,
+    /// Whether something was freed that died on a circle of references, or behind one.
+    circle_freed: bool,
 }
 
 impl Sight<'_> {
@@ -185,6 +192,7 @@ struct Walk<'r> {
     /// Whether something was stored since a stack was scanned, and by which mutators in this marking.
     racing: bool,
     storers: u8,
+    cycles: usize,
     /// The objects that were far from any root when something was scanned last.
     far: ObjectSet,
 }
@@ -215,6 +223,7 @@ impl<'r> Walk<'r> {
             freed: 0,
             racing: false,
             storers: 0,
+            cycles: 0,
             far: ObjectSet::new(),
         }
     }
@@ -241,6 +250,10 @@ impl<'r> Walk<'r> {
             together: false,
             loop_freed: false,
             deep: false,
+            cycles: self.cycles,
+            paused: false,
+            crowded: false,
+            circle_freed: false,
         };
         if let Op::Mutate { by, action } = &moment.op {
             self.look(*by, action, &mut sight);
@@ -323,6 +336,7 @@ impl<'r> Walk<'r> {
             Event::Phase(phase) => {
                 self.phase = phase;
                 if phase == Phase::Mark {
+                    self.cycles += 1;
                     self.colors.bleach();
                     self.racing = false;
                     self.storers = 0;
@@ -347,6 +361,7 @@ impl<'r> Walk<'r> {
                     self.freed += 1;
                     self.colors.set_object(*id, None);
                     let object = self.graph().object(*id);
+                    sight.circle_freed |= self.reading.life(*id).is_some_and(|life| life.ring);
                     sight.loop_freed |= object.is_some_and(|object| object.fields.iter().any(|(_, to)| to == *id));
                 }
             }
@@ -355,6 +370,10 @@ impl<'r> Walk<'r> {
                 self.colors.set_stack(mutator, Color::Black);
                 self.racing = false;
                 sight.racing = false;
+            }
+            Event::Pause { .. } => {
+                sight.paused = true;
+                sight.crowded = self.graph().births() > FAR && self.graph().reachable().iter().count() > FAR as usize;
             }
             Event::ScanGlobals => self.colors.set_globals(Color::Black),
             _ => {}

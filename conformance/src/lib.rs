@@ -36,6 +36,7 @@ pub mod report;
 pub mod saved;
 pub mod shrink;
 pub mod teeth;
+pub mod utilisation;
 pub mod verdict;
 
 /// The whole command line for one's own heap: `fn main() -> ExitCode { heaplaw_conformance::judge(MyHeap::new) }`.

@@ -8,6 +8,7 @@
 //! is freed.
 
 use crate::{
+    drive::step::EVERYTHING,
     history::{History, Moment},
     ledger::handed_out,
 };
@@ -17,7 +18,7 @@ use heaplaw_reference::{
     event::{Event, Phase},
     graph::{Effect, Graph},
     heap::{BornAs, Capability, Claims, Invariant, Reply},
-    object::{Address, Content, ObjectId, ObjectSet, Shape},
+    object::{Address, Content, ObjectId, ObjectSet, Shape, WORD},
     op::{Action, Collect, Environment, MUTATORS, MutatorId, Op, Place, Run},
 };
 use std::collections::HashMap;
@@ -55,6 +56,9 @@ pub struct Life {
     pub garbage: Vec<usize>,
     /// The moment it was freed.
     pub freed: Option<usize>,
+    /// Whether it became garbage on a cycle of references, or behind one: something that was garbage then still refers to
+    /// it, and to that, without end.
+    pub ring: bool,
 }
 
 impl Life {
@@ -158,6 +162,23 @@ pub enum Deed {
     HandedOver,
 }
 
+/// Mutators were kept from running.
+#[derive(Clone, Copy, Debug)]
+pub struct Pause {
+    /// When.
+    pub moment: usize,
+    /// Who; `None` for all.
+    pub who: Option<MutatorId>,
+    /// For how many units of work.
+    pub units: u64,
+    /// How many roots of his held something before or after the operation.
+    pub roots: u64,
+    /// How many mutators there were, before or after the operation.
+    pub mutators: u64,
+    /// How many words were allocated in the operation, if it was his.
+    pub words: u64,
+}
+
 /// A stack was scanned.
 #[derive(Clone, Copy, Debug)]
 pub struct StackScan {
@@ -190,6 +211,11 @@ pub struct Reading<'h> {
     pub owed: Vec<Owed>,
     /// Scans of stacks, in order.
     pub stack_scans: Vec<StackScan>,
+    /// Pauses, in order, but for those of full collections: whoever asks for one wants to wait.
+    pub pauses: Vec<Pause>,
+    /// Moments at which marking had nothing left to do: every handshake had been given since a mutator last acted, and a
+    /// step of marking was asked for more than there was. And an object that was grey then.
+    pub dry: Vec<(usize, Option<ObjectId>)>,
     /// Objects freed more than once, or events about addresses where nothing lives.
     pub strays: Vec<(usize, Event)>,
     /// Other events that cannot be: the stack of nobody was scanned, or an object was found dead outside of any cycle,
@@ -344,6 +370,11 @@ struct Reader<'h> {
     /// The mutators whose stack was scanned in this cycle, and those that were there at any time in it.
     scanned: [bool; MUTATORS as usize],
     present: [bool; MUTATORS as usize],
+    /// Whether pauses are looked at; and how many roots each mutator held before this operation, if it was there.
+    times: bool,
+    held: [Option<u64>; MUTATORS as usize],
+    /// The mutators that were given a handshake since one last acted.
+    greeted: [bool; MUTATORS as usize],
     /// The objects that wait for their finalizer, as far as it is reported; and the one whose finalizer runs now.
     waiting: ObjectSet,
     finalized: Option<ObjectId>,
@@ -370,6 +401,9 @@ impl<'h> Reader<'h> {
                     .all(|capability| history.claims.has(capability)),
             scanned: [false; MUTATORS as usize],
             present: [false; MUTATORS as usize],
+            times: history.claims.has(Capability::Pauses),
+            held: [None; MUTATORS as usize],
+            greeted: [false; MUTATORS as usize],
             waiting: ObjectSet::new(),
             finalized: None,
             due: ObjectSet::new(),
@@ -384,6 +418,8 @@ impl<'h> Reader<'h> {
                 invariant: Vec::new(),
                 owed: Vec::new(),
                 stack_scans: Vec::new(),
+                pauses: Vec::new(),
+                dry: Vec::new(),
                 strays: Vec::new(),
                 misfits: Vec::new(),
                 clock: Vec::new(),
@@ -396,6 +432,9 @@ impl<'h> Reader<'h> {
     }
 
     fn read(&mut self, at: usize, moment: &Moment) {
+        if self.times {
+            self.held = self.holding();
+        }
         // A pointer that is overwritten owes nothing to a cycle that begins or ends meanwhile.
         let marking = self.audits
             && self.phase == Phase::Mark
@@ -444,6 +483,7 @@ impl<'h> Reader<'h> {
             owed.paid = self.colors.object(owed.object) != Some(Color::White);
         }
         self.note_dues(at, moment, effect);
+        self.note_dry(at, moment);
         self.check_invariant(at);
         self.reading.scenes.push(Scene { effect, expected, phase: self.phase });
     }
@@ -535,6 +575,96 @@ impl<'h> Reader<'h> {
         };
         note(&self.before.reachable, &self.after.reachable, |life| &mut life.unreachable);
         note(self.before.kept(), self.after.kept(), |life| &mut life.garbage);
+        self.note_rings();
+    }
+
+    /// Notes what became garbage on a cycle of references or behind one: take away what nothing else of it refers to, again
+    /// and again, and it is what is left.
+    fn note_rings(&mut self) {
+        let dead = self.before.kept().iter().filter(|id| !self.after.kept().contains(*id));
+        let mut referrers: HashMap<ObjectId, u32> = dead.map(|id| (id, 0)).collect();
+        let fields = |graph: &Graph, id| -> Vec<ObjectId> {
+            graph.object(id).map(|object| object.fields.iter().map(|(_, to)| to).collect()).unwrap_or_default()
+        };
+        for id in referrers.keys().copied().collect::<Vec<_>>() {
+            for to in fields(&self.graph, id) {
+                referrers.entry(to).and_modify(|count| *count += 1);
+            }
+        }
+        let mut free: Vec<ObjectId> = referrers.iter().filter(|(_, count)| **count == 0).map(|(id, _)| *id).collect();
+        while let Some(id) = free.pop() {
+            referrers.remove(&id);
+            for to in fields(&self.graph, id) {
+                if let Some(count) = referrers.get_mut(&to) {
+                    *count -= 1;
+                    if *count == 0 {
+                        free.push(to);
+                    }
+                }
+            }
+        }
+        for id in referrers.keys() {
+            if let Some(Some(life)) = self.reading.lives.get_mut(id.index()) {
+                life.ring = true;
+            }
+        }
+    }
+
+    /// How many roots each mutator holds.
+    fn holding(&self) -> [Option<u64>; MUTATORS as usize] {
+        let mut holding = [None; MUTATORS as usize];
+        for (mutator, stack) in self.graph.stacks() {
+            holding[usize::from(mutator.0)] = Some(stack.roots.iter().flatten().count() as u64);
+        }
+        holding
+    }
+
+    fn note_pause(&mut self, at: usize, who: Option<MutatorId>, units: u64) {
+        let op = &self.reading.history.moments[at].op;
+        if *op == Op::Collect(Collect::Full) {
+            return;
+        }
+        let now = self.holding();
+        let both = self.held.iter().zip(&now);
+        let mutators = both.filter(|(before, after)| before.is_some() || after.is_some()).count() as u64;
+        let roots = match who {
+            None => 0,
+            Some(who) => match (self.held.get(usize::from(who.0)), now.get(usize::from(who.0))) {
+                (Some(before), Some(after)) if before.is_some() || after.is_some() => {
+                    (*before).max(*after).unwrap_or(0)
+                }
+                _ => return self.reading.misfits.push((at, Event::Pause { who: Some(who), units })),
+            },
+        };
+        let words = match op {
+            Op::Mutate { by, action: Action::Alloc { shape, .. } } if Some(*by) == who => shape.size().div_ceil(WORD),
+            _ => 0,
+        };
+        self.reading.pauses.push(Pause { moment: at, who, units, roots, mutators, words });
+    }
+
+    /// Notes whether marking has nothing left to do, and what is grey all the same.
+    fn note_dry(&mut self, at: usize, moment: &Moment) {
+        match moment.op {
+            Op::Collect(Collect::Handshake(mutator)) => {
+                if let Some(greeted) = self.greeted.get_mut(usize::from(mutator.0)) {
+                    *greeted = true;
+                }
+            }
+            Op::Collect(Collect::Mark(steps)) => {
+                let greeted = self.graph.stacks().all(|(mutator, _)| self.greeted[usize::from(mutator.0)]);
+                let dry = moment.reply == Reply::Idle || steps >= EVERYTHING;
+                if greeted && dry && self.phase == Phase::Mark && self.claims.has(Capability::Colors) {
+                    let grey = |waiting| if let Waiting::Object(id) = waiting { Some(id) } else { None };
+                    let left = self.waiting().into_iter().find_map(grey);
+                    self.reading.dry.push((at, left));
+                }
+            }
+            Op::Collect(Collect::Start | Collect::Full) | Op::Mutate { .. } | Op::Environment(_) => {
+                self.greeted = [false; MUTATORS as usize];
+            }
+            Op::Collect(_) => {}
+        }
     }
 
     /// Notes which finalizers and cleanups are due, and which have run.
@@ -613,6 +743,7 @@ impl<'h> Reader<'h> {
             unreachable: Vec::new(),
             garbage: Vec::new(),
             freed: None,
+            ring: false,
         };
         self.reading.lives.push(Some(life));
         if let Some(former) = self.owners.insert(address, id) {
@@ -674,6 +805,7 @@ impl<'h> Reader<'h> {
                 }
                 None => self.reading.strays.push((at, event)),
             },
+            Event::Pause { who, units } => self.note_pause(at, who, units),
             // A kind of event that this kit does not know says nothing to it.
             _ => {}
         }

@@ -7,7 +7,7 @@ pub mod junit;
 pub mod text;
 
 #[cfg(feature = "cli")]
-pub use check::{Check, Line, Shown, Status};
+pub use check::{Check, Line, SavedPlan, Shown, Status, Threads};
 
 #[cfg(feature = "cli")]
 mod check;

@@ -1,11 +1,17 @@
 //! Saved failures: one `.heap` file each, which replays by itself and runs first the next time.
 //!
+//! What went wrong between threads is a [plan](Plan), in a file `.threads` of the same operations: those of each mutator
+//! are done by a thread of its own.
+//!
 //! A file is written as soon as a failure is found, before it is shrunk, and then replaced as a whole. So whatever
 //! happens in between, the failure is not lost.
 
 use crate::{
     campaign::{Again, Breach, Counterexample},
-    drive::Failure,
+    drive::{
+        Failure,
+        parallel::{Plan, PlanError},
+    },
 };
 use heaplaw_reference::{
     op::Program,
@@ -37,6 +43,22 @@ pub enum FileError {
         /// The line where it is wrong.
         line: String,
     },
+    /// It is not a plan for threads.
+    #[error("{}: {error}", path.display())]
+    NoPlan {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        error: PlanError,
+    },
+}
+
+/// The extension of the files of plans.
+pub const PLAN: &str = "threads";
+
+/// Whether a file is a plan for threads, by its name.
+pub fn is_plan(path: &Path) -> bool {
+    path.extension().is_some_and(|extension| extension == PLAN)
 }
 
 /// A line and a caret under the column that is meant. A long line is cut down to what is around the column.
@@ -80,6 +102,27 @@ pub fn load(path: &Path) -> Result<Program, FileError> {
 /// # Errors
 /// If the directory or one of its files cannot be read.
 pub fn all(dir: &Path) -> Result<Vec<(PathBuf, Program)>, FileError> {
+    files(dir, "heap")?.into_iter().map(|path| load(&path).map(|program| (path, program))).collect()
+}
+
+/// Reads a file of what threads do.
+///
+/// # Errors
+/// If it cannot be read, is not a program, or is one that threads cannot perform.
+pub fn load_plan(path: &Path) -> Result<Plan, FileError> {
+    Plan::of(&load(path)?).map_err(|error| FileError::NoPlan { path: path.to_owned(), error })
+}
+
+/// The saved plans of a directory, by name; none if there is no such directory.
+///
+/// # Errors
+/// If the directory or one of its files cannot be read.
+pub fn plans(dir: &Path) -> Result<Vec<(PathBuf, Plan)>, FileError> {
+    files(dir, PLAN)?.into_iter().map(|path| load_plan(&path).map(|plan| (path, plan))).collect()
+}
+
+/// The files of a directory with this extension, by name.
+fn files(dir: &Path, kind: &str) -> Result<Vec<PathBuf>, FileError> {
     let unreadable = |source| FileError::Unreadable { path: dir.to_owned(), source };
     let entries = match fs::read_dir(dir) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
@@ -88,23 +131,32 @@ pub fn all(dir: &Path) -> Result<Vec<(PathBuf, Program)>, FileError> {
     let mut paths = Vec::new();
     for entry in entries {
         let path = entry.map_err(unreadable)?.path();
-        if path.extension().is_some_and(|extension| extension == "heap") {
+        if path.extension().is_some_and(|extension| extension == kind) {
             paths.push(path);
         }
     }
     paths.sort();
-    paths.into_iter().map(|path| load(&path).map(|program| (path, program))).collect()
+    Ok(paths)
 }
 
 /// The name of the file for a failure: the law, or the way to fail, and a few digits of the operations' hash.
 pub fn name(breach: &Breach, program: &Program) -> String {
+    named(breach, &program.to_string(), "heap")
+}
+
+/// The name of the file for a failure between threads.
+pub fn plan_name(breach: &Breach, plan: &Plan) -> String {
+    named(breach, &plan.to_string(), PLAN)
+}
+
+fn named(breach: &Breach, text: &str, extension: &str) -> String {
     let kind = match breach {
         Breach::Law(law, _) => law.number.to_string(),
         Breach::Failure(Failure::Hung(_)) => "hang".to_owned(),
         Breach::Failure(Failure::Garbled(_)) => "protocol".to_owned(),
         Breach::Failure(Failure::Crashed(_) | Failure::Unstartable(_)) => "crash".to_owned(),
     };
-    format!("{kind}-{:06x}.heap", hash(&program.to_string()) & 0xff_ffff)
+    format!("{kind}-{:06x}.{extension}", hash(text) & 0xff_ffff)
 }
 
 /// FNV-1a: a name has to stay the same from one version of Rust to the next.
@@ -150,6 +202,15 @@ pub fn save(path: &Path, heap: &str, replay: &str, found: &Counterexample, flaky
         }
     }
     write_whole(path, &text)
+}
+
+/// Writes a plan to a file, as a whole or not at all.
+///
+/// # Errors
+/// If the directory or the file cannot be written.
+pub fn save_plan(path: &Path, about: &str, plan: &Plan) -> io::Result<()> {
+    let about: String = about.lines().map(|line| format!("# {line}\n")).collect();
+    write_whole(path, &format!("{about}{plan}"))
 }
 
 /// Writes a text to a file by way of a neighbour that then takes its name.

@@ -28,6 +28,7 @@ mod edit;
 mod measure;
 mod operand;
 mod pass;
+pub mod plan;
 mod trace;
 
 pub use measure::Measure;

@@ -1,9 +1,14 @@
 //! Mutators on threads of their own: right heaps are not accused, wrong ones are caught.
 
 use heaplaw_conformance::{
-    drive::parallel::{Native, OneAtATime, Plan, run},
+    campaign::{Breach, threads::Campaign},
+    drive::parallel::{Made, Native, OneAtATime, Plan, run, watch::Board},
+    faulty::threads::ALL,
     generate::choices::Seed,
-    law::parallel::judge,
+    law::{
+        Law,
+        parallel::{Crossings, LAWS, judge},
+    },
 };
 use heaplaw_reference::{
     heap::{Heap, SharedHeap},
@@ -32,6 +37,41 @@ fn sound_designs_hold_on_threads() {
 fn unsound_designs_are_caught_on_threads() {
     for protocol in Protocol::ALL.into_iter().filter(|protocol| !protocol.sound) {
         let law = broken(20_000, || Machine::new(protocol));
-        assert!(law.is_some_and(|law| [5, 6, 14, 51, 97, 123].contains(&law)), "{}: {law:?}", protocol.name);
+        assert!(law.is_some_and(|law| [5, 6, 14, 51, 97, 123, 137].contains(&law)), "{}: {law:?}", protocol.name);
+    }
+}
+
+/// A campaign by some laws.
+fn campaign(seed: u64, cases: u64, mutators: u8, laws: Vec<&'static Law>) -> Campaign {
+    Campaign { seed, cases, ops: 60, mutators, time: None, laws }
+}
+
+#[test]
+fn every_law_is_broken_on_threads_by_a_heap_that_is_wrong() {
+    for law in LAWS {
+        let mut races = ALL.iter().filter(|race| race.law == law.number).peekable();
+        assert!(races.peek().is_some(), "nothing breaks {law:?}");
+        for race in races {
+            for seed in 0..20 {
+                let outcome = campaign(seed, 3_000, 3, vec![law]).run(race, &[], &Board::default(), &mut ());
+                let broken = outcome.found.is_some_and(|found| matches!(found.breach, Breach::Law(..)));
+                assert!(broken, "a heap that {} keeps {law:?} in campaign {seed}", race.name);
+            }
+        }
+    }
+}
+
+#[test]
+fn sound_heaps_keep_every_law_on_threads_and_every_law_is_looked_at() {
+    for mutators in 1..=4 {
+        let heap = Made(|| OneAtATime::new(Machine::new(Protocol::HYBRID)));
+        let outcome = campaign(9, 300, mutators, LAWS.iter().collect()).run(&heap, &[], &Board::default(), &mut ());
+        assert!(outcome.found.is_none(), "{:?}", outcome.found);
+        let unseen = outcome.seen.tallies.iter().filter(|tally| tally.checks == 0).map(|tally| tally.law.number);
+        // Nobody else is there that could have made an object, or stored one.
+        let owed: &[u16] = if mutators == 1 { &[136, 137] } else { &[] };
+        assert_eq!(unseen.collect::<Vec<_>>(), owed);
+        let Crossings { foreign, contested, cycles, reused } = outcome.crossings;
+        assert!(cycles > 0 && reused > 0 && (mutators == 1 || foreign > 0 && contested > 0), "{:?}", outcome.crossings);
     }
 }

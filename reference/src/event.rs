@@ -60,4 +60,14 @@ pub enum Event {
     Finalize(Address),
     /// An object's memory may be handed out again.
     Free(Address),
+    /// Mutators were kept from running for so many units of work: one of them, or all at once if none is named. One unit
+    /// is a root that is looked at and holds something, an object that is scanned, a slot or span that is swept, or a
+    /// mutator that is told something. What a mutator waits for in a full collection, or does in its own barrier, is no
+    /// pause.
+    Pause {
+        /// Who; `None` for the whole world.
+        who: Option<MutatorId>,
+        /// For how many units.
+        units: u64,
+    },
 }

@@ -92,11 +92,17 @@ pub enum Capability {
     Aligned,
     /// Rounds requests up to classes of sizes: the usable bytes of an object follow from its size, and rise with it.
     Classes,
+    /// Reports [`Event::Pause`] whenever mutators are kept from running, but for full collections.
+    Pauses,
+    /// Its pauses are short: what is done with the world stopped grows with the number of mutators alone, and what one
+    /// mutator waits for with its own roots and what it allocates; no pause grows with the heap. Says something only
+    /// together with [`Capability::Pauses`].
+    Incremental,
 }
 
 impl Capability {
     /// All of them, in the order in which they are shown.
-    pub const ALL: [Capability; 19] = [
+    pub const ALL: [Capability; 21] = [
         Capability::Collect,
         Capability::Steps,
         Capability::Mutators,
@@ -116,6 +122,8 @@ impl Capability {
         Capability::Deterministic,
         Capability::Aligned,
         Capability::Classes,
+        Capability::Pauses,
+        Capability::Incremental,
     ];
 
     /// The word for it in reports and in the protocol.
@@ -140,6 +148,8 @@ impl Capability {
             Capability::Deterministic => "deterministic",
             Capability::Aligned => "aligned",
             Capability::Classes => "classes",
+            Capability::Pauses => "pauses",
+            Capability::Incremental => "incremental",
         }
     }
 

@@ -21,6 +21,10 @@
 //!
 //! What finalizers and cleanups hold is scanned together with the globals.
 //!
+//! `start`, `finish` and `abort` stop the world, a handshake stops its mutator, and each says for how much work. The
+//! machine turns every cell white at the start, which a heap in real memory does by exchanging its mark bits: it counts
+//! as nothing.
+//!
 //! Memory comes in pages of [`PAGE`] bytes, and each page that is used for the first time is a request that the
 //! environment can refuse. The clock stands still unless the program moves it; a machine that has marked for longer than
 //! [`PERIOD_MS`] ago starts a cycle by itself, as Go's does.
@@ -117,6 +121,8 @@ pub struct Machine {
     /// When marking last ended.
     marked: Option<u64>,
     stamps: u64,
+    /// The roots and objects that were looked at so far.
+    work: u64,
 }
 
 impl Machine {
@@ -146,6 +152,7 @@ impl Machine {
             clock: 0,
             marked: None,
             stamps: 0,
+            work: 0,
         }
     }
 
@@ -524,6 +531,7 @@ impl Machine {
         stack.color = Color::Black;
         let roots = stack.roots;
         for at in roots.into_iter().flatten() {
+            self.work += 1;
             self.shade(at, events);
         }
         events.push(Event::ScanStack(mutator));
@@ -545,6 +553,7 @@ impl Machine {
             self.clear_white();
         }
         if self.globals_color == Color::Grey {
+            self.work += 1;
             self.globals_color = Color::Black;
             for at in self.globals.into_iter().flatten() {
                 self.shade(at, events);
@@ -558,6 +567,7 @@ impl Machine {
             return false;
         }
         let Some(at) = self.grey.pop_front() else { return false };
+        self.work += 1;
         // A grey cell is never freed: only the sweep frees, and nothing is grey then.
         if let Some(cell) = self.cells.get_mut(&at.0) {
             cell.color = Color::Black;
@@ -684,7 +694,14 @@ impl Machine {
         }
     }
 
+    /// Someone was kept from running, since `work` was done.
+    fn pause(&self, who: Option<MutatorId>, work: u64, events: &mut Vec<Event>) {
+        let told = if who.is_some() { 1 } else { self.stacks.iter().flatten().count() as u64 };
+        events.push(Event::Pause { who, units: told + self.work - work });
+    }
+
     fn collect(&mut self, step: Collect, events: &mut Vec<Event>) -> Reply {
+        let work = self.work;
         let done = match step {
             Collect::Full => {
                 if self.phase == Phase::Mark {
@@ -709,6 +726,11 @@ impl Machine {
                 };
             }
         };
+        match step {
+            Collect::Start | Collect::Finish | Collect::Abort if done => self.pause(None, work, events),
+            Collect::Handshake(mutator) if done => self.pause(Some(mutator), work, events),
+            _ => {}
+        }
         if done { Reply::Done } else { Reply::Idle }
     }
 
@@ -720,7 +742,9 @@ impl Machine {
             Environment::Clock(milliseconds) => {
                 self.clock += u64::from(milliseconds);
                 if self.phase != Phase::Mark && self.marked.is_some_and(|marked| self.clock - marked > PERIOD_MS) {
+                    let work = self.work;
                     self.start(events);
+                    self.pause(None, work, events);
                 }
             }
         }
@@ -729,9 +753,13 @@ impl Machine {
 
 impl Heap for Machine {
     fn claims(&self) -> Claims {
-        // It takes addresses in turn, as they come.
-        let not = [Capability::Free, Capability::Aligned, Capability::Classes];
-        let by_itself = Capability::ALL.into_iter().filter(|capability| !not.contains(capability));
+        let by_itself = Capability::ALL.into_iter().filter(|capability| match capability {
+            // It takes addresses in turn, as they come.
+            Capability::Free | Capability::Aligned | Capability::Classes => false,
+            // Whoever scans all stacks at once, or marks meanwhile, stops the world for longer.
+            Capability::Incremental => self.protocol.stacks == StackScan::Once,
+            _ => true,
+        });
         let claims = Claims::new(self.protocol.name).with(&by_itself.collect::<Vec<_>>());
         match self.protocol.invariant {
             Some(invariant) => claims.upholding(invariant),
@@ -814,6 +842,23 @@ gc sweep 9
         let (reply, _) = tell(&mut machine, "0 alloc r1 0 24\n");
         assert!(matches!(reply, Reply::Born { .. }));
         assert_eq!(tell(&mut machine, "gc stats\n").0, Reply::Stats { objects: 2, bytes: 64 });
+    }
+
+    #[test]
+    fn pauses_are_what_is_done_while_mutators_wait() {
+        let story =
+            "0 alloc r0 1\n0 alloc r1 1\n1 join\ngc start\ngc handshake 0\ngc handshake 1\ngc mark 9\ngc finish\n";
+        let pauses = |protocol| {
+            let (_, events) = tell(&mut Machine::new(protocol), story);
+            let pause = |event: &Event| match event {
+                Event::Pause { who, units } => Some((who.map(|mutator| mutator.0), *units)),
+                _ => None,
+            };
+            events.iter().filter_map(pause).collect::<Vec<_>>()
+        };
+        assert_eq!(pauses(Protocol::HYBRID), [(None, 2), (Some(0), 3), (Some(1), 1), (None, 2)]);
+        assert_eq!(pauses(Protocol::STOP_THE_WORLD), [(None, 7)], "two mutators, two roots, the globals, two objects");
+        assert_eq!(pauses(Protocol::INSERTION).last(), Some(&(None, 4)), "two mutators, and two roots once more");
     }
 
     #[test]

@@ -1,9 +1,9 @@
 //! `heaplaw check`: generated programs, judged by the laws.
 
-use super::{Bundled, Exit, Trouble, Who, crowd, monitor::Monitor, quoted, selected};
+use super::{Bundled, Exit, Trouble, Who, crowd, monitor::Monitor, quoted, selected, threads};
 use crate::{
     campaign::{self, Again, Breach, Campaign, Counterexample, End, Outcome, Shrunk, Tally},
-    drive::{Failure, Subject},
+    drive::{Failure, Subject, crowd::THREADS},
     footprint::Footprint,
     goals::{Coverage, Goal},
     known::{self, Excused},
@@ -13,6 +13,7 @@ use crate::{
     },
     saved::{self, Flaky},
     shrink::Budget,
+    utilisation::Utilisation,
 };
 use clap::{Args, Parser};
 use heaplaw_reference::{
@@ -28,43 +29,44 @@ use std::{
 #[derive(Args)]
 pub(super) struct Options {
     #[command(flatten)]
-    who: Who,
+    pub(super) who: Who,
     /// The seed that all programs follow from; a fresh one if nothing is said
     #[arg(long, value_parser = seed)]
-    seed: Option<u64>,
-    /// How many programs to run
-    #[arg(long, default_value_t = 30_000, value_name = "N")]
-    cases: u64,
+    pub(super) seed: Option<u64>,
+    /// How many programs to run: 30,000 if nothing is said, or 3,000 with --mutators
+    #[arg(long, value_name = "N")]
+    pub(super) cases: Option<u64>,
+    /// Run the programs' mutators, so many of them, each on a thread of its own, and the collector on another; those of an
+    /// allocator hand blocks to one another
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=i64::from(THREADS)))]
+    pub(super) mutators: Option<u8>,
     /// How many operations a program has at most; one in 150 links up to 319 objects to one before
     #[arg(long, default_value_t = 60, value_name = "N")]
-    ops: u32,
+    pub(super) ops: u32,
     /// Stop after this long, such as 90s or 20m
     #[arg(long, value_parser = humantime::parse_duration)]
-    time: Option<Duration>,
+    pub(super) time: Option<Duration>,
     /// Judge only by these laws, such as 51,54-60
     #[arg(long, value_name = "LIST", default_value = "")]
-    laws: String,
+    pub(super) laws: String,
     /// The directory of saved failures; they run first
     #[arg(long, value_name = "DIR", default_value = "failures")]
-    out: PathBuf,
+    pub(super) out: PathBuf,
     /// The list of known failures; known.toml if nothing is said and there is one
     #[arg(long, value_name = "FILE")]
-    known: Option<PathBuf>,
+    pub(super) known: Option<PathBuf>,
     /// Write a report as JSON
     #[arg(long, value_name = "FILE")]
-    json: Option<PathBuf>,
+    pub(super) json: Option<PathBuf>,
     /// Write a report as JUnit XML
     #[arg(long, value_name = "FILE")]
-    junit: Option<PathBuf>,
+    pub(super) junit: Option<PathBuf>,
     /// Fail if a goal was not reached: a situation that the programs should have brought about
-    #[arg(long)]
+    #[arg(long, conflicts_with = "mutators")]
     goals: bool,
     /// Run each program again and again, and refuse the heap its first request for memory, then its second, and so on
-    #[arg(long)]
+    #[arg(long, conflicts_with = "mutators")]
     faults: bool,
-    /// Let so many threads at an allocator at once, which hand blocks to one another
-    #[arg(long, value_name = "N", conflicts_with_all = ["faults", "goals", "json", "junit", "known", "laws"])]
-    mutators: Option<u8>,
 }
 
 #[derive(Parser)]
@@ -90,13 +92,16 @@ fn seed(text: &str) -> Result<u64, String> {
 }
 
 pub(super) fn run(options: &Options, heaps: &[Bundled]) -> Result<Exit, Trouble> {
+    if let Some(mutators) = options.mutators {
+        return match crowd::is_meant(&options.who, heaps)? {
+            true => crowd::run(options, mutators, heaps),
+            false => threads::check(options, mutators, heaps),
+        };
+    }
     let laws = selected(&options.laws)?;
     let seed = options.seed.unwrap_or_else(|| RandomState::new().hash_one(()));
-    let Options { cases, ops, time, faults, .. } = *options;
-    if let Some(threads) = options.mutators {
-        let threads = crowd::Threads { threads, seed, cases, ops, time };
-        return crowd::run(&options.who, &threads, heaps);
-    }
+    let Options { ops, time, faults, .. } = *options;
+    let cases = options.cases.unwrap_or(30_000);
     let campaign = Campaign { seed, cases, ops, time, laws, faults };
     let saved = saved::all(&options.out)?;
     let known = match &options.known {
@@ -134,14 +139,15 @@ pub(super) fn run(options: &Options, heaps: &[Bundled]) -> Result<Exit, Trouble>
 /// A campaign in which no program has been run.
 fn nothing_yet(campaign: &Campaign, claims: Option<Claims>, end: End) -> Excused {
     let tallies = campaign.laws.iter().map(|law| Tally { law, programs: 0, checks: 0 }).collect();
-    let coverage = Coverage::default();
+    let (coverage, utilisation) = (Coverage::default(), Utilisation::default());
     let (programs, performed, faults) = (0, 0, 0);
     let (footprint, elapsed) = (Footprint::default(), Duration::ZERO);
-    let outcome = Outcome { claims, programs, performed, faults, tallies, coverage, footprint, end, elapsed };
+    let outcome =
+        Outcome { claims, programs, performed, faults, tallies, coverage, utilisation, footprint, end, elapsed };
     Excused { outcome, seen: Vec::new(), stale: Vec::new() }
 }
 
-/// Writes the reports that were asked for.
+/// Writes the reports of a run on one thread.
 fn report(
     options: &Options,
     campaign: &Campaign,
@@ -150,10 +156,15 @@ fn report(
     exit: Option<Exit>,
 ) -> Result<(), Trouble> {
     let Campaign { seed, cases, ops, .. } = *campaign;
-    let check = Check { seed, cases, ops, excused, shown, exit: exit.map(|exit| exit as u8) };
+    let check = Check { seed, cases, ops, excused, shown, threads: None, exit: exit.map(|exit| exit as u8) };
+    write_reports(options, &check)
+}
+
+/// Writes the reports that were asked for.
+pub(super) fn write_reports(options: &Options, check: &Check<'_>) -> Result<(), Trouble> {
     let write = |file: &Option<PathBuf>, print: fn(&Check<'_>) -> String| match file {
         Some(path) => {
-            saved::write_whole(path, &print(&check)).map_err(|source| Trouble::Write { path: path.clone(), source })
+            saved::write_whole(path, &print(check)).map_err(|source| Trouble::Write { path: path.clone(), source })
         }
         None => Ok(()),
     };
@@ -223,7 +234,7 @@ fn conclude(
     }
     if shown.is_none() {
         // A run that ends with a failure says nothing by what it did not come to.
-        anstream::print!("{}", text::goals(outcome));
+        anstream::print!("{}{}", text::goals(outcome), text::utilisation(outcome));
         anstream::print!("{}", text::footprint(&outcome.footprint));
     }
     anstream::println!("\n{}", last_words(excused, exit));

@@ -7,18 +7,19 @@
 //! What comes of a program depends on the scheduler, so nothing is shrunk: a program that breaks a law is run again a few
 //! times, to tell how often it does.
 
-use super::{Bundled, Exit, MALLOC, Trouble, Who, bundled, preload};
+use super::{Bundled, Exit, MALLOC, Trouble, Who, bundled, check, preload};
 use crate::{
     campaign::AGAIN,
     drive::{
         Failure,
-        crowd::{Note, Plan, THREADS},
+        crowd::{Note, Plan},
     },
     generate::choices::Seed,
     law::{crowd::judge, parallel::Breach},
     report::text::{counted, grouped},
 };
 use std::{
+    hash::{BuildHasher, RandomState},
     io::{BufRead, BufReader, Write},
     os::unix::process::ExitStatusExt,
     process::{Command, Stdio},
@@ -30,14 +31,17 @@ use std::{
 };
 
 /// What is to be done.
-pub(super) struct Threads {
-    pub(super) threads: u8,
-    pub(super) seed: u64,
-    pub(super) cases: u64,
+struct Threads {
+    threads: u8,
+    seed: u64,
+    cases: u64,
     /// Operations of a program; a thread does [so many times](ACTS) as much.
-    pub(super) ops: u32,
-    pub(super) time: Option<Duration>,
+    ops: u32,
+    time: Option<Duration>,
 }
+
+/// How many programs to run if nothing is said.
+const CASES: u64 = 3_000;
 
 /// Acts of a thread for each operation that a program would have: threads meet one another only now and then.
 const ACTS: u32 = 10;
@@ -48,18 +52,35 @@ const AT: &str = "at program ";
 /// Set for a child that is to say which program it is at.
 const VARIABLE: &str = "HEAPLAW_AT";
 
-pub(super) fn run(who: &Who, threads: &Threads, heaps: &[Bundled]) -> Result<Exit, Trouble> {
-    if !(1..=THREADS).contains(&threads.threads) {
-        return Err(Trouble::Usage(format!("--mutators: 1 to {THREADS} threads")));
+/// Whether the heap that is meant is an allocator that threads can share.
+pub(super) fn is_meant(who: &Who, heaps: &[Bundled]) -> Result<bool, Trouble> {
+    match &who.heap {
+        Some(name) => Ok(bundled(heaps, name)?.crowd.is_some()),
+        None if who.allocator.is_none() && who.command.is_empty() => {
+            Ok(heaps.first().is_some_and(|heap| heap.crowd.is_some()))
+        }
+        None => Ok(who.allocator.is_some()),
     }
+}
+
+pub(super) fn run(options: &check::Options, threads: u8, heaps: &[Bundled]) -> Result<Exit, Trouble> {
+    let asked = [
+        ("--json", options.json.is_some()),
+        ("--junit", options.junit.is_some()),
+        ("--known", options.known.is_some()),
+        ("--laws", !options.laws.is_empty()),
+    ];
+    if let Some((option, _)) = asked.iter().find(|(_, asked)| *asked) {
+        return Err(Trouble::Usage(format!("{option} is not there for the threads of an allocator")));
+    }
+    let seed = options.seed.unwrap_or_else(|| RandomState::new().hash_one(()));
+    let cases = options.cases.unwrap_or(CASES);
+    let (who, threads) = (&options.who, &Threads { threads, seed, cases, ops: options.ops, time: options.time });
     match &who.allocator {
         Some(library) => {
             let (command, name) = preload::command(library, heaps)?;
             child(who, threads, heaps, &command, &name)
         }
-        None if !who.command.is_empty() => Err(Trouble::Usage(
-            "--mutators: a command of its own has one thread; name an allocator or a heap".to_owned(),
-        )),
         None => here(who, threads, heaps),
     }
 }

@@ -6,8 +6,11 @@
 
 use super::Exit;
 use crate::{
-    campaign::{Breach, Watch},
-    drive::{Failure, Planned, Subject},
+    campaign::{Breach, Watch, threads},
+    drive::{
+        Failure, Planned, Subject,
+        parallel::{Plan, watch::Board},
+    },
     report::text::{counted, grouped},
     saved,
 };
@@ -51,6 +54,8 @@ struct State {
     cases: u64,
     /// The program that runs, for the case that it hangs.
     running: Program,
+    /// The same for threads.
+    plan: Option<Plan>,
     ended: bool,
 }
 
@@ -114,6 +119,8 @@ pub(super) struct Watchdog {
     pub(super) out: Option<PathBuf>,
     /// The command line that replays a file.
     pub(super) replay: Box<dyn Fn(&Path) -> String + Send>,
+    /// What the heap's threads are doing, if it has any.
+    pub(super) board: Option<Arc<Board>>,
 }
 
 fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
@@ -137,6 +144,7 @@ impl Monitor {
             programs: 0,
             cases,
             running: Program::default(),
+            plan: None,
             ended: false,
         }));
         let clock = Arc::new(Clock::new());
@@ -206,6 +214,17 @@ impl Watch for Monitor {
     }
 }
 
+impl threads::Watch for Monitor {
+    fn about_to_run(&mut self, plan: &Plan, plans_so_far: u64) -> bool {
+        let mut state = lock(&self.state);
+        state.programs = plans_so_far;
+        state.plan = Some(plan.clone());
+        drop(state);
+        self.bar.set_position(plans_so_far);
+        !self.interrupted()
+    }
+}
+
 /// The monitor's thread.
 fn watch(state: &Mutex<State>, clock: &Clock, watchdog: Option<&Watchdog>) {
     let start = Instant::now();
@@ -221,10 +240,14 @@ fn watch(state: &Mutex<State>, clock: &Clock, watchdog: Option<&Watchdog>) {
             last_beat = Instant::now();
             eprintln!("{}", beat(&state, start.elapsed()));
         }
-        if let Some(watchdog) = watchdog
-            && clock.busy() >= watchdog.timeout
-        {
+        let Some(watchdog) = watchdog else { continue };
+        if clock.busy() >= watchdog.timeout {
             bite(watchdog, &state.running);
+        }
+        if let (Some(board), Some(plan)) = (&watchdog.board, &state.plan)
+            && board.longest() >= watchdog.timeout
+        {
+            bite_threads(watchdog, board, plan);
         }
     }
 }
@@ -245,6 +268,22 @@ fn beat(state: &State, elapsed: Duration) -> String {
         grouped(state.cases),
         humantime::format_duration(Duration::from_secs(eta))
     )
+}
+
+/// Saves the plan that hangs, tells what every thread is doing, and ends the process.
+fn bite_threads(watchdog: &Watchdog, board: &Board, plan: &Plan) -> ! {
+    let told = board.told(plan);
+    eprintln!("the heap hung: a thread has not come back for {:?}\n{told}", watchdog.timeout);
+    if let Some(out) = &watchdog.out {
+        let path = out.join(saved::plan_name(&Breach::Failure(Failure::Hung(watchdog.timeout)), plan));
+        let replay = (watchdog.replay)(&path);
+        let about = format!("a thread did not come back within {:?}\n{told}replay: {replay}", watchdog.timeout);
+        match saved::save_plan(&path, &about, plan) {
+            Ok(()) => eprintln!("  wrote  {}\n  replay {replay}", path.display()),
+            Err(error) => eprintln!("  cannot write {}: {error}", path.display()),
+        }
+    }
+    std::process::exit(Exit::Hung as i32)
 }
 
 /// Saves the program that hangs and ends the process.

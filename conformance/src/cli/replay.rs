@@ -21,12 +21,12 @@ use std::path::PathBuf;
 #[derive(Args)]
 pub(super) struct Options {
     /// The file of operations
-    file: PathBuf,
+    pub(super) file: PathBuf,
     #[command(flatten)]
-    who: Who,
+    pub(super) who: Who,
     /// Judge only by these laws, such as 51,54-60
     #[arg(long, value_name = "LIST", default_value = "")]
-    laws: String,
+    pub(super) laws: String,
 }
 
 #[derive(Args)]
@@ -50,6 +50,13 @@ enum Seen {
 
 pub(super) fn replay(replay: &Replay, heaps: &[Bundled]) -> Result<Exit, Trouble> {
     let options = &replay.options;
+    if saved::is_plan(&options.file) {
+        if replay.answers {
+            let why = "--answers: what threads do has no order, so its answers have none";
+            return Err(Trouble::Usage(why.to_owned()));
+        }
+        return super::threads::replay(options, replay.times, heaps);
+    }
     let program = saved::load(&options.file)?;
     let subject = options.who.subject(heaps)?;
     let mut monitor = monitor(options, heaps);
@@ -111,6 +118,9 @@ pub(super) fn replay(replay: &Replay, heaps: &[Bundled]) -> Result<Exit, Trouble
 }
 
 pub(super) fn shrink(options: &Options, heaps: &[Bundled]) -> Result<Exit, Trouble> {
+    if saved::is_plan(&options.file) {
+        return super::threads::shrink(options, heaps);
+    }
     let program = saved::load(&options.file)?;
     let subject = options.who.subject(heaps)?;
     let mut monitor = monitor(options, heaps);

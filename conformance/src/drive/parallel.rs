@@ -17,102 +17,23 @@
 //! A [`Plan`] says what each thread does. It means the same each time, but what comes of it depends on the scheduler:
 //! whoever runs the [`Threads`] decides how much of that is seen.
 
-use super::guarded;
-use crate::generate::choices::Choices;
+mod plan;
+pub mod watch;
+
+pub use self::plan::{Plan, PlanError};
+
+use self::plan::USED;
+use super::{Failure, guarded};
 use heaplaw_reference::{
-    event::Event,
+    event::{Event, Phase},
     heap::{Capability, Claims, Heap, Mutator, Reply, SharedHeap},
-    object::{Content, Shape, Stamp},
-    op::{Action, Collect, GLOBALS, MUTATORS, MutatorId, Op, Place, ROOTS, Root, Run},
+    object::{Address, Content, Stamp},
+    op::{Action, Collect, GLOBALS, MutatorId, Op, Place, ROOTS, Root, Run},
 };
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     sync::{Arc, Barrier, Mutex, PoisonError},
 };
-
-/// What every thread does.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Plan {
-    /// How many pointer fields every object has.
-    pub pointers: u32,
-    /// What the mutators do, each on a thread of its own. What means nothing at that time is left out.
-    pub mutators: Vec<Vec<Action>>,
-    /// What the collector does, on one thread more.
-    pub collector: Vec<Collect>,
-}
-
-/// The roots that plans use; the others are for the walk at the end.
-const USED: u8 = 6;
-
-impl Plan {
-    /// A plan of `ops` operations for each of `mutators` mutators (at most four), and as many collector steps, for a heap
-    /// with these claims.
-    pub fn draw(choices: &mut dyn Choices, claims: &Claims, mutators: u8, ops: u32) -> Plan {
-        let pointers = 1 + choices.below(3);
-        let mutator = |choices: &mut dyn Choices| {
-            let mut actions = Vec::new();
-            while actions.len() < ops as usize {
-                gesture(choices, pointers, &mut actions);
-            }
-            actions
-        };
-        let mutators = (0..mutators.clamp(1, MUTATORS)).map(|_| mutator(choices)).collect::<Vec<_>>();
-        let count = mutators.len() as u32;
-        let steps = (0..ops).filter_map(|_| collect(choices, claims, count));
-        Plan { pointers, collector: steps.collect(), mutators }
-    }
-}
-
-/// One operation, or what makes trouble for a collector: the path over which an object was loaded is cut, and the object
-/// is looked at again some time later; what was stored into a field is held by the field alone.
-fn gesture(choices: &mut dyn Choices, pointers: u32, actions: &mut Vec<Action>) {
-    let first = action(choices, pointers);
-    actions.push(first);
-    match first {
-        Action::Load { into, from } if choices.chance(1, 2) => {
-            actions.push(Action::Store { into: from, value: None });
-            actions.extend((0..choices.below(8)).map(|_| Action::Safepoint));
-            actions.push(Action::Read(into));
-        }
-        Action::Store { value: Some(root), .. } if choices.chance(1, 2) => actions.push(Action::Clear(root)),
-        _ => {}
-    }
-}
-
-fn action(choices: &mut dyn Choices, pointers: u32) -> Action {
-    let root = |choices: &mut dyn Choices| Root(choices.below(u32::from(USED)) as u8);
-    let place = |choices: &mut dyn Choices| match choices.below(4) {
-        0 => Place::Global(choices.below(u32::from(GLOBALS)) as u8),
-        _ => Place::Field { of: root(choices), index: choices.below(pointers) },
-    };
-    match choices.weighted(&[16, 26, 26, 8, 4, 6, 2, 4, 2, 1]) {
-        0 => Action::Alloc { into: root(choices), shape: Shape::new(pointers, 8 + 8 * choices.below(4)) },
-        1 => Action::Load { from: place(choices), into: root(choices) },
-        2 => Action::Store { into: place(choices), value: Some(root(choices)) },
-        3 => Action::Store { into: place(choices), value: None },
-        4 => Action::Copy { into: root(choices), from: root(choices) },
-        5 => Action::Clear(root(choices)),
-        6 => Action::Wipe(Run { of: root(choices), at: 0, count: pointers }),
-        7 => Action::Read(root(choices)),
-        8 => Action::Safepoint,
-        _ => Action::Exit,
-    }
-}
-
-fn collect(choices: &mut dyn Choices, claims: &Claims, mutators: u32) -> Option<Collect> {
-    let (full, steps) = (u32::from(claims.has(Capability::Collect)), u32::from(claims.has(Capability::Steps)));
-    if full + steps == 0 {
-        return None;
-    }
-    Some(match choices.weighted(&[full * 2, steps * 4, steps * 6, steps * 8, steps * 4, steps * 4]) {
-        0 => Collect::Full,
-        1 => Collect::Start,
-        2 => Collect::Handshake(MutatorId(choices.below(mutators) as u8)),
-        3 => Collect::Mark(1 + choices.below(4)),
-        4 => Collect::Finish,
-        _ => Collect::Sweep(1 + choices.below(4)),
-    })
-}
 
 /// Something that runs threads.
 pub trait Threads: Sync {
@@ -122,6 +43,17 @@ pub trait Threads: Sync {
 
     /// A thread has done one thing, and others may do something now.
     fn pause(&self);
+
+    /// A thread is about to do something: this step of this [lane](Plan::op). The lane after the collector's is the walk
+    /// at the end, by whoever called [`run`]. Nobody need care.
+    fn begins(&self, lane: usize, step: usize) {
+        let _ = (lane, step);
+    }
+
+    /// A thread has done what it was about to.
+    fn ended(&self, lane: usize) {
+        let _ = lane;
+    }
 }
 
 /// The threads of the operating system. They begin at the same moment, and give way after everything they do, so that they
@@ -173,6 +105,8 @@ impl std::fmt::Display for Location {
 pub enum Note {
     /// An object was born: what it asked for, what it got, what its memory read, and what it holds now.
     Born {
+        /// Where it is.
+        at: Address,
         /// The bytes that were asked for.
         size: u64,
         /// The bytes that were set aside.
@@ -186,27 +120,74 @@ pub enum Note {
     Refused,
     /// A pointer was stored.
     Stored(Location, Option<Name>),
-    /// A pointer was loaded, and its object read.
-    Loaded(Location, Option<Content>),
+    /// A pointer was loaded: from where, what it is, and what its object holds.
+    Loaded(Location, Option<(Address, Content)>),
     /// An object was read that was held since its name was learnt.
     Read(Name, Content),
-    /// The heap said that something is wrong, answered what is no answer, or crashed.
+    /// The heap said that something is wrong.
     Trouble(Action, String),
+    /// The heap crashed, or answered what is no answer.
+    Failed(Op, Failure),
+}
+
+/// What a heap says it has allocated.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Books {
+    /// How many objects.
+    pub objects: u64,
+    /// How many bytes they take.
+    pub bytes: u64,
+}
+
+/// What was heard of the collector, by all threads together. Nobody knows in which order.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Heard {
+    /// How often the memory at an address was freed.
+    pub frees: BTreeMap<Address, u64>,
+    /// How often each phase was entered.
+    pub phases: BTreeMap<Phase, u64>,
+}
+
+impl Heard {
+    fn hear(&mut self, events: &mut Vec<Event>) {
+        for event in events.drain(..) {
+            match event {
+                Event::Free(at) => *self.frees.entry(at).or_default() += 1,
+                Event::Phase(phase) => *self.phases.entry(phase).or_default() += 1,
+                _ => {}
+            }
+        }
+    }
+
+    fn add(&mut self, other: Heard) {
+        for (at, times) in other.frees {
+            *self.frees.entry(at).or_default() += times;
+        }
+        for (phase, times) in other.phases {
+            *self.phases.entry(phase).or_default() += times;
+        }
+    }
 }
 
 /// What came of a run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Account {
+    /// What the heap says of itself.
+    pub claims: Claims,
     /// What each mutator noted, in its own order.
     pub threads: Vec<Vec<Note>>,
     /// What was noted on the walk at the end, when all was quiet.
     pub walk: Vec<Note>,
-    /// How many objects were found on it.
-    pub reachable: u64,
-    /// After a full collection: how many objects the heap says there are.
-    pub counted: Option<u64>,
+    /// The objects that were found on it.
+    pub reachable: BTreeSet<Name>,
+    /// After a full collection: what the heap says there is.
+    pub counted: Option<Books>,
+    /// After one more, with nothing in between: the same.
+    pub again: Option<Books>,
     /// After all roots and globals were cleared and another full collection: the same.
-    pub left: Option<u64>,
+    pub left: Option<Books>,
+    /// What was heard of the collector, from the first operation to the last collection.
+    pub heard: Heard,
 }
 
 /// One mutator, and what its roots hold.
@@ -220,16 +201,31 @@ struct Thread<'h, S: SharedHeap> {
     births: u64,
     notes: Vec<Note>,
     events: Vec<Event>,
-    /// Whether there was trouble: nothing is asked after that.
+    heard: Heard,
+    /// Whether there was trouble: nothing is asked after that, but to park.
     stopped: bool,
+    parked: bool,
 }
 
 impl<'h, S: SharedHeap> Thread<'h, S> {
     fn new(heap: &'h S, id: MutatorId, pointers: u32) -> Self {
-        let mut events = Vec::new();
+        let (mut events, mut heard) = (Vec::new(), Heard::default());
         let mutator = Some(heap.join(id, &mut events));
+        heard.hear(&mut events);
         let roots = [None; ROOTS as usize];
-        Thread { heap, id, mutator, roots, pointers, births: 0, notes: Vec::new(), events, stopped: false }
+        Thread {
+            heap,
+            id,
+            mutator,
+            roots,
+            pointers,
+            births: 0,
+            notes: Vec::new(),
+            events,
+            heard,
+            stopped: false,
+            parked: false,
+        }
     }
 
     fn root(&mut self, root: Root) -> &mut Option<Name> {
@@ -238,16 +234,18 @@ impl<'h, S: SharedHeap> Thread<'h, S> {
 
     fn perform(&mut self, action: Action) -> Option<Reply> {
         let mutator = self.mutator.as_mut().filter(|_| !self.stopped)?;
-        self.events.clear();
         let stamp = Stamp((u64::from(self.id.0) + 1) << 40 | self.births);
-        let trouble = match guarded(|| mutator.perform(&action, stamp, &mut self.events)) {
-            Ok(Reply::Trap(why)) => why,
-            Ok(Reply::Unsupported) => "the heap does not know the operation".to_owned(),
+        let answer = guarded(|| mutator.perform(&action, stamp, &mut self.events));
+        self.heard.hear(&mut self.events);
+        let op = Op::Mutate { by: self.id, action };
+        let trouble = match answer {
+            Ok(Reply::Trap(why)) => Note::Trouble(action, why),
+            Ok(Reply::Unsupported) => Note::Failed(op, Failure::Garbled("it does not know the operation".to_owned())),
             Ok(reply) => return Some(reply),
-            Err(failure) => failure.to_string(),
+            Err(failure) => Note::Failed(op, failure),
         };
         self.stopped = true;
-        self.notes.push(Note::Trouble(action, trouble));
+        self.notes.push(trouble);
         None
     }
 
@@ -270,12 +268,16 @@ impl<'h, S: SharedHeap> Thread<'h, S> {
     fn load(&mut self, into: Root, from: Place) {
         let Some(location) = self.location(from) else { return };
         let Some(reply) = self.perform(Action::Load { into, from }) else { return };
-        let content = match reply {
-            Reply::Object(_) => self.read(into),
+        let found = match reply {
+            // Without an answer to that, there is nothing to be noted.
+            Reply::Object(at) => match self.read(into) {
+                Some(content) => Some((at, content)),
+                None => return,
+            },
             _ => None,
         };
-        *self.root(into) = name(content);
-        self.notes.push(Note::Loaded(location, content));
+        *self.root(into) = found.and_then(|(_, content)| name(Some(content)));
+        self.notes.push(Note::Loaded(location, found));
     }
 
     fn store(&mut self, into: Place, value: Option<Root>) {
@@ -295,10 +297,10 @@ impl<'h, S: SharedHeap> Thread<'h, S> {
             Action::Alloc { into, shape } => {
                 self.births += 1;
                 match self.perform(action) {
-                    Some(Reply::Born { usable, found, .. }) => {
+                    Some(Reply::Born { at, usable, found, .. }) => {
                         let Some(holds) = self.read(into) else { return };
                         *self.root(into) = name(Some(holds));
-                        self.notes.push(Note::Born { size: shape.size(), usable, found, holds });
+                        self.notes.push(Note::Born { at, size: shape.size(), usable, found, holds });
                     }
                     Some(_) => self.notes.push(Note::Refused),
                     None => {}
@@ -329,13 +331,36 @@ impl<'h, S: SharedHeap> Thread<'h, S> {
                     self.notes.push(Note::Read(held, content));
                 }
             }
-            Action::Safepoint | Action::Park | Action::Unpark => _ = self.perform(action),
+            // Nobody waits for one that is parked, whatever happened to it.
+            Action::Park if self.stopped && !self.parked => {
+                self.parked = true;
+                if let Some(mutator) = self.mutator.as_mut() {
+                    // What is wrong is known already.
+                    _ = guarded(|| mutator.perform(&action, Stamp(0), &mut self.events));
+                    self.heard.hear(&mut self.events);
+                }
+            }
+            Action::Park | Action::Unpark if !self.stopped => {
+                self.perform(action);
+                self.parked = action == Action::Park;
+            }
+            Action::Safepoint => _ = self.perform(action),
             // It leaves, and another one comes in its place.
             Action::Exit => {
-                self.events.clear();
                 if let Some(mutator) = self.mutator.take() {
-                    self.heap.leave(mutator, &mut self.events);
-                    self.mutator = Some(self.heap.join(self.id, &mut self.events));
+                    let (heap, id, events) = (self.heap, self.id, &mut self.events);
+                    let joined = guarded(|| {
+                        heap.leave(mutator, events);
+                        heap.join(id, events)
+                    });
+                    self.heard.hear(&mut self.events);
+                    match joined {
+                        Ok(mutator) => self.mutator = Some(mutator),
+                        Err(failure) => {
+                            self.stopped = true;
+                            self.notes.push(Note::Failed(Op::Mutate { by: id, action }, failure));
+                        }
+                    }
                     self.roots = [None; ROOTS as usize];
                 }
             }
@@ -389,6 +414,33 @@ fn name(content: Option<Content>) -> Option<Name> {
     }
 }
 
+/// Some heap that threads can share, whichever it is.
+pub trait Shareable {
+    /// What a heap says of itself.
+    fn claims(&self) -> Claims;
+
+    /// Runs a plan on a fresh heap.
+    fn run(&self, plan: &Plan, threads: &dyn Threads) -> Account;
+}
+
+/// Heaps that threads can share, as this function makes them.
+pub struct Made<F>(pub F);
+
+impl<S, F> Shareable for Made<F>
+where
+    S: SharedHeap + Sync,
+    S::Mutator: Send,
+    F: Fn() -> S,
+{
+    fn claims(&self) -> Claims {
+        (self.0)().claims()
+    }
+
+    fn run(&self, plan: &Plan, threads: &dyn Threads) -> Account {
+        run(&(self.0)(), plan, threads)
+    }
+}
+
 /// Runs a plan on a fresh heap.
 pub fn run<S>(heap: &S, plan: &Plan, threads: &dyn Threads) -> Account
 where
@@ -397,65 +449,112 @@ where
 {
     let ids = (0..).map(MutatorId).zip(&plan.mutators);
     let mut mutators: Vec<_> = ids.map(|(id, _)| Thread::new(heap, id, plan.pointers)).collect();
-    let collector = || {
-        for step in &plan.collector {
-            // What goes wrong in here shows in what mutators see; a panic is seen as a full heap of trouble below.
-            if guarded(|| heap.collect(step, &mut Vec::new())).is_err() {
-                return;
-            }
-            threads.pause();
-        }
-    };
-    let work = mutators.iter_mut().zip(&plan.mutators).map(|(mutator, actions)| {
+    let mut collector = Collector { heap, events: Vec::new(), heard: Heard::default(), failed: None };
+    let work = mutators.iter_mut().zip(&plan.mutators).enumerate().map(|(lane, (mutator, actions))| {
         let body = move || {
-            for action in actions {
+            for (step, action) in actions.iter().enumerate() {
+                threads.begins(lane, step);
                 mutator.act(*action);
+                threads.ended(lane);
                 threads.pause();
             }
             // Nobody waits for one that has nothing left to do.
+            threads.begins(lane, actions.len());
             mutator.act(Action::Park);
+            threads.ended(lane);
         };
         Box::new(body) as Box<dyn FnOnce() + Send + '_>
     });
-    let work = work.chain([Box::new(collector) as Box<dyn FnOnce() + Send + '_>]).collect();
+    let collecting = || {
+        for (step, op) in plan.collector.iter().enumerate() {
+            threads.begins(plan.mutators.len(), step);
+            collector.step(*op);
+            threads.ended(plan.mutators.len());
+            threads.pause();
+        }
+    };
+    let work = work.chain([Box::new(collecting) as Box<dyn FnOnce() + Send + '_>]).collect();
     threads.run(work);
-    close(heap, mutators)
+    threads.begins(plan.mutators.len() + 1, 0);
+    let account = close(collector, mutators);
+    threads.ended(plan.mutators.len() + 1);
+    account
 }
 
-/// What is left when all is quiet.
-fn close<S: SharedHeap>(heap: &S, mut mutators: Vec<Thread<'_, S>>) -> Account {
+/// The thread that collects.
+struct Collector<'h, S> {
+    heap: &'h S,
+    events: Vec<Event>,
+    heard: Heard,
+    /// The step that the heap failed at: nothing is asked after that.
+    failed: Option<Note>,
+}
+
+impl<S: SharedHeap> Collector<'_, S> {
+    fn step(&mut self, step: Collect) -> Option<Reply> {
+        if self.failed.is_some() {
+            return None;
+        }
+        let answer = guarded(|| self.heap.collect(&step, &mut self.events));
+        self.heard.hear(&mut self.events);
+        let failure = match answer {
+            Ok(Reply::Unsupported) => Failure::Garbled("it does not know the operation".to_owned()),
+            Ok(Reply::Trap(why)) => Failure::Crashed(why),
+            Ok(reply) => return Some(reply),
+            Err(failure) => failure,
+        };
+        self.failed = Some(Note::Failed(Op::Collect(step), failure));
+        None
+    }
+
+    /// What there is after a full collection, if the heap can say.
+    fn count(&mut self) -> Option<Books> {
+        let claims = self.heap.claims();
+        if !claims.has(Capability::Collect) || !claims.has(Capability::Stats) {
+            return None;
+        }
+        self.step(Collect::Full)?;
+        match self.step(Collect::Stats)? {
+            Reply::Stats { objects, bytes } => Some(Books { objects, bytes }),
+            _ => None,
+        }
+    }
+}
+
+/// What is left when all is quiet. All threads have ended, so a mutator that does nothing here is parked: the collector
+/// need not wait for it.
+fn close<S: SharedHeap>(mut collector: Collector<'_, S>, mut mutators: Vec<Thread<'_, S>>) -> Account {
     let threads = mutators.iter_mut().map(|mutator| std::mem::take(&mut mutator.notes)).collect();
-    let mut seen = BTreeSet::new();
+    // What was lost is gone after that, and the walk comes upon the place where it was.
+    if collector.heap.claims().has(Capability::Collect) {
+        collector.step(Collect::Full);
+    }
+    let mut reachable = BTreeSet::new();
     for (number, mutator) in mutators.iter_mut().enumerate() {
         mutator.act(Action::Unpark);
-        mutator.walk(&mut seen, number == 0);
+        mutator.walk(&mut reachable, number == 0);
+        mutator.act(Action::Park);
     }
-    let counted = count(heap);
+    let counted = collector.count();
+    let again = counted.and_then(|_| collector.count());
     for mutator in &mut mutators {
+        mutator.act(Action::Unpark);
         for root in (0..USED).map(Root) {
             mutator.act(Action::Clear(root));
         }
         for number in 0..GLOBALS {
             mutator.store(Place::Global(number), None);
         }
+        mutator.act(Action::Park);
     }
-    let left = count(heap);
-    let walk = mutators.iter_mut().flat_map(|mutator| std::mem::take(&mut mutator.notes)).collect();
-    Account { threads, walk, reachable: seen.len() as u64, counted, left }
-}
-
-/// How many objects there are after a full collection, if the heap can say.
-fn count<S: SharedHeap>(heap: &S) -> Option<u64> {
-    let claims = heap.claims();
-    if !claims.has(Capability::Collect) || !claims.has(Capability::Stats) {
-        return None;
+    let left = collector.count();
+    let mut heard = std::mem::take(&mut collector.heard);
+    for mutator in &mut mutators {
+        heard.add(std::mem::take(&mut mutator.heard));
     }
-    let ask = |step| guarded(|| heap.collect(&step, &mut Vec::new())).ok();
-    ask(Collect::Full)?;
-    match ask(Collect::Stats)? {
-        Reply::Stats { objects, .. } => Some(objects),
-        _ => None,
-    }
+    let walked = mutators.iter_mut().flat_map(|mutator| std::mem::take(&mut mutator.notes));
+    let walk = walked.chain(collector.failed.take()).collect();
+    Account { claims: collector.heap.claims(), threads, walk, reachable, counted, again, left, heard }
 }
 
 /// A heap that does one thing at a time, shared between threads that wait for one another.

@@ -218,6 +218,27 @@ pub const ALL: &[Goal] = &[
         on: Deed::Start,
         met: |sight| sight.before == Phase::Sweep && sight.after == Phase::Mark,
     },
+    Goal {
+        id: "start-while-marking",
+        name: "a cycle is asked to start while one is marking",
+        needs: PHASES,
+        on: Deed::Start,
+        met: |sight| sight.marking() && sight.after == Phase::Mark,
+    },
+    Goal {
+        id: "birth-between-cycles",
+        name: "an allocation between two cycles",
+        needs: PHASES,
+        on: Deed::Birth,
+        met: |sight| sight.before == Phase::Off && sight.after == Phase::Off && sight.cycles > 0,
+    },
+    Goal {
+        id: "pause-in-a-large-heap",
+        name: "a pause with more than a hundred objects reachable",
+        needs: &[Capability::Steps, Capability::Pauses],
+        on: Deed::Any,
+        met: |sight| sight.paused && sight.crowded,
+    },
     // Mutators that come and go.
     Goal {
         id: "join-while-marking",
@@ -261,6 +282,13 @@ pub const ALL: &[Goal] = &[
         needs: &[Capability::Collect, Capability::Frees],
         on: Deed::Any,
         met: |sight| sight.loop_freed,
+    },
+    Goal {
+        id: "free-circle",
+        name: "garbage on a circle of references, or behind one, is freed",
+        needs: &[Capability::Collect, Capability::Frees],
+        on: Deed::Any,
+        met: |sight| sight.circle_freed,
     },
     Goal {
         id: "more-than-a-page",

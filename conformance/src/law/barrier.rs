@@ -1,4 +1,4 @@
-//! What stores owe while marking: laws 70 to 73.
+//! What stores owe while marking: laws 70 to 73; and that they owe nothing at other times: law 77.
 //!
 //! The invariants of laws 53 and 54 say what must be true of the whole heap. A barrier that is left out somewhere breaks
 //! them only if nothing else happens to protect the object in question, so most of the time nobody notices. These laws
@@ -16,7 +16,11 @@
 
 use super::{Check, Judgement, Law, Needs};
 use crate::reading::{Deed, Reading};
-use heaplaw_reference::heap::{Capability, Invariant};
+use heaplaw_reference::{
+    event::{Event, Phase},
+    heap::{Capability, Invariant},
+    op::Op,
+};
 
 const BARRIER: Needs = Needs::of(&[Capability::Barrier, Capability::Phases, Capability::Colors]);
 const WEAK: &[Invariant] = &[Invariant::Weak, Invariant::ModifiedWeak];
@@ -51,6 +55,13 @@ pub(super) const LAWS: &[Law] = &[
         needs: BARRIER.upholding(&[Invariant::ModifiedWeak]),
         judge: hand_over_shade,
     },
+    Law {
+        number: 77,
+        name: "off is free",
+        statement: "When nothing is being marked, what a mutator does shades and scans nothing.",
+        needs: Needs::of(&[Capability::Phases, Capability::Colors]),
+        judge: off_is_free,
+    },
 ];
 
 fn covers_all_stores(reading: &Reading<'_>) -> Judgement {
@@ -73,6 +84,26 @@ fn nil_is_not_special(reading: &Reading<'_>) -> Judgement {
 
 fn hand_over_shade(reading: &Reading<'_>) -> Judgement {
     paid(reading, &[(Deed::HandedOver, "is handed to a stack that was scanned")])
+}
+
+fn off_is_free(reading: &Reading<'_>) -> Judgement {
+    let mut check = Check::default();
+    let mut phase = Phase::Off;
+    for (at, moment, scene) in reading.scenes() {
+        let quiet = matches!(phase, Phase::Off | Phase::Sweep) && scene.phase == phase;
+        // An operation that begins a cycle and ends it comes back to the phase it began in.
+        let cycle = moment.events.iter().any(|event| matches!(event, Event::Phase(_)));
+        if matches!(moment.op, Op::Mutate { .. }) && quiet && !cycle {
+            let marks = |event: &&Event| {
+                matches!(event, Event::Shade(_) | Event::Scan(_) | Event::ScanStack(_) | Event::ScanGlobals)
+            };
+            check.that(!moment.events.iter().any(|event| marks(&event)), at, || {
+                (format!("an operation marks something in the phase {phase}"), [])
+            });
+        }
+        phase = scene.phase;
+    }
+    check.done()
 }
 
 /// Checks that whatever was owed for these deeds was paid.

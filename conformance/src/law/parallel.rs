@@ -1,12 +1,90 @@
 //! Laws that need no order: what can be said of mutators that ran on threads of their own.
 //!
-//! These are the laws of the same numbers, as far as they can be looked at when nobody knows what happened first. An
-//! [`Account`] holds what each thread noted, in its own order, and what was found when all was quiet.
+//! These are [`LAWS`] of the project's list, as far as they can be looked at when nobody knows what happened first. An
+//! [`Account`] holds what each thread noted, in its own order, what was found when all was quiet, and how often the
+//! collector reported what. So what is said here is of the kind "what is loaded was stored there by somebody", "nothing
+//! that is held is gone", "every object was freed exactly once".
+//!
+//! A load that finds something wrong is evidence for one of several laws. If the pointer is one that may be there, the
+//! object behind it is what is wrong: it was seen before it was filled (136), if it is well later on, or else it was freed
+//! although it was held (51). If the pointer itself may not be there, a store was lost or made up: by threads that raced
+//! for the place (137), or without anybody else (14).
 
-use super::Law;
-use crate::drive::parallel::{Account, Location, Name, Note};
-use heaplaw_reference::object::Content;
-use std::collections::{HashMap, HashSet};
+use super::{Judgement, Law, Needs};
+use crate::drive::{
+    Failure,
+    parallel::{Account, Books, Location, Name, Note},
+};
+use heaplaw_reference::{
+    event::Phase,
+    heap::{Capability, Claims},
+    object::{Address, Content},
+    op::Op,
+};
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+const fn law(number: u16, name: &'static str, statement: &'static str, needs: Needs) -> Law {
+    // The readings of one thread have laws of their own.
+    Law { number, name, statement, needs, judge: |_| Judgement::NotApplicable }
+}
+
+/// The laws that are judged with mutators on threads of their own, by number.
+pub const LAWS: &[Law] = &[
+    law(
+        1,
+        "no overlap",
+        "Objects that are reachable when all is quiet do not overlap.",
+        Needs::of(&[Capability::Addresses]),
+    ),
+    law(3, "big enough", "A new object has at least as many bytes as were asked for.", Needs::NOTHING),
+    law(5, "zeroed", "The memory of a new object reads zero.", Needs::NOTHING),
+    law(6, "content stability", "What an object holds stays the same as long as a root holds it.", Needs::NOTHING),
+    law(
+        7,
+        "address stability",
+        "An object is found where it was born, by whichever thread.",
+        Needs::of(&[Capability::Addresses]),
+    ),
+    law(14, "cross equivalence", "A thread loads what it has stored last, where nobody else stores.", Needs::NOTHING),
+    law(
+        51,
+        "reachable never freed",
+        "What is loaded is an object that was stored there, and not what took its place.",
+        Needs::NOTHING,
+    ),
+    law(
+        81,
+        "one transition",
+        "Whoever asks at once, every phase of a cycle is entered once.",
+        Needs::of(&[Capability::Collect, Capability::Phases]),
+    ),
+    law(
+        91,
+        "swept once",
+        "When nothing is left, every object that was born has been freed exactly once.",
+        Needs::of(&[Capability::Collect, Capability::Stats, Capability::Frees]),
+    ),
+    law(
+        97,
+        "full collection",
+        "When all is quiet, a full collection leaves nothing but what is reachable.",
+        Needs::of(&[Capability::Collect, Capability::Stats]),
+    ),
+    law(
+        123,
+        "balance",
+        "When all is quiet, the heap counts every object and every byte that is reachable.",
+        Needs::of(&[Capability::Collect, Capability::Stats]),
+    ),
+    law(136, "publication", "An object that another thread has made is seen as it was filled.", Needs::NOTHING),
+    law(137, "racing stores", "Where several threads store, a load finds what one of them has stored.", Needs::NOTHING),
+    law(
+        139,
+        "idempotence",
+        "When all is quiet, a second full collection changes nothing.",
+        Needs::of(&[Capability::Collect, Capability::Stats]),
+    ),
+];
 
 /// What is wrong with an account.
 #[derive(Clone, Debug)]
@@ -19,64 +97,139 @@ pub struct Breach {
     pub why: String,
 }
 
-/// Judges an account; gives how many things were looked at.
+/// What was seen of the laws in an account.
+#[derive(Clone, Debug, Default)]
+pub struct Findings {
+    /// How often each law was looked at.
+    pub checks: BTreeMap<u16, u64>,
+    /// The first breach of each law that is broken, in the order in which they were come upon: thread by thread, then the
+    /// end.
+    pub breaches: Vec<Breach>,
+    /// How the heap failed to answer, and at which operation.
+    pub failure: Option<(Op, Failure)>,
+    /// What happened between threads.
+    pub crossings: Crossings,
+}
+
+/// How much of what this is about has happened: without it, "holds" says little.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Crossings {
+    /// Loads of an object that another thread has made.
+    pub foreign: u64,
+    /// Places in which several threads have stored.
+    pub contested: u64,
+    /// Cycles.
+    pub cycles: u64,
+    /// Addresses at which more than one object was born.
+    pub reused: u64,
+}
+
+impl Crossings {
+    /// Adds what happened in another run.
+    pub fn add(&mut self, other: Crossings) {
+        self.foreign += other.foreign;
+        self.contested += other.contested;
+        self.cycles += other.cycles;
+        self.reused += other.reused;
+    }
+}
+
+impl Findings {
+    fn that(&mut self, number: u16, holds: bool, thread: Option<usize>, why: impl FnOnce() -> String) {
+        *self.checks.entry(number).or_default() += 1;
+        if !holds && self.breaches.iter().all(|breach| breach.law.number != number) {
+            let law = numbered(number).expect("the laws that are spoken of here are listed");
+            self.breaches.push(Breach { law, thread, why: why() });
+        }
+    }
+
+    /// The first breach of one of these laws.
+    pub fn first(&self, laws: &[&'static Law]) -> Option<&Breach> {
+        self.breaches.iter().find(|breach| laws.iter().any(|law| law.number == breach.law.number))
+    }
+}
+
+/// The law of this number, of those that are listed here.
+pub fn numbered(number: u16) -> Option<&'static Law> {
+    LAWS.iter().find(|law| law.number == number)
+}
+
+/// Judges an account by all laws; gives how many things were looked at.
 ///
 /// # Errors
 /// The first breach: of the first thread in which there is one, or else of the end.
 pub fn judge(account: &Account) -> Result<u64, Breach> {
+    let findings = examine(account);
+    match findings.breaches.into_iter().next() {
+        Some(breach) => Err(breach),
+        None => Ok(findings.checks.values().sum()),
+    }
+}
+
+/// Judges an account by all laws that apply.
+pub fn examine(account: &Account) -> Findings {
     let facts = Facts::of(account);
-    let mut checks = 0;
+    let mut findings = Findings::default();
     for (thread, notes) in account.threads.iter().enumerate() {
-        checks += facts.judge_notes(Some(thread), notes)?;
+        facts.judge_notes(Some(thread), notes, &mut findings);
     }
-    checks += facts.judge_notes(None, &account.walk)?;
-    checks += judge_counts(account)?;
-    Ok(checks)
-}
-
-fn broken(number: u16, thread: Option<usize>, why: String) -> Breach {
-    let law = Law::numbered(number).expect("the laws that are spoken of here exist");
-    Breach { law, thread, why }
-}
-
-fn judge_counts(account: &Account) -> Result<u64, Breach> {
-    let reachable = account.reachable;
-    if let Some(counted) = account.counted.filter(|counted| *counted != reachable) {
-        let why = format!("{reachable} objects can be reached, and after a full collection there are {counted}");
-        // Too many are garbage that stays; too few are not counted, or gone.
-        return Err(broken(if counted > reachable { 97 } else { 123 }, None, why));
+    facts.judge_notes(None, &account.walk, &mut findings);
+    // A heap that was not asked to the end owes no account of it.
+    if findings.failure.is_none() && findings.breaches.is_empty() {
+        facts.judge_end(account, &mut findings);
     }
-    match account.left {
-        Some(left @ 1..) => Err(broken(
-            97,
-            None,
-            format!("nothing can be reached, and after a full collection there are {left} objects"),
-        )),
-        left => Ok(u64::from(left.is_some()) + u64::from(account.counted.is_some())),
-    }
+    findings.crossings = facts.crossings(account);
+    findings
 }
 
 /// By which thread, and what.
 type Store = (Option<usize>, Option<Name>);
 
-/// What all threads together did.
-struct Facts {
-    /// Every object that was born, and by whom; the walk is nobody.
-    born: HashSet<Name>,
-    /// What was stored where, by which thread, in the order of each.
-    stores: HashMap<Location, Vec<Store>>,
+/// A birth.
+#[derive(Clone, Copy)]
+struct Birth {
+    at: Address,
+    usable: u64,
+    by: Option<usize>,
 }
 
-impl Facts {
-    fn of(account: &Account) -> Facts {
-        let mut facts = Facts { born: HashSet::new(), stores: HashMap::new() };
+/// What all threads together did.
+struct Facts<'a> {
+    claims: &'a Claims,
+    /// Every object that was born; the walk is nobody.
+    born: HashMap<Name, Birth>,
+    /// How many objects were born at an address.
+    births: BTreeMap<Address, u64>,
+    /// What was stored where, by which thread, in the order of each.
+    stores: HashMap<Location, Vec<Store>>,
+    /// What was found well on the walk.
+    well: HashSet<Name>,
+}
+
+impl<'a> Facts<'a> {
+    fn of(account: &'a Account) -> Self {
+        let mut facts = Facts {
+            claims: &account.claims,
+            born: HashMap::new(),
+            births: BTreeMap::new(),
+            stores: HashMap::new(),
+            well: HashSet::new(),
+        };
         let threads = account.threads.iter().enumerate().map(|(thread, notes)| (Some(thread), notes));
         for (thread, notes) in threads.chain([(None, &account.walk)]) {
             for note in notes {
                 match note {
-                    Note::Born { holds: Content::Uniform(name), .. } => _ = facts.born.insert(*name),
+                    Note::Born { at, usable, holds, .. } => {
+                        *facts.births.entry(*at).or_default() += 1;
+                        if let Content::Uniform(name) = holds {
+                            facts.born.insert(*name, Birth { at: *at, usable: *usable, by: thread });
+                        }
+                    }
                     Note::Stored(location, value) => {
                         facts.stores.entry(*location).or_default().push((thread, *value));
+                    }
+                    Note::Loaded(_, Some((_, Content::Uniform(name)))) if thread.is_none() => {
+                        facts.well.insert(*name);
                     }
                     _ => {}
                 }
@@ -85,63 +238,105 @@ impl Facts {
         facts
     }
 
-    fn judge_notes(&self, thread: Option<usize>, notes: &[Note]) -> Result<u64, Breach> {
+    fn judge_notes(&self, thread: Option<usize>, notes: &[Note], findings: &mut Findings) {
         // What this thread has stored last, and where.
         let mut mine: HashMap<Location, Option<Name>> = HashMap::new();
         let mut names = HashSet::new();
         for note in notes {
             match note {
-                Note::Born { size, usable, found, holds } => {
-                    if usable < size {
-                        return Err(broken(3, thread, format!("{size} bytes were asked for and {usable} were given")));
-                    }
-                    if *found != Content::ZERO {
-                        return Err(broken(5, thread, format!("the memory of a new object holds {found}")));
-                    }
-                    let Content::Uniform(name) = holds else {
-                        return Err(broken(6, thread, format!("a new object was filled and now holds {holds}")));
-                    };
-                    if !names.insert(*name) {
-                        return Err(broken(6, thread, format!("object {name:#x} is born, and was born before")));
+                Note::Born { size, usable, found, holds, .. } => {
+                    findings.that(3, usable >= size, thread, || {
+                        format!("{size} bytes were asked for and {usable} were given")
+                    });
+                    findings.that(5, *found == Content::ZERO, thread, || {
+                        format!("the memory of a new object holds {found}")
+                    });
+                    match holds {
+                        Content::Uniform(name) => findings.that(6, names.insert(*name), thread, || {
+                            format!("object {name:#x} is born, and was born before")
+                        }),
+                        torn => {
+                            findings.that(6, false, thread, || format!("a new object was filled and now holds {torn}"))
+                        }
                     }
                 }
                 Note::Stored(location, value) => _ = mine.insert(*location, *value),
-                Note::Loaded(location, found) => self.judge_load(thread, *location, *found, &mine)?,
-                Note::Read(name, content) => {
-                    if *content != Content::Uniform(*name) {
-                        let why = format!("object {name:#x} was held all the time and now holds {content}");
-                        return Err(broken(6, thread, why));
-                    }
-                }
+                Note::Loaded(location, found) => self.judge_load(thread, *location, *found, &mine, findings),
+                Note::Read(name, content) => self.judge_read(thread, *name, *content, findings),
                 Note::Trouble(action, why) => {
-                    return Err(broken(51, thread, format!("at `{action}` the heap itself says: {why}")));
+                    findings.that(51, false, thread, || format!("at `{action}` the heap itself says: {why}"));
                 }
+                Note::Failed(op, failure) => _ = findings.failure.get_or_insert_with(|| (*op, failure.clone())),
                 Note::Refused => {}
             }
         }
-        Ok(notes.len() as u64)
+    }
+
+    /// An object that a root has held since its name was learnt.
+    fn judge_read(&self, thread: Option<usize>, name: Name, content: Content, findings: &mut Findings) {
+        let well = content == Content::Uniform(name);
+        let here = self.born.get(&name).map(|birth| birth.at);
+        let taken = here.is_some_and(|at| self.births.get(&at).is_some_and(|births| *births > 1));
+        let why = || format!("object {name:#x} was held all the time and now holds {content}");
+        // If another was born in its place, it was freed before.
+        findings.that(51, well || !taken, thread, why);
+        findings.that(6, well || taken, thread, why);
     }
 
     fn judge_load(
         &self,
         thread: Option<usize>,
         location: Location,
-        found: Option<Content>,
+        found: Option<(Address, Content)>,
         mine: &HashMap<Location, Option<Name>>,
-    ) -> Result<(), Breach> {
+        findings: &mut Findings,
+    ) {
+        let possible = self.possible(thread, location, mine);
         let name = match found {
-            None => None,
-            Some(Content::Uniform(name)) if self.born.contains(&name) => Some(name),
-            Some(content) => {
-                let why = format!("{location} leads to an object that holds {content}, which was born nowhere");
-                return Err(broken(51, thread, why));
-            }
+            None => Some(None),
+            Some((_, Content::Uniform(name))) if self.born.contains_key(&name) => Some(Some(name)),
+            Some(_) => None,
         };
-        if self.possible(thread, location, mine).contains(&name) {
-            return Ok(());
+        let right = name.is_some_and(|name| possible.contains(&name));
+        // Whose place it is that the pointer leads to, if it may be there.
+        let meant = found.and_then(|(at, _)| {
+            possible.iter().flatten().find(|name| self.born.get(name).is_some_and(|birth| birth.at == at))
+        });
+        let shown = || match found {
+            None => "nil".to_owned(),
+            Some((at, content)) => format!("an object at {at} that holds {content}"),
+        };
+        if let (Some((at, _)), Some(Some(name))) = (found, name)
+            && right
+            && self.claims.has(Capability::Addresses)
+            && let Some(birth) = self.born.get(&name)
+        {
+            findings.that(7, birth.at == at, thread, || {
+                format!("object {name:#x} was born at {} and is found at {at}", birth.at)
+            });
         }
-        let shown = name.map_or("nil".to_owned(), |name| format!("object {name:#x}"));
-        Err(broken(14, thread, format!("{shown} is loaded from {location}, and that cannot be there")))
+        if let Some(name) = meant.filter(|_| !right) {
+            let early = self.well.contains(name) && thread.is_some();
+            let (number, fate) = if early { (136, "is not yet filled") } else { (51, "is gone") };
+            return findings
+                .that(number, false, thread, || format!("object {name:#x} {fate}: {location} leads to {}", shown()));
+        }
+        findings.that(if self.contested(location) { 137 } else { 14 }, right, thread, || {
+            format!("{location} leads to {}, which nobody can have left there", shown())
+        });
+        if right && let Some(Some(name)) = name {
+            findings.that(51, true, thread, String::new);
+            if self.born.get(&name).is_some_and(|birth| birth.by != thread) {
+                findings.that(136, true, thread, String::new);
+            }
+        }
+    }
+
+    /// Whether several threads store somewhere.
+    fn contested(&self, location: Location) -> bool {
+        let stores = self.stores.get(&location).map_or(&[][..], Vec::as_slice);
+        let mut by = stores.iter().filter_map(|(thread, _)| *thread);
+        by.next().is_some_and(|first| by.any(|other| other != first))
     }
 
     /// What a thread can find somewhere: what it has stored there last (nil if nothing), and whatever others store there
@@ -167,30 +362,131 @@ impl Facts {
         }
         possible
     }
+
+    /// What is left when all is quiet, and what was heard.
+    fn judge_end(&self, account: &Account, findings: &mut Findings) {
+        let reachable = account.reachable.len() as u64;
+        let births = account.reachable.iter().filter_map(|name| self.born.get(name));
+        if self.claims.has(Capability::Addresses) {
+            let mut places: Vec<_> = births.clone().map(|birth| (birth.at.0, birth.usable)).collect();
+            places.sort_unstable();
+            for pair in places.windows(2) {
+                let [(at, usable), (next, _)] = [pair[0], pair[1]];
+                findings.that(1, at + usable <= next, None, || {
+                    format!("an object of {usable} bytes at {at} reaches into the one at {next}")
+                });
+            }
+        }
+        let bytes = births.map(|birth| birth.usable).sum::<u64>();
+        if let Some(counted) = account.counted {
+            let Books { objects, bytes: taken } = counted;
+            findings.that(97, objects <= reachable, None, || {
+                format!("{reachable} objects can be reached, and after a full collection there are {objects}")
+            });
+            let short = objects < reachable || objects == reachable && taken != bytes;
+            findings.that(123, !short, None, || {
+                format!(
+                    "{reachable} objects of {bytes} bytes can be reached, and the heap counts {objects} of {taken} bytes"
+                )
+            });
+            if let Some(again) = account.again {
+                findings.that(139, again == counted, None, || {
+                    format!("after one full collection there is {counted:?}, and after another {again:?}")
+                });
+            }
+        }
+        if let Some(left) = account.left {
+            findings.that(97, left.objects == 0, None, || {
+                format!("nothing can be reached, and after a full collection there are {} objects", left.objects)
+            });
+            findings.that(123, left.objects > 0 || left.bytes == 0, None, || {
+                format!("there is no object, and the heap counts {} bytes", left.bytes)
+            });
+            if self.claims.has(Capability::Frees) && left.objects == 0 {
+                self.judge_frees(account, findings);
+            }
+        }
+        if self.claims.has(Capability::Phases) && self.claims.has(Capability::Collect) {
+            let entered = |phase| account.heard.phases.get(&phase).copied().unwrap_or_default();
+            let cycles = entered(Phase::Mark);
+            for phase in [Phase::Terminate, Phase::Sweep, Phase::Off] {
+                findings.that(81, entered(phase) == cycles, None, || {
+                    format!("marking began {cycles} times, and the phase {phase} {} times", entered(phase))
+                });
+            }
+        }
+    }
+
+    fn judge_frees(&self, account: &Account, findings: &mut Findings) {
+        let frees = &account.heard.frees;
+        for (at, births) in &self.births {
+            let freed = frees.get(at).copied().unwrap_or_default();
+            findings.that(91, freed == *births, None, || {
+                format!("{births} objects were born at {at}, {freed} were freed there, and none is left")
+            });
+        }
+        if let Some((at, _)) = frees.iter().find(|(at, _)| !self.births.contains_key(at)) {
+            findings.that(91, false, None, || format!("something was freed at {at}, where nothing was born"));
+        }
+    }
+
+    fn crossings(&self, account: &Account) -> Crossings {
+        let mut foreign = 0;
+        for (thread, notes) in account.threads.iter().enumerate() {
+            for note in notes {
+                if let Note::Loaded(_, Some((_, Content::Uniform(name)))) = note {
+                    foreign += u64::from(self.born.get(name).is_some_and(|birth| birth.by != Some(thread)));
+                }
+            }
+        }
+        Crossings {
+            foreign,
+            contested: self.stores.keys().filter(|location| self.contested(**location)).count() as u64,
+            cycles: account.heard.phases.get(&Phase::Mark).copied().unwrap_or_default(),
+            reused: self.births.values().filter(|births| **births > 1).count() as u64,
+        }
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::drive::parallel::Heard;
     use heaplaw_reference::op::{Action, Root};
+    use std::collections::BTreeSet;
 
     const G0: Location = Location::Global(0);
 
+    fn place(name: Name) -> Address {
+        Address(name * 4096)
+    }
+
     fn born(name: Name) -> Note {
-        Note::Born { size: 16, usable: 16, found: Content::ZERO, holds: Content::Uniform(name) }
+        Note::Born { at: place(name), size: 16, usable: 16, found: Content::ZERO, holds: Content::Uniform(name) }
     }
 
     fn loaded(name: Option<Name>) -> Note {
-        Note::Loaded(G0, name.map(Content::Uniform))
+        Note::Loaded(G0, name.map(|name| (place(name), Content::Uniform(name))))
     }
 
     fn account(threads: &[&[Note]], walk: &[Note]) -> Account {
         let threads = threads.iter().map(|notes| notes.to_vec()).collect();
-        Account { threads, walk: walk.to_vec(), reachable: 1, counted: Some(1), left: Some(0) }
+        let claims = Claims::new("any").with(&[Capability::Addresses, Capability::Collect, Capability::Stats]);
+        let (counted, left) = (Some(Books { objects: 0, bytes: 0 }), Some(Books { objects: 0, bytes: 0 }));
+        let (reachable, heard) = (BTreeSet::new(), Heard::default());
+        Account { claims, threads, walk: walk.to_vec(), reachable, counted, again: counted, left, heard }
     }
 
     fn law(account: &Account) -> Option<u16> {
         judge(account).err().map(|breach| breach.law.number)
+    }
+
+    #[test]
+    fn laws_stand_by_number_and_are_one_sentence() {
+        assert!(LAWS.is_sorted_by(|a, b| a.number < b.number));
+        for law in LAWS {
+            assert!(law.statement.ends_with('.') && !law.statement.trim_end_matches('.').contains(". "), "{law:?}");
+        }
     }
 
     #[test]
@@ -206,28 +502,96 @@ mod tests {
         let mine = [born(1), Note::Stored(G0, Some(1)), loaded(None)];
         assert_eq!(law(&account(&[&mine, &[]], &[])), Some(14), "nobody else has stored nil");
         assert_eq!(law(&account(&[&mine, &[Note::Stored(G0, None)]], &[])), None);
+        assert_eq!(law(&account(&[&mine, &[born(2), Note::Stored(G0, Some(2))]], &[])), Some(137));
     }
 
     #[test]
     fn an_object_that_was_lost_is_noticed() {
         assert_eq!(law(&account(&[&[born(1), Note::Read(1, Content::Uniform(2))]], &[])), Some(6));
         assert_eq!(law(&account(&[&[born(1), Note::Read(1, Content::Torn { at: 3 })]], &[])), Some(6));
-        assert_eq!(law(&account(&[&[loaded(Some(9))]], &[])), Some(51));
+        let there = Note::Born { at: place(1), size: 16, usable: 16, found: Content::ZERO, holds: Content::Uniform(2) };
+        assert_eq!(law(&account(&[&[born(1), Note::Read(1, Content::Uniform(2))], &[there.clone()]], &[])), Some(51));
+        let strange = Note::Loaded(G0, Some((place(1), Content::Uniform(2))));
+        let stored = [born(1), Note::Stored(G0, Some(1)), strange];
+        assert_eq!(law(&account(&[&stored, &[there]], &[])), Some(51), "the right place, and another object in it");
         let trouble = Note::Trouble(Action::Read(Root(0)), "gone".to_owned());
         assert_eq!(law(&account(&[&[trouble]], &[])), Some(51));
         assert_eq!(law(&account(&[&[born(1), born(1)]], &[])), Some(6));
+        let moved = Note::Loaded(G0, Some((place(9), Content::Uniform(1))));
+        assert_eq!(law(&account(&[&[born(1), Note::Stored(G0, Some(1)), moved]], &[])), Some(7));
+    }
+
+    #[test]
+    fn an_object_that_is_seen_too_early_is_told_from_one_that_is_gone() {
+        let maker = [born(1), Note::Stored(G0, Some(1))];
+        let early = [Note::Loaded(G0, Some((place(1), Content::ZERO)))];
+        assert_eq!(law(&account(&[&maker, &early], &[loaded(Some(1))])), Some(136));
+        assert_eq!(law(&account(&[&maker, &early], &[])), Some(51));
+    }
+
+    #[test]
+    fn a_crash_is_no_breach() {
+        let failed = Note::Failed(Op::mutate(0, Action::Read(Root(0))), Failure::Crashed("boom".to_owned()));
+        let findings = examine(&account(&[&[failed]], &[]));
+        assert!(findings.breaches.is_empty() && findings.failure.is_some());
     }
 
     #[test]
     fn new_memory_and_the_books_are_judged() {
-        let small = Note::Born { size: 16, usable: 8, found: Content::ZERO, holds: Content::Uniform(1) };
-        let dirty = Note::Born { size: 16, usable: 16, found: Content::Uniform(7), holds: Content::Uniform(1) };
+        let small = Note::Born { at: place(1), size: 16, usable: 8, found: Content::ZERO, holds: Content::Uniform(1) };
+        let dirty =
+            Note::Born { at: place(1), size: 16, usable: 16, found: Content::Uniform(7), holds: Content::Uniform(1) };
         assert_eq!(law(&account(&[&[small]], &[])), Some(3));
         assert_eq!(law(&account(&[&[dirty]], &[])), Some(5));
-        let right = account(&[], &[]);
+        let books = |objects, bytes| Some(Books { objects, bytes });
+        let right = Account {
+            reachable: BTreeSet::from([1]),
+            counted: books(1, 16),
+            again: books(1, 16),
+            ..account(&[&[born(1)]], &[])
+        };
         assert_eq!(law(&right), None);
-        assert_eq!(law(&Account { counted: Some(2), ..right.clone() }), Some(97));
-        assert_eq!(law(&Account { counted: Some(0), ..right.clone() }), Some(123));
-        assert_eq!(law(&Account { left: Some(1), ..right }), Some(97));
+        assert_eq!(law(&Account { counted: books(2, 32), ..right.clone() }), Some(97));
+        assert_eq!(law(&Account { counted: books(0, 0), ..right.clone() }), Some(123));
+        assert_eq!(law(&Account { counted: books(1, 24), again: books(1, 24), ..right.clone() }), Some(123));
+        assert_eq!(law(&Account { again: books(0, 0), ..right.clone() }), Some(139));
+        assert_eq!(law(&Account { left: books(1, 16), ..right }), Some(97));
+    }
+
+    #[test]
+    fn what_was_heard_is_counted() {
+        let telling = [Capability::Collect, Capability::Stats, Capability::Frees, Capability::Phases];
+        let right = Account { claims: Claims::new("any").with(&telling), ..account(&[&[born(1), born(2)]], &[]) };
+        let frees = |frees: &[(Name, u64)]| frees.iter().map(|(name, times)| (place(*name), *times)).collect();
+        let heard = |told: &[(Name, u64)], phases: [u64; 4]| {
+            let all = [Phase::Mark, Phase::Terminate, Phase::Sweep, Phase::Off];
+            Account {
+                heard: Heard { frees: frees(told), phases: all.into_iter().zip(phases).collect() },
+                ..right.clone()
+            }
+        };
+        assert_eq!(law(&heard(&[(1, 1), (2, 1)], [3; 4])), None);
+        assert_eq!(law(&heard(&[(1, 1), (2, 2)], [3; 4])), Some(91));
+        assert_eq!(law(&heard(&[(1, 1)], [3; 4])), Some(91));
+        assert_eq!(law(&heard(&[(1, 1), (2, 1), (3, 1)], [3; 4])), Some(91));
+        assert_eq!(law(&heard(&[(1, 1), (2, 1)], [4, 3, 3, 3])), Some(81));
+    }
+
+    #[test]
+    fn objects_that_reach_into_each_other_are_noticed() {
+        let at = |name: Name, at| Note::Born {
+            at: Address(at),
+            size: 16,
+            usable: 16,
+            found: Content::ZERO,
+            holds: Content::Uniform(name),
+        };
+        let both = |second| Account {
+            reachable: BTreeSet::from([1, 2]),
+            counted: Some(Books { objects: 2, bytes: 32 }),
+            again: Some(Books { objects: 2, bytes: 32 }),
+            ..account(&[&[at(1, 4096), at(2, second)]], &[])
+        };
+        assert_eq!((law(&both(4112)), law(&both(4104))), (None, Some(1)));
     }
 }

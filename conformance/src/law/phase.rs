@@ -1,4 +1,4 @@
-//! The order of a cycle: laws 80, 82, 83, 90 and 132.
+//! The order of a cycle: laws 80 to 83, 90, 96 and 132.
 
 use super::{Check, Judgement, Law, Needs};
 use crate::{
@@ -8,7 +8,7 @@ use crate::{
 use heaplaw_reference::{
     cycle,
     event::{Event, Phase},
-    heap::Capability,
+    heap::{Capability, Reply},
     op::{Action, Collect, MutatorId, Op},
 };
 
@@ -19,6 +19,13 @@ pub(super) const LAWS: &[Law] = &[
         statement: "Phases follow one another as off, mark, terminate, sweep, off, unless marking is aborted, and objects change colour only while marking.",
         needs: Needs::of(&[Capability::Phases]),
         judge: phase_automaton,
+    },
+    Law {
+        number: 81,
+        name: "one transition",
+        statement: "A cycle that is asked to start while one is marking, or to end marking when none is, does nothing and is idle.",
+        needs: Needs::of(&[Capability::Steps, Capability::Phases]),
+        judge: one_transition,
     },
     Law {
         number: 82,
@@ -42,9 +49,16 @@ pub(super) const LAWS: &[Law] = &[
         judge: sweep_exactness,
     },
     Law {
+        number: 96,
+        name: "no zombie",
+        statement: "Nothing is shaded or scanned where no object lives.",
+        needs: Needs::of(&[Capability::Colors]),
+        judge: no_zombie,
+    },
+    Law {
         number: 132,
         name: "trace order",
-        statement: "Only the stack of a mutator that was there in the same cycle is scanned, and only an object that has a finalizer is kept for it, once, in the course of a cycle.",
+        statement: "Only the stack of a mutator that was there in the same cycle is scanned, only one that is there is paused, and only an object that has a finalizer is kept for it, once, in the course of a cycle.",
         needs: Needs::of(&[Capability::Phases]),
         judge: trace_order,
     },
@@ -70,6 +84,38 @@ fn phase_automaton(reading: &Reading<'_>) -> Judgement {
                 _ => {}
             }
         }
+    }
+    check.done()
+}
+
+fn one_transition(reading: &Reading<'_>) -> Judgement {
+    let mut check = Check::default();
+    let mut phase = Phase::Off;
+    for (at, moment, scene) in reading.scenes() {
+        let out_of_season = match moment.op {
+            Op::Collect(Collect::Start) => phase == Phase::Mark,
+            Op::Collect(Collect::Finish) => phase != Phase::Mark,
+            _ => false,
+        };
+        if out_of_season {
+            check.that(moment.reply == Reply::Idle && moment.events.is_empty(), at, || {
+                (format!("`{}` does something in the phase {phase}", moment.op), [])
+            });
+        }
+        phase = scene.phase;
+    }
+    check.done()
+}
+
+fn no_zombie(reading: &Reading<'_>) -> Judgement {
+    let mut check = Check::default();
+    for (at, stray) in &reading.strays {
+        if let Event::Shade(address) | Event::Scan(address) = stray {
+            check.failed(*at, format!("{address} is marked, where no object was born or all were freed"), []);
+        }
+    }
+    for _ in &reading.recolorings {
+        check.held();
     }
     check.done()
 }
@@ -173,6 +219,7 @@ fn trace_order(reading: &Reading<'_>) -> Judgement {
     for (at, misfit) in &reading.misfits {
         let why = match misfit {
             Event::ScanStack(mutator) => format!("the stack of mutator {mutator} is scanned, who is not there"),
+            Event::Pause { .. } => "a mutator is kept from running that is not there".to_owned(),
             _ => "an object is kept for a finalizer that it does not have, a second time, or outside of a cycle".into(),
         };
         check.failed(*at, why, []);

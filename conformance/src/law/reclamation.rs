@@ -1,4 +1,4 @@
-//! That garbage goes: laws 59, 60, 93, 97 and 139.
+//! That garbage goes: laws 58 to 61, 67, 93, 97 and 139.
 
 use super::{Check, Judgement, Law, Needs};
 use crate::reading::{Life, Reading};
@@ -9,6 +9,13 @@ use heaplaw_reference::{
 };
 
 pub(super) const LAWS: &[Law] = &[
+    Law {
+        number: 58,
+        name: "allocate white outside",
+        statement: "What is born after marking has ended, and is garbage when it begins again, is freed by the end of that cycle's sweep.",
+        needs: Needs::of(&[Capability::Frees, Capability::Phases]),
+        judge: allocate_white_outside,
+    },
     Law {
         number: 59,
         name: "completeness",
@@ -22,6 +29,20 @@ pub(super) const LAWS: &[Law] = &[
         statement: "What becomes garbage during a cycle is freed by the end of the next cycle's sweep.",
         needs: Needs::of(&[Capability::Frees, Capability::Phases]),
         judge: two_cycles,
+    },
+    Law {
+        number: 61,
+        name: "cycles",
+        statement: "A full collection frees garbage that refers to itself in a circle, and what hangs on it.",
+        needs: Needs::of(&[Capability::Collect, Capability::Frees]),
+        judge: cycles,
+    },
+    Law {
+        number: 67,
+        name: "order independence",
+        statement: "A cycle in which no mutator acts frees exactly what was garbage when it began, in whatever steps it is taken.",
+        needs: Needs::of(&[Capability::Steps, Capability::Frees, Capability::Phases]),
+        judge: order_independence,
     },
     Law {
         number: 93,
@@ -70,6 +91,44 @@ fn completeness(reading: &Reading<'_>) -> Judgement {
     check.done()
 }
 
+fn allocate_white_outside(reading: &Reading<'_>) -> Judgement {
+    let mut check = Check::default();
+    for (former, cycle) in reading.cycles.iter().zip(reading.cycles.iter().skip(1)) {
+        let (Some(marked), Some(swept)) = (former.marked, cycle.swept) else { continue };
+        for id in cycle.garbage.iter() {
+            if reading.life(id).is_some_and(|life| life.born > marked && life.born < cycle.start) {
+                must_be_gone(reading, &mut check, id, cycle.start, swept, || {
+                    format!("{id} was born between two cycles, and still exists when the second has ended")
+                });
+            }
+        }
+    }
+    check.done()
+}
+
+fn order_independence(reading: &Reading<'_>) -> Judgement {
+    let mut check = Check::default();
+    for cycle in &reading.cycles {
+        let Some(swept) = cycle.swept else { continue };
+        let steps = &reading.history.moments[cycle.start..=swept];
+        if !steps.iter().all(|moment| matches!(moment.op, Op::Collect(_))) {
+            continue;
+        }
+        for id in cycle.garbage.iter() {
+            must_be_gone(reading, &mut check, id, cycle.start, swept, || {
+                format!("{id} was garbage when marking began, no mutator has acted since, and the sweep has left it")
+            });
+        }
+        // What is freed when the cycle starts was left by the one before.
+        for (at, id) in reading.frees.iter().filter(|(at, _)| cycle.start < *at && *at <= swept) {
+            check.that(cycle.garbage.contains(*id), *at, || {
+                (format!("{id} was no garbage when marking began, no mutator has acted since, and it is freed"), [*id])
+            });
+        }
+    }
+    check.done()
+}
+
 fn two_cycles(reading: &Reading<'_>) -> Judgement {
     let mut check = Check::default();
     for (cycle, next) in reading.cycles.iter().zip(reading.cycles.iter().skip(1)) {
@@ -103,16 +162,23 @@ fn done_before_mark(reading: &Reading<'_>) -> Judgement {
 }
 
 fn full_collection(reading: &Reading<'_>) -> Judgement {
+    full(reading, |_| true, "is garbage and still exists after a full collection")
+}
+
+fn cycles(reading: &Reading<'_>) -> Judgement {
+    full(reading, |life| life.ring, "is garbage on a circle, or behind one, and outlives a full collection")
+}
+
+/// Checks that full collections free the garbage that is meant.
+fn full(reading: &Reading<'_>, meant: fn(&Life) -> bool, why: &str) -> Judgement {
     let mut check = Check::default();
     for (at, moment, _) in reading.scenes() {
         if moment.op != Op::Collect(Collect::Full) || moment.reply != Reply::Done {
             continue;
         }
         for (id, life) in reading.lives() {
-            if life.born < at && !life.kept(at) {
-                must_be_gone(reading, &mut check, id, at, at, || {
-                    format!("{id} is garbage and still exists after a full collection")
-                });
+            if life.born < at && !life.kept(at) && meant(life) {
+                must_be_gone(reading, &mut check, id, at, at, || format!("{id} {why}"));
             }
         }
     }

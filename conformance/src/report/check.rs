@@ -4,7 +4,7 @@ use crate::{
     campaign::{Again, Breach, Counterexample, End, Outcome, Tally},
     goals::Goal,
     known::Excused,
-    law::Law,
+    law::{Law, parallel::Crossings},
 };
 use std::{fmt, path::PathBuf};
 
@@ -21,8 +21,32 @@ pub struct Check<'r> {
     pub excused: &'r Excused,
     /// The counterexample, if there is one.
     pub shown: Option<&'r Shown>,
+    /// What threads did, if mutators ran on threads of their own.
+    pub threads: Option<Threads<'r>>,
     /// The exit code; none while the run goes on.
     pub exit: Option<u8>,
+}
+
+/// A run with mutators on threads of their own.
+#[derive(Clone, Copy, Debug)]
+pub struct Threads<'r> {
+    /// How many there were.
+    pub mutators: u8,
+    /// What happened between them.
+    pub crossings: Crossings,
+    /// The plan under which something is wrong, if there is one.
+    pub plan: Option<&'r SavedPlan>,
+}
+
+/// A plan under which something is wrong, as it was saved.
+#[derive(Clone, Debug)]
+pub struct SavedPlan {
+    /// The file.
+    pub file: PathBuf,
+    /// The command line that replays it.
+    pub replay: String,
+    /// How often it shows when it is run again; none if it hung.
+    pub again: Option<Again>,
 }
 
 /// A counterexample as it was shown.

@@ -20,13 +20,20 @@
 //! | `failure`        | how the subject failed to answer or to start, or null                                        |
 //! | `laws`           | a list, by number: `number`, `name`, `statement`, `status`, `reason`, `programs`, `checks`   |
 //! | `goals`          | a list: `id`, `name`, `status`, `reason`, `count`: the operations that met it                |
+//! | `utilisation`    | null, or an object, of a heap that reports pauses: `pauses`, how many; `longest`, in units of work; `curve`, a list of a `window`, in units, and the `least` part of it that a mutator had for itself |
 //! | `counterexample` | null, or an object                                                                           |
+//! | `threads`        | null, or an object: with `--mutators`                                                        |
 //!
 //! The `status` of a law is `holds`, `held so far`, `broken`, `flaky`, `known`, `stale`, `not applicable` or
 //! `never checked`. Its `reason` says what is wrong, why a failure is accepted, or what a heap would have to claim; otherwise it is null.
 //!
 //! The `status` of a [goal](crate::goals) is `reached`, `not reached` (so far) or `not applicable`; then its `reason` says
 //! what a heap would have to claim.
+//!
+//! With mutators on threads there is no counterexample with operations in an order. Instead, `threads` has `mutators`, how
+//! many there were; `foreign` (loads of an object that another thread has made), `contested` (places where several have
+//! stored), `cycles` and `reused` (addresses), all of which should not be 0 for "holds" to mean something; and `plan`, null
+//! or the `file` that was saved, the command line to `replay` it, and `again` as below.
 //!
 //! A counterexample has
 //!
@@ -72,7 +79,39 @@ struct Report<'r> {
     failure: Option<String>,
     laws: Vec<Law>,
     goals: Vec<Goal>,
+    utilisation: Option<Utilisation>,
     counterexample: Option<Counterexample<'r>>,
+    threads: Option<Threads<'r>>,
+}
+
+#[derive(Serialize)]
+struct Utilisation {
+    pauses: u64,
+    longest: u64,
+    curve: Vec<Window>,
+}
+
+#[derive(Serialize)]
+struct Window {
+    window: usize,
+    least: f64,
+}
+
+#[derive(Serialize)]
+struct Threads<'r> {
+    mutators: u8,
+    foreign: u64,
+    contested: u64,
+    cycles: u64,
+    reused: u64,
+    plan: Option<Plan<'r>>,
+}
+
+#[derive(Serialize)]
+struct Plan<'r> {
+    file: &'r Path,
+    replay: &'r str,
+    again: Option<Again>,
 }
 
 #[derive(Serialize)]
@@ -166,7 +205,24 @@ pub fn report(check: &Check<'_>) -> String {
         failure: check.failure(),
         laws: laws.collect(),
         goals: goals.collect(),
+        utilisation: (outcome.utilisation.pauses > 0).then(|| Utilisation {
+            pauses: outcome.utilisation.pauses,
+            longest: outcome.utilisation.longest,
+            curve: outcome.utilisation.curve().map(|(window, least)| Window { window, least }).collect(),
+        }),
         counterexample: check.shown.map(counterexample),
+        threads: check.threads.map(|threads| Threads {
+            mutators: threads.mutators,
+            foreign: threads.crossings.foreign,
+            contested: threads.crossings.contested,
+            cycles: threads.crossings.cycles,
+            reused: threads.crossings.reused,
+            plan: threads.plan.map(|plan| Plan {
+                file: &plan.file,
+                replay: &plan.replay,
+                again: plan.again.map(|again| Again { runs: again.runs, failed: again.failed }),
+            }),
+        }),
     };
     // Nothing in a report can fail to be written down but a path that is not Unicode.
     let mut text = serde_json::to_string_pretty(&report).unwrap_or_else(|error| format!("{{\"error\": \"{error}\"}}"));

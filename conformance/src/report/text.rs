@@ -154,6 +154,21 @@ pub fn footprint(footprint: &Footprint) -> String {
     )
 }
 
+/// What mutators had for themselves, of a heap that reports pauses; else nothing.
+pub fn utilisation(outcome: &Outcome) -> String {
+    let utilisation = &outcome.utilisation;
+    if utilisation.pauses == 0 {
+        return String::new();
+    }
+    let curve = utilisation.curve().map(|(window, part)| format!("{:.0} % of {window}", 100.0 * part));
+    format!(
+        "  {}, the longest of {} units; of a window of so many units a mutator has at least: {}\n",
+        counted(utilisation.pauses, "pause"),
+        grouped(utilisation.longest),
+        curve.collect::<Vec<_>>().join(" · ")
+    )
+}
+
 /// One law, as `heaplaw laws 51` shows it.
 pub fn law(law: &Law) -> String {
     let mut text = format!("{BOLD}law {}  {}{PLAIN}\n  {}\n", law.number, law.name, law.statement);
@@ -170,6 +185,10 @@ pub fn law(law: &Law) -> String {
     }
     for fault in crate::faulty::ALL.iter().filter(|fault| fault.law == law.number) {
         let _ = writeln!(text, "  broken by a heap that {}: heaplaw check --heap {}", fault.name, fault.slug());
+    }
+    for race in crate::faulty::threads::ALL.iter().filter(|race| race.law == law.number && race.needs_threads()) {
+        let (name, slug) = (race.name, race.slug());
+        let _ = writeln!(text, "  broken by a heap that {name}: heaplaw check --mutators 3 --heap {slug}");
     }
     text
 }
@@ -254,6 +273,8 @@ fn rows(history: &History, shown: usize) -> Vec<Row> {
                 Event::ScanGlobals => "scans globals".to_owned(),
                 Event::Finalize(address) => format!("keeps {} for its finalizer", name(*address)),
                 Event::Free(address) => format!("frees {}", name(*address)),
+                Event::Pause { who: Some(mutator), units } => format!("stops {mutator} for {units}"),
+                Event::Pause { who: None, units } => format!("stops all for {units}"),
                 other => format!("{other:?}"),
             })
             .collect();

@@ -27,6 +27,7 @@
 //! | `; globals`      | the globals were looked at                             |
 //! | `; finalize 4096` | found dead, kept, and its finalizer is due            |
 //! | `; free 4096 8192` | this memory may be handed out again                  |
+//! | `; pause 0 17`   | mutator 0 was kept from running for 17 units of work; `pause all 5`: everyone was |
 //!
 //! Before the first operation a heap is greeted with the line `hello`, and says who it is and what it
 //! [claims](crate::heap::Capability): `heap my-gc-2.3 collect steps frees`. A claim `invariant=weak` (or `strong`,
@@ -160,6 +161,14 @@ fn event(words: &mut Words<'_>, events: &mut Vec<Event>) -> Parsed<()> {
             events.push(Event::ScanGlobals);
             return Ok(());
         }
+        "pause" => {
+            let who = words.take("all, or a mutator 0 to 3", |word| match word {
+                "all" => Some(None),
+                _ => mutator(word).map(Some),
+            })?;
+            events.push(Event::Pause { who, units: count(words, "a number of units")? });
+            return Ok(());
+        }
         "shade" => Event::Shade,
         "scan" => Event::Scan,
         "finalize" => Event::Finalize,
@@ -167,7 +176,7 @@ fn event(words: &mut Words<'_>, events: &mut Vec<Event>) -> Parsed<()> {
         _ => {
             return words.error(
                 at,
-                format!("expected phase, shade, scan, stack, globals, finalize or free; found {}", quoted(verb)),
+                format!("expected phase, shade, scan, stack, globals, finalize, free or pause; found {}", quoted(verb)),
             );
         }
     };
@@ -236,6 +245,8 @@ pub fn print(reply: &Reply, events: &[Event]) -> String {
             Event::ScanGlobals => ("globals", None),
             Event::Finalize(at) => ("finalize", Some(at.0.to_string())),
             Event::Free(at) => ("free", Some(at.0.to_string())),
+            Event::Pause { who: Some(mutator), units } => ("pause", Some(format!("{mutator} {units}"))),
+            Event::Pause { who: None, units } => ("pause", Some(format!("all {units}"))),
         };
         let lists = matches!(event, Event::Shade(_) | Event::Scan(_) | Event::Finalize(_) | Event::Free(_));
         let joins = lists && last == Some(verb);
@@ -333,6 +344,7 @@ mod tests {
             "nil",
             "weak 7",
             "ok; finalize 8 16; free 24",
+            "ok; pause 0 17; pause all 18446744073709551615",
             "data 7",
             "data torn@9",
             "stats 12 480",
@@ -359,6 +371,8 @@ mod tests {
             ("ok; dance", 5),
             ("ok; shade", 10),
             ("ok; phase mark; free x", 22),
+            ("ok; pause 4 1", 11),
+            ("ok; pause all", 14),
             ("stats 99999999999999999999 1", 7),
         ];
         for (line, column) in cases {

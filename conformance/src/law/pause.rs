@@ -1,0 +1,123 @@
+//! How long mutators are kept from running: laws 85 to 87.
+//!
+//! Time depends on the machine, so a pause is counted in [units of work](Event::Pause): roots and objects that are looked
+//! at, mutators that are told. A design that is incremental gives a bound for them in which the heap does not occur, and
+//! the generator's heaps are of very different sizes: one in 150 programs links up hundreds of objects, and a pause that
+//! grows with the heap is longer than these constants allow.
+//!
+//! What somebody waits for who has asked for a full collection is not judged.
+//!
+//! [`Event::Pause`]: heaplaw_reference::event::Event::Pause
+
+use super::{Check, Judgement, Law, Needs};
+use crate::reading::Reading;
+use heaplaw_reference::{
+    heap::Capability,
+    op::{Action, Op},
+};
+
+/// What every pause may take, in units of work.
+pub const ALWAYS: u64 = 16;
+
+/// What a pause of the world may take for each mutator.
+pub const EACH_MUTATOR: u64 = 4;
+
+/// What a pause of one mutator may take for each of its roots that holds something.
+pub const EACH_ROOT: u64 = 2;
+
+/// What a pause of a mutator that allocates may take for each word that it asked for.
+pub const EACH_WORD: u64 = 1;
+
+const SEEN: Needs = Needs::of(&[Capability::Pauses, Capability::Incremental]);
+
+pub(super) const LAWS: &[Law] = &[
+    Law {
+        number: 85,
+        name: "stop the world bounded",
+        statement: "The world is stopped for at most 16 units of work and 4 for each mutator, however large the heap is.",
+        needs: SEEN,
+        judge: stop_the_world_bounded,
+    },
+    Law {
+        number: 86,
+        name: "pause bounded",
+        statement: "A mutator is stopped for at most 16 units of work, 2 for each of its own roots and 1 for each word that it is allocating, however large the heap is.",
+        needs: SEEN,
+        judge: pause_bounded,
+    },
+    Law {
+        number: 87,
+        name: "progress",
+        statement: "A mutator that only loads, stores, reads and writes is not stopped by what it does.",
+        needs: SEEN,
+        judge: progress,
+    },
+];
+
+fn stop_the_world_bounded(reading: &Reading<'_>) -> Judgement {
+    let mut check = Check::default();
+    for pause in reading.pauses.iter().filter(|pause| pause.who.is_none()) {
+        let bound = ALWAYS + EACH_MUTATOR * pause.mutators;
+        check.that(pause.units <= bound, pause.moment, || {
+            let (units, mutators) = (pause.units, pause.mutators);
+            (format!("the world is stopped for {units} units, with {mutators} mutators for at most {bound}"), [])
+        });
+    }
+    check.done()
+}
+
+fn pause_bounded(reading: &Reading<'_>) -> Judgement {
+    let mut check = Check::default();
+    for pause in &reading.pauses {
+        let Some(who) = pause.who else { continue };
+        let bound = ALWAYS + EACH_ROOT * pause.roots + EACH_WORD * pause.words;
+        check.that(pause.units <= bound, pause.moment, || {
+            let (units, roots) = (pause.units, pause.roots);
+            (format!("mutator {who} is stopped for {units} units, with {roots} roots for at most {bound}"), [])
+        });
+    }
+    check.done()
+}
+
+fn progress(reading: &Reading<'_>) -> Judgement {
+    let mut check = Check::default();
+    let mut pauses = reading.pauses.iter().peekable();
+    for (at, moment, _) in reading.scenes() {
+        let mut stopped = false;
+        while let Some(pause) = pauses.next_if(|pause| pause.moment == at) {
+            stopped |= match moment.op {
+                Op::Mutate { by, .. } => pause.who.is_none_or(|who| who == by),
+                _ => false,
+            };
+        }
+        let Op::Mutate { by, action } = moment.op else { continue };
+        if matches!(
+            action,
+            Action::Load { .. }
+                | Action::Store { .. }
+                | Action::Move { .. }
+                | Action::Wipe(_)
+                | Action::Copy { .. }
+                | Action::Clear(_)
+                | Action::Write(_)
+                | Action::Read(_)
+        ) {
+            check.that(!stopped, at, || (format!("mutator {by} is stopped in the midst of `{}`", moment.op), []));
+        }
+    }
+    check.done()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::LAWS;
+    use super::{ALWAYS, EACH_MUTATOR, EACH_ROOT, EACH_WORD};
+
+    #[test]
+    fn the_laws_say_their_constants() {
+        let says = |at: usize, words: &str| assert!(LAWS[at].statement.contains(words), "{words}");
+        says(0, &format!("at most {ALWAYS} units of work and {EACH_MUTATOR} for each mutator"));
+        says(1, &format!("at most {ALWAYS} units of work, {EACH_ROOT} for each"));
+        says(1, &format!("{EACH_WORD} for each word"));
+    }
+}
