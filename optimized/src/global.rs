@@ -46,7 +46,7 @@ impl<const HARDENED: bool> Global<HARDENED> {
         }
         match class_for(layout.size(), layout.align()) {
             Some(number) => Some(class(number).size),
-            None => layout.size().checked_next_multiple_of(PAGE),
+            None => layout.size().max(1).checked_next_multiple_of(PAGE),
         }
     }
 

@@ -109,7 +109,7 @@ fn every_misuse_is_named() {
         ("free of the middle", "invalid free"),
         ("free of the front", "invalid free"),
         ("size mismatch", "size mismatch"),
-        ("alignment mismatch", "invalid free"),
+        ("alignment mismatch", "alignment mismatch"),
         ("overflow by 1", "overflow"),
         ("overflow by 8", "overflow"),
         ("underflow by 1", "underflow"),
