@@ -97,6 +97,12 @@ impl Arenas {
         }
     }
 
+    /// How many calls to the kernel have failed that were to fail.
+    #[cfg(test)]
+    pub(crate) fn refused(&self) -> usize {
+        self.region.refused()
+    }
+
     /// Opens a table.
     ///
     /// # Safety

@@ -47,6 +47,16 @@ pub(crate) struct Malloc {
     key: Option<libc::pthread_key_t>,
 }
 
+impl Malloc {
+    /// Reserves a window of so many pages.
+    pub(crate) fn reserve(pages: usize, faults: Faults) -> Result<Malloc, Error> {
+        let (memory, planned) = Memory::reserve(pages, usize::MAX, faults, |plan| Depot::plan(plan, pages))?;
+        // SAFETY: planned with this memory, and lives beside it.
+        let depot = unsafe { Depot::open(memory.arenas(), planned) };
+        Ok(Malloc { memory, depot, key: None })
+    }
+}
+
 static HEAP: OnceLock<Malloc> = OnceLock::new();
 /// Held by who makes the heap.
 static MAKING: Mutex<()> = Mutex::new(());
@@ -82,13 +92,7 @@ fn make() -> Option<&'static Malloc> {
     if let Some(heap) = HEAP.get() {
         return Some(heap);
     }
-    let heap = Arenas::reserve_up_to(WINDOW, |pages| {
-        let (memory, planned) = Memory::reserve(pages, usize::MAX, Faults::NONE, |plan| Depot::plan(plan, pages))?;
-        // SAFETY: planned with this memory, and lives beside it.
-        let depot = unsafe { Depot::open(memory.arenas(), planned) };
-        Ok(Malloc { memory, depot, key: None })
-    });
-    let heap = heap.ok()?;
+    let heap = Arenas::reserve_up_to(WINDOW, |pages| Malloc::reserve(pages, Faults::NONE)).ok()?;
     let mut key = 0;
     // SAFETY: `key` is a place for the answer, and the functions live as long as the process.
     let key = unsafe {

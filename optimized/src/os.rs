@@ -147,6 +147,12 @@ impl Region {
         let _ = huge;
     }
 
+    /// How many calls have failed that were to fail.
+    #[cfg(test)]
+    pub(crate) fn refused(&self) -> usize {
+        self.calls.load(Ordering::Relaxed).saturating_sub(self.faults.after).min(self.faults.count)
+    }
+
     /// A table in committed memory: `len` elements from a byte offset on.
     ///
     /// # Safety
