@@ -22,7 +22,7 @@
 use crate::{
     error::Error,
     geometry::{ARENA, BASE_ALIGN, MAX_PAGES, PAGE},
-    os::{Faults, Mapped, Region, Zeroed, address_limit},
+    os::{Faults, Mapped, Region, Zeroed, address_limit, memory},
     sync::{AtomicU8, AtomicU32, Ordering},
 };
 use std::{marker::PhantomData, ops::Range, ptr::NonNull};
@@ -80,21 +80,28 @@ impl Arenas {
     }
 
     /// Calls `reserve` with a number of pages, and with fewer while it fails, but no less than an arena. Under a limit
-    /// of the process, leaves half of what it allows to others.
+    /// of the process, leaves half of what it allows to others. A kernel that fails counts what is only promised; then
+    /// not more is taken than the machine has, so that the tables are a small part of it.
     pub(crate) fn reserve_up_to<T>(
         pages: usize,
         mut reserve: impl FnMut(usize) -> Result<T, Error>,
     ) -> Result<T, Error> {
         let mut pages = match address_limit() {
-            Some(limit) => pages.min(limit / 2 / PAGE / ARENA * ARENA).max(ARENA),
+            Some(limit) => pages.min(limit / PAGE / ARENA * ARENA).max(ARENA),
             None => pages,
         };
         loop {
             match reserve(pages) {
-                Err(_) if pages > ARENA => pages = (pages / 2).next_multiple_of(ARENA),
+                Err(_) if pages > ARENA => pages = (pages / 2).min(memory() / PAGE).next_multiple_of(ARENA),
                 other => return other,
             }
         }
+    }
+
+    /// How many calls to the kernel have failed that were to fail.
+    #[cfg(test)]
+    pub(crate) fn refused(&self) -> usize {
+        self.region.refused()
     }
 
     /// Opens a table.

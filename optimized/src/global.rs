@@ -47,7 +47,7 @@ impl<const HARDENED: bool> Global<HARDENED> {
         }
         match class_for(layout.size(), layout.align()) {
             Some(number) => Some(class(number).size),
-            None => rounded(layout.size().div_ceil(PAGE)).checked_mul(PAGE),
+            None => rounded(layout.size().div_ceil(PAGE).max(1)).checked_mul(PAGE),
         }
     }
 

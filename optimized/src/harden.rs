@@ -2,8 +2,8 @@
 //! [`malloc`](crate::malloc), whose blocks it wraps.
 //!
 //! ```text
-//!   slot:  │ …  size │ canary │ block, `size` bytes │ guard bytes to the end of the slot, 8 at least │
-//!                             └ aligned as asked for
+//!   slot:  │ …  layout │ canary │ block │ guard bytes to the end of the slot, 8 at least │
+//!                               └ aligned as asked for
 //! ```
 //!
 //! A bit beside the span says that a block is live: freeing clears it, and only the first to clear it frees. A freed block
@@ -13,16 +13,20 @@
 //! |--------------------------------------|-----------------------------|-------------------------|
 //! | free of an address that is no block  | at once, always             | index, slot, offset     |
 //! | double free                          | at once, always             | the live bit            |
-//! | free with another size or alignment  | at once, always             | size word, offset       |
+//! | free with another size or alignment  | at once, always             | layout word, offset     |
 //! | write before or behind the block     | when it is freed            | canary, guard bytes     |
 //! | write into a freed block             | when it is allocated again  | poison                  |
 //!
-//! Invariant: between calls, size word, canary and guard of a live block are those that `allocate` wrote.
+//! *Always* is as long as the memory has not become another block's; from then on a free with that block's layout is a
+//! free of that block. What is found by bytes is missed if the byte that is written is the one that was there. Large
+//! blocks give their pages back, so writes into them after that are not found.
+//!
+//! Invariant: between calls, layout word, canary and guard of a live block are those that `allocate` wrote.
 
 use crate::{
     class::LARGE,
-    geometry::PAGE_WORDS,
-    malloc::{allocate as raw_allocate, deallocate as raw_deallocate, span_of},
+    geometry::{PAGE, PAGE_WORDS},
+    malloc::{allocate as raw_allocate, deallocate as raw_deallocate, heap, span_of},
     span::Span,
 };
 use std::{
@@ -41,6 +45,8 @@ const GUARD: u8 = 0xa7;
 const FRONT: usize = 16;
 /// The fewest bytes behind it.
 const BACK: usize = 8;
+/// The bits of a layout word that say the size; those above say which power of two the alignment is.
+const SIZE_BITS: u32 = 56;
 
 /// How a program misused the allocator.
 #[derive(Clone, Copy, Debug)]
@@ -48,6 +54,7 @@ enum Misuse {
     InvalidFree,
     DoubleFree,
     SizeMismatch { freed: usize, allocated: usize },
+    AlignmentMismatch { freed: usize, allocated: usize },
     Underflow,
     Overflow { at: usize },
     WriteAfterFree { at: usize },
@@ -60,6 +67,9 @@ impl fmt::Display for Misuse {
             Misuse::DoubleFree => f.write_str("double free"),
             Misuse::SizeMismatch { freed, allocated } => {
                 write!(f, "size mismatch: freed with {freed} bytes, allocated with {allocated}")
+            }
+            Misuse::AlignmentMismatch { freed, allocated } => {
+                write!(f, "alignment mismatch: freed with {freed}, allocated with {allocated}")
             }
             Misuse::Underflow => f.write_str("underflow: the bytes before the block were overwritten"),
             Misuse::Overflow { at } => write!(f, "overflow: byte {at} of the block was written, behind its end"),
@@ -90,6 +100,9 @@ fn report(block: usize, span: Option<Span<'_>>, misuse: Misuse) -> ! {
     let mut text = Text { bytes: [0; 400], len: 0 };
     _ = write!(text, "heaplaw: {misuse}\n  block {block:#x}");
     _ = match span {
+        Some(span) if !span.is_alive() => {
+            writeln!(text, ", the first of span {}, which was class {LARGE} and has ended", span.first())
+        }
         Some(span) => {
             let (slot, offset) = span.slot_of(block);
             let (class, size) = (span.kind().class, span.size());
@@ -121,6 +134,11 @@ fn bytes(span: Span<'static>, slot: usize) -> &'static mut [u8] {
     unsafe { slice::from_raw_parts_mut(span.address(slot).as_ptr(), span.size()) }
 }
 
+/// What is written before a block, but for the canary.
+fn layout_word(layout: Layout) -> u64 {
+    layout.size() as u64 | u64::from(layout.align().trailing_zeros()) << SIZE_BITS
+}
+
 /// Allocates a block.
 pub(crate) fn allocate(layout: Layout, zeroed: bool) -> *mut u8 {
     let Some((outer, front)) = wrapped(layout) else { return ptr::null_mut() };
@@ -135,7 +153,7 @@ pub(crate) fn allocate(layout: Layout, zeroed: bool) -> *mut u8 {
     {
         report(address, Some(span), Misuse::WriteAfterFree { at });
     }
-    all[front - 16..front - 8].copy_from_slice(&(layout.size() as u64 ^ canary(address)).to_ne_bytes());
+    all[front - 16..front - 8].copy_from_slice(&(layout_word(layout) ^ canary(address)).to_ne_bytes());
     all[front - 8..front].copy_from_slice(&canary(address).to_ne_bytes());
     let (block, guard) = all[front..].split_at_mut(layout.size());
     guard.fill(GUARD);
@@ -146,36 +164,53 @@ pub(crate) fn allocate(layout: Layout, zeroed: bool) -> *mut u8 {
     block.as_mut_ptr()
 }
 
+/// The large span that began where this block's slot would, if it has ended and its first page is free since.
+fn ended(address: usize, front: usize) -> Option<Span<'static>> {
+    let (start, heap) = (address.checked_sub(front)?, heap()?);
+    let page = heap.memory.spans().page_of(start);
+    let inside = start.is_multiple_of(PAGE) && page < heap.memory.arenas().pages();
+    // Every span clears the flag when it is born.
+    Some(heap.memory.spans().at(page)).filter(|span| inside && !span.is_alive() && span.flag_of(0))
+}
+
 /// The span and slot of a live block that has this layout; reports what is wrong with it otherwise.
 pub(crate) fn inspect(block: *mut u8, layout: Layout) -> (Span<'static>, usize) {
-    let address = block.addr();
+    let (address, front) = (block.addr(), layout.align().max(FRONT));
     let Some((_, span)) = NonNull::new(block).and_then(span_of) else {
-        report(address, None, Misuse::InvalidFree);
+        let ended = ended(address, front);
+        report(address, ended, if ended.is_some() { Misuse::DoubleFree } else { Misuse::InvalidFree });
     };
-    let front = layout.align().max(FRONT);
     let (slot, offset) = span.slot_of(address);
-    if slot >= span.slots() || offset < FRONT {
-        report(address, Some(span), Misuse::InvalidFree);
+    let found = |misuse| -> ! { report(address, Some(span), misuse) };
+    if slot >= span.slots() || offset < FRONT || !offset.is_power_of_two() {
+        found(Misuse::InvalidFree);
     }
-    let freed = |span: Span<'_>| span.kind().class != LARGE && span.flag_of(slot);
-    if offset != front || !span.is_marked(slot) {
-        let misuse = if offset == front && freed(span) { Misuse::DoubleFree } else { Misuse::InvalidFree };
-        report(address, Some(span), misuse);
+    if !span.is_marked(slot) {
+        let freed = offset == front && span.kind().class != LARGE && span.flag_of(slot);
+        found(if freed { Misuse::DoubleFree } else { Misuse::InvalidFree });
     }
     let all = bytes(span, slot);
     let word = |at: usize| u64::from_ne_bytes(*all[at..].first_chunk().expect("eight bytes"));
-    if word(front - 8) != canary(address) {
-        report(address, Some(span), Misuse::Underflow);
+    let begins = |at: usize| word(at - 8) == canary(address - offset + at);
+    if !begins(offset) {
+        // The slot's block begins elsewhere, or else what is before it is gone.
+        let elsewhere = (4..usize::BITS).map(|power| 1 << power).take_while(|at| *at < all.len()).any(begins);
+        found(if elsewhere || offset != front { Misuse::InvalidFree } else { Misuse::Underflow });
     }
-    let size = (word(front - 16) ^ canary(address)) as usize;
-    if size > all.len() - front - BACK {
-        report(address, Some(span), Misuse::Underflow);
+    let written = word(offset - 16) ^ canary(address);
+    let (size, align) =
+        ((written & ((1 << SIZE_BITS) - 1)) as usize, 1_usize.checked_shl((written >> SIZE_BITS) as u32));
+    let Some(align) = align.filter(|align| (*align).max(FRONT) == offset && size <= all.len() - offset - BACK) else {
+        found(Misuse::Underflow);
+    };
+    if align != layout.align() {
+        found(Misuse::AlignmentMismatch { freed: layout.align(), allocated: align });
     }
     if size != layout.size() {
-        report(address, Some(span), Misuse::SizeMismatch { freed: layout.size(), allocated: size });
+        found(Misuse::SizeMismatch { freed: layout.size(), allocated: size });
     }
-    if let Some(at) = all[front + size..].iter().position(|byte| *byte != GUARD) {
-        report(address, Some(span), Misuse::Overflow { at: size + at });
+    if let Some(at) = all[offset + size..].iter().position(|byte| *byte != GUARD) {
+        found(Misuse::Overflow { at: size + at });
     }
     (span, slot)
 }
@@ -190,7 +225,8 @@ pub(crate) fn deallocate(block: *mut u8, layout: Layout) {
     let Some((outer, _)) = wrapped(layout) else { return };
     if span.kind().class != LARGE {
         bytes(span, slot).fill(POISON);
-        span.flag(slot, true);
     }
+    // Of a large span it outlives the span.
+    span.flag(slot, true);
     raw_deallocate(span.address(slot), outer);
 }

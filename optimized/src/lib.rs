@@ -87,6 +87,9 @@ mod verify;
 #[cfg(all(test, any(heaplaw_loom, heaplaw_shuttle)))]
 mod models;
 
+#[cfg(all(test, not(any(heaplaw_loom, heaplaw_shuttle))))]
+mod refusals;
+
 #[cfg(feature = "reference")]
 pub mod adapter;
 #[cfg(all(feature = "reference", target_os = "linux"))]

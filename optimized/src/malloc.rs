@@ -28,7 +28,7 @@ use crate::{
     page::{PageCache, Pages},
     parked::{grows_on, roomy},
     span::Span,
-    sync::MutexGuard,
+    sync::{Mutex, MutexGuard, lock},
 };
 use std::{
     alloc::Layout,
@@ -48,7 +48,19 @@ pub(crate) struct Malloc {
     key: Option<libc::pthread_key_t>,
 }
 
-static HEAP: OnceLock<Option<Malloc>> = OnceLock::new();
+impl Malloc {
+    /// Reserves a window of so many pages.
+    pub(crate) fn reserve(pages: usize, faults: Faults) -> Result<Malloc, Error> {
+        let (memory, planned) = Memory::reserve(pages, usize::MAX, faults, |plan| Depot::plan(plan, pages))?;
+        // SAFETY: planned with this memory, and lives beside it.
+        let depot = unsafe { Depot::open(memory.arenas(), planned) };
+        Ok(Malloc { memory, depot, key: None })
+    }
+}
+
+static HEAP: OnceLock<Malloc> = OnceLock::new();
+/// Held by who makes the heap.
+static MAKING: Mutex<()> = Mutex::new(());
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Thread {
@@ -69,24 +81,26 @@ thread_local! {
     static LOCAL: Local = const { Local { cache: Cache::new(), thread: Cell::new(Thread::New) } };
 }
 
-/// The shared part, made when it is first needed. `None` if the kernel did not grant it.
+/// The shared part, made when it is first needed. `None` if the kernel does not grant it now; the next call asks again.
 pub(crate) fn heap() -> Option<&'static Malloc> {
-    HEAP.get_or_init(|| {
-        let heap = Arenas::reserve_up_to(WINDOW, |pages| {
-            let (memory, planned) = Memory::reserve(pages, usize::MAX, Faults::NONE, |plan| Depot::plan(plan, pages))?;
-            // SAFETY: planned with this memory, and lives beside it.
-            let depot = unsafe { Depot::open(memory.arenas(), planned) };
-            Ok(Malloc { memory, depot, key: None })
-        });
-        let mut key = 0;
-        // SAFETY: `key` is a place for the answer, and the functions live as long as the process.
-        let key = unsafe {
-            libc::pthread_atfork(Some(before_fork), Some(after_fork), Some(after_fork));
-            (libc::pthread_key_create(&raw mut key, Some(end_thread)) == 0).then_some(key)
-        };
-        heap.ok().map(|heap| Malloc { key, ..heap })
-    })
-    .as_ref()
+    HEAP.get().or_else(make)
+}
+
+#[cold]
+#[inline(never)]
+fn make() -> Option<&'static Malloc> {
+    let _alone = lock(&MAKING);
+    if let Some(heap) = HEAP.get() {
+        return Some(heap);
+    }
+    let heap = Arenas::reserve_up_to(WINDOW, |pages| Malloc::reserve(pages, Faults::NONE)).ok()?;
+    let mut key = 0;
+    // SAFETY: `key` is a place for the answer, and the functions live as long as the process.
+    let key = unsafe {
+        libc::pthread_atfork(Some(before_fork), Some(after_fork), Some(after_fork));
+        (libc::pthread_key_create(&raw mut key, Some(end_thread)) == 0).then_some(key)
+    };
+    Some(HEAP.get_or_init(|| Malloc { key, ..heap }))
 }
 
 /// Whether this thread has a cache now.
@@ -123,7 +137,7 @@ static FORKING: Forking = Forking(UnsafeCell::new(None));
 
 extern "C" fn before_fork() {
     // Not made here: a fork while another thread makes it would otherwise wait.
-    if let Some(Some(heap)) = HEAP.get() {
+    if let Some(heap) = HEAP.get() {
         let guard = heap.memory.pages();
         // SAFETY: we hold the lock.
         unsafe { *FORKING.0.get() = Some(guard) };
@@ -189,7 +203,7 @@ fn small(layout: Layout) -> Option<BinAt> {
 /// The bin of any layout, if it has one.
 fn bin(layout: Layout) -> Option<BinAt> {
     // A layout's size does not overflow when it is rounded up.
-    let rounded = (layout.size() + (layout.align() - 1)) & !(layout.align() - 1);
+    let rounded = (layout.size().max(1) + (layout.align() - 1)) & !(layout.align() - 1);
     BinAt::small(rounded).or_else(|| class_for(layout.size(), layout.align()).map(BinAt::of))
 }
 
@@ -273,7 +287,9 @@ pub(crate) fn resize(block: NonNull<u8>, layout: Layout, to: Layout) -> bool {
 fn resize_more(block: NonNull<u8>, layout: Layout, to: Layout) -> bool {
     match (bin(layout), bin(to)) {
         (Some(old), Some(new)) => old == new,
-        (None, None) => span_of(block).is_some_and(|(heap, span)| heap.memory.resize(span, to.size().div_ceil(PAGE))),
+        (None, None) => {
+            span_of(block).is_some_and(|(heap, span)| heap.memory.resize(span, to.size().div_ceil(PAGE).max(1)))
+        }
         _ => false,
     }
 }

@@ -68,12 +68,25 @@ fn os_page() -> usize {
     usize::try_from(unsafe { libc::sysconf(libc::_SC_PAGESIZE) }).unwrap_or(64 << 10)
 }
 
-/// What a process may have at most of addresses, if there is a limit.
+/// The most addresses that a heap should reserve, in bytes, if the process has limits: half of what it may have, and no
+/// more than it may have of memory, so that the tables leave room for what they are about.
 pub(crate) fn address_limit() -> Option<usize> {
-    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
-    // SAFETY: `limit` is a valid place for the answer.
-    let asked = unsafe { libc::getrlimit(libc::RLIMIT_AS, &raw mut limit) };
-    (asked == 0 && limit.rlim_cur != libc::RLIM_INFINITY).then(|| usize::try_from(limit.rlim_cur).unwrap_or(usize::MAX))
+    let limit = |of| {
+        let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+        // SAFETY: `limit` is a valid place for the answer.
+        let asked = unsafe { libc::getrlimit(of, &raw mut limit) };
+        (asked == 0 && limit.rlim_cur != libc::RLIM_INFINITY)
+            .then(|| usize::try_from(limit.rlim_cur).unwrap_or(usize::MAX))
+    };
+    let (addresses, memory) = (limit(libc::RLIMIT_AS).map(|bytes| bytes / 2), limit(libc::RLIMIT_DATA));
+    addresses.into_iter().chain(memory).min()
+}
+
+/// The bytes of memory of this machine.
+pub(crate) fn memory() -> usize {
+    // SAFETY: asks for a number; there are no preconditions.
+    usize::try_from(unsafe { libc::sysconf(libc::_SC_PHYS_PAGES) })
+        .map_or(1 << 30, |pages| pages.saturating_mul(os_page()))
 }
 
 impl Region {
@@ -150,6 +163,12 @@ impl Region {
         }
         #[cfg(not(target_os = "linux"))]
         let _ = huge;
+    }
+
+    /// How many calls have failed that were to fail.
+    #[cfg(test)]
+    pub(crate) fn refused(&self) -> usize {
+        self.calls.load(Ordering::Relaxed).saturating_sub(self.faults.after).min(self.faults.count)
     }
 
     /// A table in committed memory: `len` elements from a byte offset on.

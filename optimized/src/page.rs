@@ -183,7 +183,8 @@ impl Pages {
             return Ok(run);
         }
         let full = Error::OutOfMemory { requested: count.saturating_mul(PAGE) };
-        let wanted = count.checked_add(align - 1).ok_or(full)?;
+        // Before anything is counted that takes time.
+        let wanted = count.checked_add(align - 1).filter(|wanted| *wanted <= self.limit).ok_or(full)?;
         self.grow(arenas, wanted - self.free_at_the_end(), full)?;
         self.take_mapped(count, align, base).ok_or(full)
     }
@@ -254,7 +255,16 @@ impl Pages {
     }
 
     fn free_at_the_end(&self) -> usize {
-        (0..self.mapped).rev().take_while(|page| self.is_free(*page)).count()
+        let mut count = 0;
+        while count < self.mapped {
+            let last = self.mapped - count - 1;
+            let free = (self.free[last / BITS] << (BITS - 1 - last % BITS)).leading_ones() as usize;
+            count += free;
+            if free <= last % BITS {
+                break;
+            }
+        }
+        count
     }
 
     /// Maps at least `missing` more pages.

@@ -261,6 +261,11 @@ impl<'s> Span<'s> {
         self.spans.kind_at(self.first).expect("a span has a kind until it dies")
     }
 
+    /// Whether it has not ended: only then has it a kind.
+    pub(crate) fn is_alive(self) -> bool {
+        self.spans.kind_at(self.first).is_some()
+    }
+
     pub(crate) fn pages(self) -> usize {
         self.record().pages.load(Ordering::Relaxed)
     }

@@ -1,6 +1,7 @@
 //! The malloc face as the allocator of this very test: everything here, the test harness included, lives in it.
 
 use heaplaw_optimized::{Global, GlobalStats};
+use heaplaw_reference::place::class::{CLASSES, LARGEST, row};
 use std::{
     alloc::{GlobalAlloc, Layout},
     cell::RefCell,
@@ -82,18 +83,149 @@ impl Random {
     }
 }
 
-#[test]
-fn every_size_with_every_alignment_is_apart_and_aligned() {
-    let _alone = alone();
+/// The bytes of the smallest slot of the reference for this layout, or else those of whole pages.
+fn smallest(layout: Layout) -> usize {
+    let fits = |bytes: &usize| *bytes >= layout.size() && bytes.is_multiple_of(layout.align());
+    let slots = (1..CLASSES).map(|class| row(class).size as usize);
+    let pages = layout.size().max(1).next_multiple_of(8 << 10);
+    slots.filter(|_| layout.align() <= 8 << 10).find(fits).unwrap_or(pages)
+}
+
+/// A block that is filled to the end of its slot.
+struct Full {
+    start: *mut u8,
+    layout: Layout,
+    usable: usize,
+    stamp: u8,
+}
+
+impl Full {
+    /// Fills what the allocator gave for a layout.
+    fn fill(start: *mut u8, layout: Layout, stamp: u8) -> Full {
+        assert!(!start.is_null() && start.addr().is_multiple_of(layout.align()), "{layout:?}: {start:?}");
+        let usable = Global::<false>::usable_size(layout).expect("it has a block");
+        assert_eq!(usable, smallest(layout), "{layout:?}");
+        // SAFETY: the block may be used up to there.
+        unsafe { start.write_bytes(stamp, usable) };
+        Full { start, layout, usable, stamp }
+    }
+
+    fn bytes(&self) -> &[u8] {
+        // SAFETY: the block is ours, and all of it was written.
+        unsafe { std::slice::from_raw_parts(self.start, self.usable) }
+    }
+}
+
+/// Whether all bytes are this one. By comparison with themselves, which is fast.
+fn all(bytes: &[u8], byte: u8) -> bool {
+    bytes.first().is_none_or(|first| *first == byte) && bytes[bytes.len().min(1)..] == bytes[..bytes.len().max(1) - 1]
+}
+
+impl Drop for Full {
+    fn drop(&mut self) {
+        assert!(all(self.bytes(), self.stamp), "{:?} was overwritten", self.layout);
+        // SAFETY: allocated with this layout, and not used any more.
+        unsafe { ALLOCATOR.dealloc(self.start, self.layout) };
+    }
+}
+
+/// Asks in every way for blocks of these sizes with every alignment up to 4096. Gives how many layouts that were.
+fn ask_for(sizes: impl Iterator<Item = usize> + Clone) -> usize {
+    let mut count = 0;
+    let mut held: Vec<Full> = Vec::new();
     for align in (0..=12).map(|shift| 1 << shift) {
-        let mut last: Vec<Block> = Vec::new();
-        for size in (0..=32 << 10).step_by(if align < 16 { 1 } else { 7 }) {
-            last.push(Block::new(size, align, size as u8));
-            if last.len() > 40 {
-                last.swap_remove(size % 40);
+        for size in sizes.clone() {
+            let (wanted, half) = (layout(size, align), layout(size / 2, align));
+            let stamp = count as u8;
+            count += 1;
+            // SAFETY: no caller may count on it, but this allocator gives blocks of no bytes as well. The one that is
+            // resized was allocated with that layout.
+            unsafe {
+                held.push(Full::fill(ALLOCATOR.alloc(wanted), wanted, stamp));
+                let zeroed = ALLOCATOR.alloc_zeroed(wanted);
+                assert!(zeroed.is_null() || all(std::slice::from_raw_parts(zeroed, size), 0), "{wanted:?} is not zero");
+                held.push(Full::fill(zeroed, wanted, !stamp));
+                let small = std::mem::ManuallyDrop::new(Full::fill(ALLOCATOR.alloc(half), half, stamp));
+                let grown = ALLOCATOR.realloc(small.start, half, size);
+                assert!(grown.is_null() || all(std::slice::from_raw_parts(grown, size / 2), stamp), "{wanted:?}");
+                held.push(Full::fill(grown, wanted, stamp));
+            }
+            while held.len() > 30 {
+                drop(held.swap_remove(count % 30));
             }
         }
     }
+    drop(held);
+    Global::<false>::verify().unwrap();
+    count
+}
+
+/// One byte less and one more than every class has.
+fn edges() -> impl Iterator<Item = usize> + Clone {
+    (1..CLASSES).flat_map(|class| (row(class).size as usize - 1)..=(row(class).size as usize + 1))
+}
+
+#[test]
+fn a_block_is_the_smallest_that_the_reference_knows_and_usable_to_its_end() {
+    let _alone = alone();
+    assert_eq!(ask_for(edges().chain((0..=LARGEST as usize).step_by(97))), 13 * (201 + 338));
+}
+
+/// Takes a minute in a debug build.
+#[test]
+#[ignore = "every size takes a minute"]
+fn every_block_is_the_smallest_that_the_reference_knows_and_usable_to_its_end() {
+    let _alone = alone();
+    assert_eq!(ask_for(edges().chain(0..=LARGEST as usize)), 13 * (201 + LARGEST as usize + 1));
+}
+
+#[test]
+fn alignments_up_to_all_addresses_are_kept_or_refused() {
+    let _alone = alone();
+    for align in (13..=46).map(|shift| 1 << shift) {
+        for size in [0, 1, 4096, 8192, 8193, 100_000] {
+            let wanted = layout(size, align);
+            // SAFETY: as in `ask_for`.
+            let [plain, zeroed] = unsafe { [ALLOCATOR.alloc(wanted), ALLOCATOR.alloc_zeroed(wanted)] };
+            assert!(!plain.is_null() && !zeroed.is_null() || align > 1 << 30, "{wanted:?} is refused");
+            for block in [plain, zeroed].into_iter().filter(|block| !block.is_null()) {
+                let block = std::mem::ManuallyDrop::new(Full::fill(block, wanted, 5));
+                // SAFETY: allocated with this layout.
+                let start = unsafe { ALLOCATOR.realloc(block.start, wanted, size * 2) };
+                let wanted = layout(size * 2, align);
+                drop(Full::fill(start, wanted, 6));
+            }
+        }
+    }
+    Global::<false>::verify().unwrap();
+}
+
+#[test]
+fn no_size_and_alignment_overflow() {
+    let _alone = alone();
+    let mut random = Random(3);
+    let (mut refused, mut kept) = (0, Block::new(1000, 8, 3));
+    while refused < 10_000 {
+        let align = 1_usize << random.below(63);
+        // Around the powers of two beyond the window, and from the largest size down.
+        let size = match random.below(2) {
+            0 => (1_usize << (41 + random.below(22))).wrapping_add(random.below(5)).wrapping_sub(2),
+            _ => isize::MAX as usize - random.below(2 * align.min(1 << 40)),
+        };
+        let Ok(wanted) = Layout::from_size_align(size, align) else { continue };
+        // SAFETY: the size is not zero, and does not overflow when it is rounded up; the block that is resized has the
+        // alignment of the new one.
+        unsafe {
+            assert!(ALLOCATOR.alloc(wanted).is_null() && ALLOCATOR.alloc_zeroed(wanted).is_null(), "{wanted:?}");
+            if align <= 8 {
+                assert!(ALLOCATOR.realloc(kept.start, kept.layout, size - 8).is_null(), "{wanted:?}");
+            }
+        }
+        assert!(Global::<false>::usable_size(wanted).is_none_or(|usable| usable >= size), "{wanted:?}");
+        refused += 1;
+    }
+    kept.check(1000);
+    kept.resize(1);
     Global::<false>::verify().unwrap();
 }
 
