@@ -84,6 +84,9 @@ mod models;
 
 #[cfg(feature = "reference")]
 pub mod adapter;
+#[cfg(feature = "arithmetic")]
+#[doc(hidden)]
+pub mod arithmetic;
 #[cfg(all(feature = "reference", target_os = "linux"))]
 pub mod foreign;
 

@@ -10,6 +10,7 @@
 mod central;
 mod publish;
 mod remote;
+mod selftest;
 mod stack;
 
 use crate::sync::AtomicU64;
