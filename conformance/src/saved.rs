@@ -18,9 +18,14 @@ use heaplaw_reference::{
     text::{ParseError, answer},
 };
 use std::{
-    fs, io,
+    fs,
+    io::{self, Read},
     path::{Path, PathBuf},
 };
+
+/// The longest file of operations in bytes: some hundred thousand operations, a hundred times those of any generated
+/// program. What is longer is not read, so that no file can take all memory.
+pub const LONGEST: u64 = 1 << 20;
 
 /// Why a file of operations could not be used.
 #[derive(Debug, thiserror::Error)]
@@ -32,6 +37,12 @@ pub enum FileError {
         path: PathBuf,
         /// What the operating system says.
         source: io::Error,
+    },
+    /// It has more than [`LONGEST`] bytes.
+    #[error("{}: this is no file of operations: it has more than {LONGEST} bytes", path.display())]
+    TooLong {
+        /// The file.
+        path: PathBuf,
     },
     /// It is not a program.
     #[error("{}:{}:{}: {}\n{}", path.display(), error.line, error.column, error.message, pointed(line, error.column))]
@@ -72,10 +83,23 @@ fn pointed(line: &str, column: usize) -> String {
 /// Reads a file of operations.
 ///
 /// # Errors
-/// If it cannot be read, or is not a program; then with the line and the column.
+/// If it cannot be read, is too long, or is not a program; then with the line and the column.
 pub fn load(path: &Path) -> Result<Program, FileError> {
     let unreadable = |source| FileError::Unreadable { path: path.to_owned(), source };
-    let bytes = fs::read(path).map_err(unreadable)?;
+    let mut bytes = Vec::new();
+    let file = fs::File::open(path).map_err(unreadable)?;
+    file.take(LONGEST + 1).read_to_end(&mut bytes).map_err(unreadable)?;
+    parse(path, bytes)
+}
+
+/// Reads the content of a file of operations; `path` is for the message.
+///
+/// # Errors
+/// If it is too long, or is not a program.
+pub fn parse(path: &Path, bytes: Vec<u8>) -> Result<Program, FileError> {
+    if bytes.len() as u64 > LONGEST {
+        return Err(FileError::TooLong { path: path.to_owned() });
+    }
     let text = match String::from_utf8(bytes) {
         Ok(text) => text,
         Err(error) => {

@@ -1,14 +1,21 @@
 //! Draws the seeds of the corpus anew: `cargo run --manifest-path fuzz/Cargo.toml --example seeds`.
 //!
 //! The first ones each find out a collector that is known to lose objects, so that a fuzzer starts near the places
-//! where collectors go wrong; the others are what the generator draws first.
+//! where collectors go wrong; the others are what the generator draws first. What a fuzzer has added since, in files with
+//! other names, stays.
 
-use heaplaw_conformance::generate::{
-    choices::{Recorder, Seed},
-    scenario::Scenario,
+use heaplaw_conformance::{
+    drive::{
+        InProcess,
+        step::{self, Ending},
+    },
+    generate::{
+        choices::{Choices, Recorder, Seed},
+        scenario::Scenario,
+    },
 };
-use heaplaw_fuzz::{complaint, decoded};
-use heaplaw_reference::{machine::Machine, op::Program, protocol::Protocol};
+use heaplaw_fuzz::{complaint, decoded, protocol::UNASKED, steps};
+use heaplaw_reference::{heap::Capability, machine::Machine, op::Program, protocol::Protocol, text::answer};
 use std::{fs, io, path::Path};
 
 /// Programs of the corpus, each as bytes and as text.
@@ -16,6 +23,9 @@ const PROGRAMS: usize = 40;
 
 /// How many of them find out each unsound collector.
 const TELLING: usize = 3;
+
+/// Inputs of the other targets.
+const OTHERS: usize = 40;
 
 /// What heaps answer: texts that no program contains.
 const ANSWERS: [&str; 6] = [
@@ -28,8 +38,8 @@ const ANSWERS: [&str; 6] = [
 ];
 
 fn main() -> io::Result<()> {
-    let unsound = Protocol::ALL.into_iter().filter(|protocol| !protocol.sound);
-    let telling = unsound.flat_map(|protocol| {
+    let unsound = || Protocol::ALL.into_iter().filter(|protocol| !protocol.sound);
+    let telling = unsound().flat_map(|protocol| {
         let found_out = move |program: &Program| complaint(|| Machine::new(protocol), program).is_some();
         (0..).map(drawn).filter(move |(_, program)| found_out(program)).take(TELLING)
     });
@@ -41,7 +51,55 @@ fn main() -> io::Result<()> {
     for (number, answers) in (PROGRAMS..).zip(ANSWERS) {
         write("text", number, answers.as_bytes())?;
     }
+    let telling = unsound().flat_map(|protocol| {
+        let found_out = move |bytes: &Vec<u8>| complaint(|| Machine::new(protocol), &steps::decoded(bytes)).is_some();
+        (0..).map(|case| random(case, 100 * steps::RECORD)).filter(found_out).take(TELLING)
+    });
+    for (number, bytes) in telling.chain((0..).map(|case| random(case, 200 * steps::RECORD))).take(OTHERS).enumerate() {
+        write("steps", number, &bytes)?;
+    }
+    for number in 0..OTHERS {
+        // Each kind in its turn.
+        let mut bytes = random(number as u64, 30 + 10 * number);
+        bytes[0] = (number % 5) as u8;
+        write("arithmetic", number, &bytes)?;
+        write("protocol", number, &conversation(number))?;
+    }
     Ok(())
+}
+
+/// So many bytes, any.
+fn random(case: u64, len: usize) -> Vec<u8> {
+    let mut seed = Seed::case(0xf022, case);
+    (0..len).map(|_| seed.below(256) as u8).collect()
+}
+
+/// What a heap of the reference says to a short program, as an adapter would; in every fifth, something is wrong with it.
+fn conversation(number: usize) -> Vec<u8> {
+    let (mut decisions, _) = drawn(number as u64);
+    decisions.truncate(255.min(20 + 10 * number));
+    let protocol = Protocol::ALL[number % Protocol::ALL.len()];
+    let mut heap = InProcess::new(|| Machine::new(protocol));
+    let history = step::run(&mut heap, &decoded(&decisions), Ending::Settle).expect("it starts");
+    let batch = if number.is_multiple_of(3) { " batch" } else { "" };
+    let mut lines = vec![format!("{}{batch}", answer::print_claims(&history.claims))];
+    // Who claims that it does the same every time is asked twice.
+    for _ in 0..if history.claims.has(Capability::Deterministic) { 2 } else { 1 } {
+        lines.push("ok".to_owned());
+        lines.extend(history.moments.iter().map(|moment| answer::print(&moment.reply, &moment.events)));
+    }
+    let (at, last) = (number % lines.len(), lines.len() - 1);
+    match number % 25 {
+        5 => lines[at].insert(0, char::from(UNASKED)),
+        10 => lines.truncate(at),
+        15 => lines.insert(at, "at 4096 16 0".to_owned()),
+        20 => lines.swap(at, last),
+        _ => {}
+    }
+    let mut bytes = vec![number as u8, decisions.len() as u8];
+    bytes.extend(decisions);
+    bytes.extend(lines.join("\n").into_bytes());
+    bytes
 }
 
 /// A program, and the bytes that mean it.

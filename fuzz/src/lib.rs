@@ -1,36 +1,56 @@
 //! What the fuzz targets do with their bytes.
 //!
-//! The targets themselves are one line each, in `fuzz_targets`. Everything is here, so that a plain test can replay
+//! The targets themselves are a line or two each, in `fuzz_targets`. Everything is here, so that a plain test can replay
 //! what a fuzzer has found, on any toolchain and without a fuzzer.
+
+pub mod arithmetic;
+pub mod protocol;
+pub mod steps;
 
 use arbitrary::{Arbitrary, Unstructured};
 use heaplaw_conformance::{
+    answers,
     drive::{InProcess, step},
     generate::Sample,
+    history::History,
     law,
+    saved::{self, FileError},
     shrink::{Budget, shrink},
 };
 use heaplaw_optimized::adapter;
 use heaplaw_reference::{
-    heap::Heap,
-    op::Program,
+    heap::{Heap, InTurn, Reply},
+    machine::Machine,
+    op::{Op, Program},
+    protocol::Protocol,
     text::{ParseError, answer},
 };
+use std::path::Path;
 
-/// The heap under test. Lock step with the reference is in the laws: law 14 compares what is loaded.
-fn subject() -> impl Heap {
+/// The heap under test.
+fn subject() -> InTurn<adapter::Subject> {
     adapter::bundled().expect("the kernel gives address space for a small heap")
 }
 
-/// Any bytes are a program; no law is broken under it.
+/// Any bytes are a program; no law is broken under it, and the reference gives the same answers.
 ///
 /// # Panics
-/// If one is, or if the heap crashes. The message has the program, as simple as the reducer can make it.
+/// If one is, if the heap crashes, or if they differ. The message has the program, as simple as the reducer can make it.
 pub fn programs(bytes: &[u8]) {
     let program = decoded(bytes);
-    let Some(wrong) = complaint(subject, &program) else { return };
-    let simple = shrink(&program, Budget::default(), |candidate| complaint(subject, candidate).is_some()).program;
-    panic!("{wrong}\nunder\n{program}\nor simpler, under\n{simple}");
+    let wrong = |program: &Program| match history(subject, program) {
+        Ok(history) => differs(answered(&history)),
+        Err(complaint) => Some(complaint),
+    };
+    if let Some(what) = wrong(&program) {
+        panic!("{what}\n{}", simplest(&program, |candidate| wrong(candidate).is_some()));
+    }
+}
+
+/// A program that fails, and a simpler one.
+fn simplest(program: &Program, fails: impl FnMut(&Program) -> bool) -> String {
+    let simple = shrink(program, Budget::default(), fails).program;
+    format!("under\n{program}\nor simpler, under\n{simple}")
 }
 
 /// The program that these bytes mean.
@@ -42,26 +62,58 @@ pub fn decoded(bytes: &[u8]) -> Program {
     program
 }
 
-/// What is wrong under this program with the heaps that `make` makes, if anything.
+/// What is wrong under this program with the heaps that `make` makes, if anything: the law that they break, or how they
+/// fail.
 pub fn complaint<H: Heap>(make: impl FnMut() -> H, program: &Program) -> Option<String> {
-    let laws: Vec<_> = law::all().collect();
-    let history = match step::run(&mut InProcess::new(make), program, step::Ending::Settle) {
-        Ok(history) => history,
-        Err(failure) => return Some(failure.to_string()),
-    };
-    if let Some((op, failure)) = &history.failure {
-        return Some(format!("at {op}: {failure}"));
-    }
-    let verdict = law::judge(&history, &laws);
-    verdict.broken().map(|(law, witness)| format!("{}: {witness:?}", law.identifier()))
+    history(make, program).err()
 }
 
-/// What can be read can be written and read back, as a program, as an answer and as claims; what cannot is refused.
+/// What happens under this program, if no law is broken; else what is wrong.
+fn history<H: Heap>(make: impl FnMut() -> H, program: &Program) -> Result<History, String> {
+    let laws: Vec<_> = law::all().collect();
+    let history = step::run(&mut InProcess::new(make), program, step::Ending::Settle).map_err(|e| e.to_string())?;
+    if let Some((op, failure)) = &history.failure {
+        return Err(format!("at {op}: {failure}"));
+    }
+    match law::judge(&history, &laws).broken() {
+        Some((law, witness)) => Err(format!("{}: {witness:?}", law.identifier())),
+        None => Ok(history),
+    }
+}
+
+/// What was asked and answered.
+fn answered(history: &History) -> impl Iterator<Item = (Op, &Reply)> + Clone {
+    history.moments.iter().map(|moment| (moment.op, &moment.reply))
+}
+
+/// What the reference answers otherwise to the same operations, if anything. Only what every right heap answers is
+/// compared; what was refused for want of memory, of which the reference has any amount, is not asked for.
+fn differs<'r>(answered: impl Iterator<Item = (Op, &'r Reply)> + Clone) -> Option<String> {
+    let answered = answered.filter(|(_, reply)| **reply != Reply::OutOfMemory);
+    let mut machine = Machine::new(Protocol::HYBRID);
+    let theirs: Vec<_> = answered.clone().map(|(op, _)| (op, machine.perform(&op, &mut Vec::new()))).collect();
+    let here = answers::beside(answered.map(|(op, reply)| (op, Some(reply))));
+    let there = answers::beside(theirs.iter().map(|(op, reply)| (*op, Some(reply))));
+    let (here, there) = here.lines().zip(there.lines()).find(|(here, there)| here != there)?;
+    Some(format!("the heap answers   {here}\nthe reference says {there}"))
+}
+
+/// What can be read can be written and read back, as a program, as an answer and as claims; what cannot is refused, also
+/// as a saved file.
 ///
 /// # Panics
 /// If reading panics, or something else comes back.
 pub fn text(bytes: &[u8]) {
-    let Ok(text) = std::str::from_utf8(bytes) else { return };
+    let file = saved::parse(Path::new("fuzzed.heap"), bytes.to_vec());
+    if let Err(FileError::Malformed { error, line, .. }) = &file {
+        // The caret stands under a character of the line, or just behind it.
+        assert!(error.line >= 1 && (1..=line.chars().count() + 1).contains(&error.column), "{error} in {line:?}");
+    }
+    let Ok(text) = std::str::from_utf8(bytes) else {
+        assert!(file.is_err(), "what is not text is no program");
+        return;
+    };
+    assert_eq!(file.ok(), text.parse().ok(), "a file is read like any text");
     stable(text, str::parse::<Program>, Program::to_string);
     for line in text.lines() {
         // The words of a trap are evened out when they are printed, so it is the text that has to come back.

@@ -92,6 +92,9 @@ mod refusals;
 
 #[cfg(feature = "reference")]
 pub mod adapter;
+#[cfg(feature = "arithmetic")]
+#[doc(hidden)]
+pub mod arithmetic;
 #[cfg(all(feature = "reference", target_os = "linux"))]
 pub mod foreign;
 

@@ -11,6 +11,7 @@ mod central;
 mod parked;
 mod publish;
 mod remote;
+mod selftest;
 mod stack;
 
 use crate::sync::AtomicU64;

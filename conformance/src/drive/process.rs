@@ -20,6 +20,9 @@
 //!   kept.
 //! * What the child has said without having been asked is a [`Failure::Garbled`], not the answer to the next question.
 //! * A child that failed is killed with its whole process group, and reaped. The next [`Subject::reset`] starts another.
+//!
+//! Whoever listens at the other end of two streams is heard by the same rules ([`Process::over`]). There is nothing to kill
+//! then, and nothing to start again.
 
 use super::{Failure, Planned, Subject};
 use heaplaw_reference::{
@@ -35,7 +38,7 @@ use std::{
     collections::VecDeque,
     fmt::Display,
     io::{self, Read, Write},
-    process::{Child, ChildStderr, ChildStdin, ChildStdout, Command, ExitStatus, Stdio},
+    process::{Child, Command, ExitStatus, Stdio},
     sync::{
         Arc, Mutex, PoisonError,
         mpsc::{Receiver, RecvTimeoutError, Sender, SyncSender, channel, sync_channel},
@@ -72,6 +75,8 @@ const GRACE: Duration = Duration::from_millis(500);
 pub struct Process {
     command: Vec<String>,
     timeout: Duration,
+    /// Who is at the other end of streams and has not been greeted yet.
+    waiting: Option<Peer>,
     /// The child and what it said of itself, unless it has yet to be started or has failed.
     running: Option<(Peer, Greeting)>,
     /// What is going to be performed, in order, and how much of it the child has been sent.
@@ -86,12 +91,27 @@ impl Process {
     /// first [`Subject::reset`].
     pub fn new(command: impl IntoIterator<Item = impl Into<String>>, timeout: Duration) -> Self {
         let command = command.into_iter().map(Into::into).collect();
-        Process { command, timeout, running: None, planned: VecDeque::new(), sent: 0, stale: false }
+        Process { command, timeout, waiting: None, running: None, planned: VecDeque::new(), sent: 0, stale: false }
+    }
+
+    /// A subject that reads `requests` and writes `answers`, wherever it is. When it has failed it is given up. Its
+    /// `answers` are read on a thread, which ends when they do.
+    ///
+    /// # Errors
+    /// If there is no more room for a thread.
+    pub fn over(
+        requests: impl Write + Send + 'static,
+        answers: impl Read + Send + 'static,
+        timeout: Duration,
+    ) -> io::Result<Self> {
+        let mut process = Process::new([""; 0], timeout);
+        process.waiting = Some(Peer::over(None, Box::new(requests), answers, io::empty())?);
+        Ok(process)
     }
 
     /// The id of the child if one is running, for those who want to watch it with tools of their own.
     pub fn id(&self) -> Option<u32> {
-        self.running.as_ref().map(|(peer, _)| peer.child.id())
+        self.running.as_ref().and_then(|(peer, _)| Some(peer.child.as_ref()?.id()))
     }
 
     /// Gives up what is planned; the child goes on if it answers what it has been sent of it.
@@ -113,7 +133,10 @@ impl Subject for Process {
         let (mut peer, greeting) = match self.running.take() {
             Some(running) => running,
             None => {
-                let mut peer = Peer::start(&self.command)?;
+                let mut peer = match self.waiting.take() {
+                    Some(peer) => peer,
+                    None => Peer::start(&self.command)?,
+                };
                 let greeting = peer.ask(HELLO, self.timeout, answer::parse_greeting)?;
                 (peer, greeting)
             }
@@ -201,10 +224,10 @@ fn window(planned: &VecDeque<Planned>) -> String {
     lines
 }
 
-/// A child, and the pipes to it. Dropping it kills the child.
+/// A child, and the pipes to it; or whoever is at the end of two streams. Dropping it kills the child.
 struct Peer {
-    child: Child,
-    requests: ChildStdin,
+    child: Option<Child>,
+    requests: Box<dyn Write + Send>,
     // Disconnected at the end of its output.
     chunks: Receiver<Vec<u8>>,
     // What has been heard and not yet been taken as an answer.
@@ -230,17 +253,22 @@ impl Peer {
         else {
             unreachable!("all three were asked for as pipes");
         };
+        Peer::over(Some(child), Box::new(requests), stdout, stderr).map_err(unstartable)
+    }
 
+    fn over(
+        child: Option<Child>,
+        requests: Box<dyn Write + Send>,
+        stdout: impl Read + Send + 'static,
+        stderr: impl Read + Send + 'static,
+    ) -> io::Result<Peer> {
         let (says, chunks) = sync_channel(1);
         let (draining, drained) = channel();
         let last_words = Arc::default();
         let kept = Arc::clone(&last_words);
         let peer = Peer { child, requests, chunks, heard: Vec::new(), last_words, drained };
-        thread::Builder::new().name("answers".to_owned()).spawn(move || listen(stdout, &says)).map_err(unstartable)?;
-        thread::Builder::new()
-            .name("standard error".to_owned())
-            .spawn(move || drain(stderr, &kept, draining))
-            .map_err(unstartable)?;
+        thread::Builder::new().name("answers".to_owned()).spawn(move || listen(stdout, &says))?;
+        thread::Builder::new().name("standard error".to_owned()).spawn(move || drain(stderr, &kept, draining))?;
         Ok(peer)
     }
 
@@ -290,7 +318,7 @@ impl Peer {
                 }
                 Err(RecvTimeoutError::Timeout) => {
                     // Someone may hold the pipe open who is not the child.
-                    let ended = matches!(self.child.try_wait(), Ok(Some(_)));
+                    let ended = self.child.as_mut().is_some_and(|child| matches!(child.try_wait(), Ok(Some(_))));
                     return Err(if ended { self.crashed(request, &[]) } else { Failure::Hung(timeout) });
                 }
             }
@@ -310,16 +338,19 @@ impl Peer {
     /// The post-mortem of a child that has closed a pipe.
     fn crashed(&mut self, request: &dyn Display, unfinished: &[u8]) -> Failure {
         let patience = Instant::now() + GRACE;
-        let status = loop {
-            match self.child.try_wait() {
-                Ok(Some(status)) => break Some(status),
-                Ok(None) if Instant::now() < patience => thread::sleep(Duration::from_millis(1)),
-                Ok(None) | Err(_) => break None,
+        let status = self.child.as_mut().map(|child| {
+            loop {
+                match child.try_wait() {
+                    Ok(Some(status)) => break Some(status),
+                    Ok(None) if Instant::now() < patience => thread::sleep(Duration::from_millis(1)),
+                    Ok(None) | Err(_) => break None,
+                }
             }
-        };
+        });
         let how = match status {
-            Some(status) => ExitStatus::to_string(&status),
-            None => "it closed its pipes and went on running".to_owned(),
+            Some(Some(status)) => ExitStatus::to_string(&status),
+            Some(None) => "it closed its pipes and went on running".to_owned(),
+            None => "it closed its stream".to_owned(),
         };
         let mut report = format!("{how}, when asked {:?}", request.to_string());
         if !unfinished.is_empty() {
@@ -338,23 +369,24 @@ impl Peer {
 
 impl Drop for Peer {
     fn drop(&mut self) {
+        let Some(child) = &mut self.child else { return };
         // The standard library kills processes, not groups; every Unix shell can do the latter. The child leads its
         // group and gave it its id, which is not given to anybody else while a member is left. If none is, the shell
         // finds no such group.
         #[cfg(unix)]
         {
-            let kill = format!("kill -s KILL -- -{}", self.child.id());
+            let kill = format!("kill -s KILL -- -{}", child.id());
             let mut shell = Command::new("sh");
             _ = shell.args(["-c", &kill]).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).status();
         }
         // An error means that it is dead already.
-        _ = self.child.kill();
-        _ = self.child.wait();
+        _ = child.kill();
+        _ = child.wait();
     }
 }
 
 /// Passes on what the child says until its output ends, or nobody listens any more.
-fn listen(mut stdout: ChildStdout, says: &SyncSender<Vec<u8>>) {
+fn listen(mut stdout: impl Read, says: &SyncSender<Vec<u8>>) {
     let mut chunk = vec![0; CHUNK];
     loop {
         match stdout.read(&mut chunk) {
@@ -367,7 +399,7 @@ fn listen(mut stdout: ChildStdout, says: &SyncSender<Vec<u8>>) {
 }
 
 /// Reads standard error to its end and keeps its last words. `_draining` is dropped when all is read.
-fn drain(mut stderr: ChildStderr, kept: &Mutex<VecDeque<u8>>, _draining: Sender<()>) {
+fn drain(mut stderr: impl Read, kept: &Mutex<VecDeque<u8>>, _draining: Sender<()>) {
     let mut chunk = [0; 1024];
     loop {
         match stderr.read(&mut chunk) {

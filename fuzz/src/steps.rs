@@ -1,0 +1,161 @@
+//! The target `steps`: each operation is four bytes, and the collector moves in the smallest steps that there are.
+//!
+//! In [`programs`](super::programs) bytes are the decisions of a generator that knows what is likely to hurt. Here they
+//! are operations as they stand: a changed byte changes one of them and no other, so a fuzzer can work on a single
+//! schedule for long. The heap is asked after each of them whether it still believes in itself.
+//!
+//! ```text
+//!   │ what │ who, a root │ a root, a field │ a shape, a number │
+//! ```
+
+use super::{complaint, differs, simplest};
+use heaplaw_conformance::ledger::Ledger;
+use heaplaw_reference::{
+    heap::{Heap, Reply},
+    object::Shape,
+    op::{Action, Collect, MutatorId, Op, Place, Program, Root, Run},
+};
+
+/// The bytes of an operation.
+pub const RECORD: usize = 4;
+
+/// The most operations that are decoded; the bytes of any more mean nothing.
+pub const MOST: usize = 600;
+
+/// Mutators, and roots of each, that take part.
+const WORLD: (u8, u8) = (3, 4);
+
+/// Small, with and without pointers, more than a word of any bitmap, and more than a page.
+const SHAPES: [(u32, u32); 12] = [
+    (0, 8),
+    (1, 0),
+    (2, 0),
+    (3, 24),
+    (0, 0),
+    (1, 5),
+    (2, 100),
+    (0, 1024),
+    (65, 0),
+    (0, 5000),
+    (1, 32_760),
+    (4, 33_000),
+];
+
+/// The operation of a record.
+fn op([what, who, b, c]: [u8; RECORD]) -> Op {
+    let by = MutatorId((who >> 2) % WORLD.0);
+    let other = MutatorId((b >> 4) % WORLD.0);
+    let [r, s] = [who, b].map(|byte| Root(byte % WORLD.1));
+    let index = u32::from(b >> 2) % 4;
+    let field = |of| Place::Field { of, index };
+    let global = Place::Global(b >> 4 & 3);
+    let run = Run { of: r, at: index, count: 1 + u32::from(c) % 3 };
+    let action = match what % 48 {
+        0..5 => {
+            let (pointers, bytes) = SHAPES[usize::from(c) % SHAPES.len()];
+            Action::Alloc { into: r, shape: Shape { pointers, bytes } }
+        }
+        5..9 => Action::Load { into: r, from: field(s) },
+        9..13 => Action::Store { into: field(s), value: Some(r) },
+        13 => Action::Store { into: field(s), value: None },
+        14 => Action::Load { into: r, from: global },
+        15 => Action::Store { into: global, value: Some(r) },
+        16 => Action::Store { into: global, value: None },
+        17 => Action::Copy { into: r, from: s },
+        18..21 => Action::Clear(r),
+        21 => Action::Move { into: run, from: s, start: u32::from(c >> 4) % 4 },
+        22 => Action::Wipe(run),
+        23 => Action::Write(r),
+        24 => Action::Read(r),
+        25 => Action::Send { value: r, to: other, into: s },
+        26 => Action::Safepoint,
+        27 => Action::Park,
+        28 => Action::Unpark,
+        29 => Action::Join,
+        30 => Action::Exit,
+        31..34 => return Op::Collect(Collect::Start),
+        34..37 => return Op::Collect(Collect::Handshake(by)),
+        37..41 => return Op::Collect(Collect::Mark(1)),
+        41..44 => return Op::Collect(Collect::Finish),
+        44..46 => return Op::Collect(Collect::Sweep(1)),
+        46 => return Op::Collect(Collect::Full),
+        _ => return Op::Collect(Collect::Stats),
+    };
+    Op::Mutate { by, action }
+}
+
+/// The program that these bytes mean. A record that is not whole means nothing.
+pub fn decoded(bytes: &[u8]) -> Program {
+    bytes.chunks_exact(RECORD).take(MOST).map(|record| op(record.try_into().expect("four bytes"))).collect()
+}
+
+/// Every four bytes are an operation; no law is broken, the reference answers the same, and the heap believes no falsehood
+/// after any of them.
+///
+/// # Panics
+/// If one of these is not so. The message has the program, as simple as the reducer can make it.
+pub fn steps(bytes: &[u8]) {
+    let wrong = |program: &Program| believed(program).or_else(|| complaint(super::subject, program));
+    let program = decoded(bytes);
+    if let Some(what) = wrong(&program) {
+        panic!("{what}\n{}", simplest(&program, |candidate| wrong(candidate).is_some()));
+    }
+}
+
+/// What the heap itself finds wrong after some operation, or what the reference answers otherwise.
+fn believed(program: &Program) -> Option<String> {
+    let mut heap = super::subject();
+    let claims = heap.claims();
+    let mut ledger = Ledger::default();
+    let mut answered = Vec::new();
+    for op in program.ops().iter().filter(|op| claims.allow(op)) {
+        if !ledger.graph().allows(op) {
+            continue;
+        }
+        let reply = heap.perform(op, &mut Vec::new());
+        ledger.enter(op, &reply);
+        if let Err(corruption) = heap.heap().verify() {
+            return Some(format!("after {op}: {corruption:?}"));
+        }
+        answered.push((*op, reply));
+    }
+    differs(answered.iter().map(|(op, reply): &(Op, Reply)| (*op, reply)))
+}
+
+/// Changes the operations of an input as operations: one is left out, doubled, moved, replaced or put in, or another
+/// stretch of the same input is repeated. `size` of `bytes` are the input, which may grow to their end. Gives the new size.
+pub fn mutate(bytes: &mut [u8], size: usize, seed: u32) -> usize {
+    let most = (bytes.len() / RECORD).min(MOST);
+    let mut records: Vec<[u8; RECORD]> =
+        bytes[..size].chunks_exact(RECORD).map(|record| record.try_into().expect("four bytes")).collect();
+    let mut state = u64::from(seed) ^ 0x9e37_79b9_7f4a_7c15;
+    let mut below = |bound: usize| {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (state >> 33) as usize % bound.max(1)
+    };
+    for _ in 0..=below(3) {
+        let len = records.len();
+        let fresh = std::array::from_fn(|_| below(256) as u8);
+        match below(7) {
+            0 if len > 0 => _ = records.remove(below(len)),
+            1 if len > 0 => records.insert(below(len), records[below(len)]),
+            2 if len > 1 => records.swap(below(len), below(len)),
+            3 if len > 0 => records[below(len)] = fresh,
+            4 if len > 0 => {
+                let (record, byte) = (below(len), below(RECORD));
+                records[record][byte] = fresh[0];
+            }
+            5 if len > 0 => {
+                let from = below(len);
+                let stretch = records[from..(from + 1 + below(8)).min(len)].to_vec();
+                let at = below(len + 1);
+                records.splice(at..at, stretch);
+            }
+            _ => records.insert(below(len + 1), fresh),
+        }
+    }
+    records.truncate(most);
+    let flat = records.as_flattened();
+    bytes[..flat.len()].copy_from_slice(flat);
+    flat.len()
+}
