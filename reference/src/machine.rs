@@ -31,21 +31,24 @@
 //! This chapter grounds laws 51 to 60, 75, 80, 90 and 97. Source: appendix A of the project's fact sheet; Go's `mgc.go`.
 
 mod attached;
+mod paced;
 
-use self::attached::Attached;
+use self::{attached::Attached, paced::Pacer};
 use crate::{
     barrier::{Barrier, Order},
     color::Color,
-    event::{Event, Phase},
+    event::{Cause, Event, Phase},
     finalize::{Clearing, Specials},
     heap::{BornAs, Capability, Claims, Heap, Reply},
     object::{Address, Content, Fields, Shape, Stamp, WORD, moved},
     op::{Action, Collect, Environment, GLOBALS, MUTATORS, MutatorId, Op, Place, ROOTS, Root, Run, WeakSlot},
-    pacer::PERIOD_MS,
+    pacer::{PERIOD_MS, Work},
     place::{BASE, MEMORY, lowest_gap},
     protocol::{Abort, Protocol, StackScan},
 };
 use alloc::{
+    borrow::Cow,
+    boxed::Box,
     collections::{BTreeMap, VecDeque},
     format,
     string::String,
@@ -63,6 +66,13 @@ struct Cell {
     fields: Fields<Address>,
     stamp: Stamp,
     color: Color,
+}
+
+impl Cell {
+    /// How many bytes of it have to be scanned.
+    fn scan_work(&self) -> u64 {
+        u64::from(self.shape.pointers) * WORD
+    }
 }
 
 /// One mutator.
@@ -92,7 +102,7 @@ type Trap = String;
 /// assert_eq!(say("0 read r0"), Reply::Data(Content::Uniform(1)));
 /// assert_eq!(say("0 load r1 r0.0"), Reply::Nil);
 /// ```
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Machine {
     protocol: Protocol,
     memory: u64,
@@ -117,6 +127,10 @@ pub struct Machine {
     /// When marking last ended.
     marked: Option<u64>,
     stamps: u64,
+    /// What was scanned since marking began.
+    work: Work,
+    /// Of a machine that paces itself.
+    pacer: Option<Pacer>,
 }
 
 impl Machine {
@@ -146,6 +160,8 @@ impl Machine {
             clock: 0,
             marked: None,
             stamps: 0,
+            work: Work::default(),
+            pacer: None,
         }
     }
 
@@ -163,10 +179,8 @@ impl Machine {
     // ---- memory
 
     fn allocate(&mut self, shape: Shape, stamp: Stamp) -> Reply {
-        // An object without size takes a word too, so that it has an address of its own.
-        let usable = shape.size().next_multiple_of(WORD).max(WORD);
-        let taken = self.cells.iter().map(|(at, cell)| (*at, cell.usable));
-        let Some(at) = lowest_gap(taken, self.memory, usable) else { return Reply::OutOfMemory };
+        let usable = Machine::usable(shape);
+        let Some(at) = self.gap(usable) else { return Reply::OutOfMemory };
         if !self.obtain(at + usable - BASE) {
             return Reply::OutOfMemory;
         }
@@ -184,6 +198,22 @@ impl Machine {
         self.cells.insert(at, Cell { shape, usable, fields: Fields::default(), stamp, color });
         let color = (self.phase == Phase::Mark).then_some(born);
         Reply::Born { at: Address(at), usable, found: Content::ZERO, color }
+    }
+
+    /// The bytes that are set aside. An object without size takes a word too, so that it has an address of its own.
+    fn usable(shape: Shape) -> u64 {
+        shape.size().next_multiple_of(WORD).max(WORD)
+    }
+
+    /// The lowest gap of so many bytes.
+    fn gap(&self, usable: u64) -> Option<u64> {
+        let taken = self.cells.iter().map(|(at, cell)| (*at, cell.usable));
+        lowest_gap(taken, self.memory, usable)
+    }
+
+    /// Whether memory has to be requested for what lies there.
+    fn grows(&self, at: u64, usable: u64) -> bool {
+        at + usable - BASE > self.obtained
     }
 
     /// Requests memory until there are so many bytes, unless the environment refuses.
@@ -332,9 +362,11 @@ impl Machine {
         match *action {
             Action::Alloc { into, shape } => {
                 self.stamps += 1;
+                self.work_ahead(by, shape, events);
                 let reply = self.allocate(shape, Stamp(self.stamps));
-                if let Reply::Born { at, .. } = reply {
+                if let Reply::Born { at, usable, .. } = reply {
                     self.set_root(by, into, Some(at))?;
+                    self.count_newborn(usable, events);
                 }
                 return Ok(reply);
             }
@@ -492,7 +524,7 @@ impl Machine {
         events.push(Event::Phase(phase));
     }
 
-    fn start(&mut self, events: &mut Vec<Event>) -> bool {
+    fn start(&mut self, cause: Cause, events: &mut Vec<Event>) -> bool {
         if self.phase == Phase::Mark {
             return false;
         }
@@ -506,6 +538,7 @@ impl Machine {
             stack.color = Color::Grey;
         }
         self.globals_color = Color::Grey;
+        self.begin(cause, events);
         self.enter(Phase::Mark, events);
         match self.protocol.stacks {
             StackScan::Snapshot => self.scan_stacks(events),
@@ -527,6 +560,7 @@ impl Machine {
             self.shade(at, events);
         }
         events.push(Event::ScanStack(mutator));
+        self.scanned(Work { stacks: paced::STACK, ..Work::default() });
         true
     }
 
@@ -551,6 +585,7 @@ impl Machine {
             }
             self.shade_specials(events);
             events.push(Event::ScanGlobals);
+            self.scanned(Work { globals: paced::STATICS, ..Work::default() });
             return true;
         }
         let snapshot = matches!(self.protocol.stacks, StackScan::SnapshotAllocating | StackScan::SnapshotSending);
@@ -561,11 +596,13 @@ impl Machine {
         // A grey cell is never freed: only the sweep frees, and nothing is grey then.
         if let Some(cell) = self.cells.get_mut(&at.0) {
             cell.color = Color::Black;
+            let heap = cell.scan_work();
             let fields: Vec<_> = cell.fields.iter().map(|(_, to)| to).collect();
             for to in fields {
                 self.shade(to, events);
             }
             events.push(Event::Scan(at));
+            self.scanned(Work { heap, ..Work::default() });
         }
         true
     }
@@ -612,10 +649,12 @@ impl Machine {
     }
 
     fn sweep_from_the_start(&mut self, events: &mut Vec<Event>) {
+        self.measure();
         self.enter(Phase::Terminate, events);
         self.enter(Phase::Sweep, events);
         self.swept = 0;
         self.marked = Some(self.clock);
+        self.pace_the_sweep();
     }
 
     fn abort(&mut self, events: &mut Vec<Event>) -> bool {
@@ -651,7 +690,10 @@ impl Machine {
             return false;
         }
         match self.cells.range(self.swept..).next() {
-            None => self.enter(Phase::Off, events),
+            None => {
+                self.enter(Phase::Off, events);
+                self.release();
+            }
             Some((&at, cell)) => {
                 self.swept = at + cell.usable;
                 if cell.color == Color::White {
@@ -676,6 +718,8 @@ impl Machine {
         if kept {
             if let Some(cell) = self.cells.get_mut(&at.0) {
                 cell.color = Color::Black;
+                let usable = cell.usable;
+                self.resurrect(usable);
             }
             events.push(Event::Finalize(at));
         } else {
@@ -690,12 +734,12 @@ impl Machine {
                 if self.phase == Phase::Mark {
                     self.mark_to_the_end(events);
                 }
-                self.start(events);
+                self.start(Cause::Told, events);
                 self.mark_to_the_end(events);
                 while self.sweep_step(events) {}
                 true
             }
-            Collect::Start => self.start(events),
+            Collect::Start => self.start(Cause::Told, events),
             // Every step is taken: `count` of them, or until one finds nothing to do.
             Collect::Mark(steps) => (0..steps).take_while(|_| self.mark_step(events)).count() > 0,
             Collect::Handshake(mutator) => self.handshake(mutator, events),
@@ -708,6 +752,7 @@ impl Machine {
                     bytes: self.cells.values().map(|cell| cell.usable).sum(),
                 };
             }
+            Collect::Pace => return self.gauge().map_or(Reply::Unsupported, |gauge| Reply::Pace(Box::new(gauge))),
         };
         if done { Reply::Done } else { Reply::Idle }
     }
@@ -719,18 +764,26 @@ impl Machine {
             Environment::Fail(requests) => self.failing = requests,
             Environment::Clock(milliseconds) => {
                 self.clock += u64::from(milliseconds);
-                if self.phase != Phase::Mark && self.marked.is_some_and(|marked| self.clock - marked > PERIOD_MS) {
-                    self.start(events);
+                let due = self.marked.is_some_and(|marked| self.clock - marked > PERIOD_MS);
+                if self.phase != Phase::Mark && due && self.collects_by_the_clock() {
+                    self.start(Cause::Time, events);
                 }
+                self.pass(u64::from(milliseconds));
             }
+            Environment::Gogc(_) | Environment::Limit(_) => self.advise(change),
         }
     }
 }
 
 impl Heap for Machine {
     fn claims(&self) -> Claims {
-        let by_itself = Capability::ALL.into_iter().filter(|capability| *capability != Capability::Free);
-        let claims = Claims::new(self.protocol.name).with(&by_itself.collect::<Vec<_>>());
+        let not = [Some(Capability::Free), self.pacer.is_none().then_some(Capability::Pacing)];
+        let claimed = Capability::ALL.into_iter().filter(|capability| !not.contains(&Some(*capability)));
+        let name = match self.pacer {
+            Some(_) => Cow::Owned(format!("{}-paced", self.protocol.name)),
+            None => Cow::Borrowed(self.protocol.name),
+        };
+        let claims = Claims::new(name).with(&claimed.collect::<Vec<_>>());
         match self.protocol.invariant {
             Some(invariant) => claims.upholding(invariant),
             None => claims,
@@ -741,10 +794,16 @@ impl Heap for Machine {
         match *op {
             Op::Collect(step) => self.collect(step, events),
             Op::Environment(change) => {
+                self.catch_up(events);
                 self.environment(change, events);
                 Reply::Done
             }
-            Op::Mutate { by, ref action } => self.act(by, action, events).unwrap_or_else(Reply::Trap),
+            Op::Mutate { by, ref action } => {
+                self.catch_up(events);
+                let reply = self.act(by, action, events).unwrap_or_else(Reply::Trap);
+                self.pass(1);
+                reply
+            }
         }
     }
 }

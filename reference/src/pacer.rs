@@ -63,7 +63,7 @@
 //! assert!(!account.in_debt());
 //! ```
 
-pub use crate::place::PAGE;
+pub use crate::{op::Gogc, place::PAGE};
 
 use crate::op::MutatorId;
 use alloc::{collections::VecDeque, vec::Vec};
@@ -87,15 +87,6 @@ pub const UTILIZATION: f64 = 0.25;
 pub const LEAST_ASSIST: i64 = 64 * KIB as i64;
 
 // ---- how large the heap may become
-
-/// How much the heap may grow between collections (Go: the environment variable, and `debug.SetGCPercent`).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Gogc {
-    /// Without end: only the memory limit or the program itself starts a cycle.
-    Off,
-    /// By so many per cent of what has to be scanned.
-    Percent(u32),
-}
 
 impl Gogc {
     /// The smallest goal, in bytes.
@@ -200,6 +191,11 @@ impl Pace {
         Pace { last, gogc, limit_goal: None, sweeping_from: None, triggered: None, cons_mark: 0.0 }
     }
 
+    /// Whether it is the memory limit that sets the goal.
+    pub fn is_limited(&self) -> bool {
+        self.limited().is_some()
+    }
+
     /// The limit's goal, if it is the smaller one.
     fn limited(&self) -> Option<u64> {
         self.limit_goal.filter(|goal| *goal < percent_goal(self.last, self.gogc))
@@ -281,7 +277,7 @@ impl ConsMark {
 // ---- how fast a cycle has to be
 
 /// How far a cycle has come.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Progress {
     /// Live bytes: marked last time or allocated since.
     pub live: u64,
@@ -475,6 +471,55 @@ pub fn sweep_ratio(pages_in_use: u64, pages_swept: u64, trigger: u64, live: u64)
 /// was computed.
 pub fn sweep_debt(ratio: f64, grown: u64, span: u64) -> u64 {
     (ratio * (grown + span) as f64) as u64
+}
+
+// ---- all of it together
+
+/// Pacing as data: what a heap that paces itself keeps to. One that is right keeps to everything.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pacing {
+    /// The goal makes allowance for stacks and globals.
+    pub counts_roots: bool,
+    /// A cycle starts as early as the runway asks for, not at the goal.
+    pub starts_early: bool,
+    /// No cycle starts before the trigger is reached.
+    pub waits: bool,
+    /// Cons/mark is measured.
+    pub learns: bool,
+    /// Those who allocate while marking assist.
+    pub assists: bool,
+    /// Those who assist do the work that they are given credit for.
+    pub works: bool,
+    /// The limiter can forbid assists.
+    pub limits: bool,
+    /// The goal heeds the memory limit.
+    pub obeys: bool,
+    /// Those who allocate while sweeping sweep.
+    pub sweeps: bool,
+    /// What is allocated while marking counts as live.
+    pub counts_newborns: bool,
+    /// Only the last cycle's mark counts, however much was marked before.
+    pub forgets: bool,
+    /// The clock starts no cycle while collection is off.
+    pub rests: bool,
+}
+
+impl Pacing {
+    /// Keeps to everything.
+    pub const SOUND: Pacing = Pacing {
+        counts_roots: true,
+        starts_early: true,
+        waits: true,
+        learns: true,
+        assists: true,
+        works: true,
+        limits: true,
+        obeys: true,
+        sweeps: true,
+        counts_newborns: true,
+        forgets: true,
+        rests: true,
+    };
 }
 
 // ---- the emergency exit
