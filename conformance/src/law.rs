@@ -2,11 +2,12 @@
 //!
 //! A [`Law`] is data: a number, a name, a sentence, what it needs to see of a heap, and a pure function from a
 //! [`Reading`] to a [`Judgement`]. Laws never panic and never talk to a heap. Their numbers are those of the project's
-//! list of 140; a number that is missing here has no law yet.
+//! list of 140; a number that is missing here has no law yet, and one above is the kit's own.
 //!
 //! The modules group them by what they are about: where objects are ([`placement`]), what they hold ([`content`]), that
 //! they stay ([`survival`]), how marking goes ([`color`], [`barrier`], [`phase`]), that garbage goes ([`reclamation`]),
-//! what a program can learn of a death ([`finalize`]), when a cycle starts ([`pacing`]), what whoever frees by hand is
+//! what a program can learn of a death ([`finalize`]), when a cycle starts ([`pacing`]), how large the heap becomes
+//! ([`growth`]), who works for it ([`effort`]), what whoever frees by hand is
 //! owed ([`fit`]), and that the books are right
 //! ([`account`]).
 
@@ -14,8 +15,10 @@ pub mod account;
 pub mod barrier;
 pub mod color;
 pub mod content;
+pub mod effort;
 pub mod finalize;
 pub mod fit;
+pub mod growth;
 pub mod parallel;
 pub mod pacing;
 pub mod phase;
@@ -192,6 +195,8 @@ pub fn all() -> impl Iterator<Item = &'static Law> {
             finalize::LAWS,
             fit::LAWS,
             pacing::LAWS,
+            growth::LAWS,
+            effort::LAWS,
             account::LAWS,
         ]
         .concat();

@@ -81,6 +81,8 @@ gauge! {
     debt "debt",
     /// 1 while the limiter of the collector's CPU time forbids assists, else 0.
     limiting "limiting",
+    /// How often the limiter has come on.
+    limited "limited",
     /// Processors.
     processors "processors",
     /// CPU time of all of them since the heap was made.

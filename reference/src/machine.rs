@@ -690,10 +690,7 @@ impl Machine {
             return false;
         }
         match self.cells.range(self.swept..).next() {
-            None => {
-                self.enter(Phase::Off, events);
-                self.release();
-            }
+            None => self.enter(Phase::Off, events),
             Some((&at, cell)) => {
                 self.swept = at + cell.usable;
                 if cell.color == Color::White {

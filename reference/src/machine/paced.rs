@@ -18,7 +18,7 @@
 //! A machine that stops its mutators while it marks does not start a cycle while the limiter is on; the others only
 //! stop to assist.
 //!
-//! Memory that lies above the last object is given back when a sweep ends.
+//! A page that no object touches is given back at once.
 //!
 //! Invariants: `live` is what was marked last and all that was allocated since; whatever is scanned was scanned by
 //! somebody: `background + assists + told` is all scan work ever done; between two operations nobody is in debt while
@@ -26,7 +26,7 @@
 //!
 //! This chapter grounds laws 94, 98 to 106 and 141. Source: Go's `mgcpacer.go` and `malloc.go`.
 
-use super::{Cell, Machine};
+use super::{Cell, Machine, PAGE};
 use crate::{
     color::Color,
     event::{Cause, Event, Phase},
@@ -34,8 +34,8 @@ use crate::{
     object::{Shape, WORD},
     op::{Environment, GLOBALS, MUTATORS, MutatorId, ROOTS},
     pacer::{
-        Account, ConsMark, Gogc, LastCycle, Limiter, Pace, Pacing, Pool, Progress, Shares, Spent, UTILIZATION, Work,
-        cons_mark, limit_goal, sweep_debt, sweep_ratio,
+        Account, ConsMark, Gogc, LastCycle, Limiter, Memory, Pace, Pacing, Pool, Progress, Shares, Spent, UTILIZATION,
+        Work, cons_mark, limit_goal, sweep_debt, sweep_ratio,
     },
     protocol::StackScan,
 };
@@ -75,6 +75,8 @@ pub(super) struct Pacer {
     accounts: [Account; MUTATORS as usize],
     pool: Pool,
     limiter: Limiter,
+    /// What has run over, since an object is scanned in one piece, and is still to be made up for: nanoseconds.
+    overrun: u64,
     worker: Worker,
     /// Time that the background worker may still take, or has taken too much, in nanoseconds.
     due: i64,
@@ -99,6 +101,7 @@ impl Pacer {
             accounts: [Account::default(); MUTATORS as usize],
             pool: Pool::default(),
             limiter: Limiter::new(1, 0),
+            overrun: 0,
             worker: Worker::Program,
             due: 0,
             since: 0,
@@ -111,7 +114,9 @@ impl Pacer {
     fn run(&mut self, time: u64, marking: bool) {
         self.counts.elapsed = self.counts.elapsed.saturating_add(time);
         self.allow(time, marking);
-        self.limiter.update(self.counts.elapsed, Spent { marking, ..Spent::default() });
+        let idle = time.min(self.overrun);
+        self.overrun -= idle;
+        self.limiter.update(self.counts.elapsed, Spent { idle, ..Spent::default() });
     }
 
     /// The background worker has its share beside this much time of others.
@@ -122,36 +127,38 @@ impl Pacer {
     }
 
     fn limiting(&self) -> bool {
-        self.rules.limits && self.limiter.limiting()
+        self.rules.limits && (self.overrun > 0 || self.limiter.limiting())
     }
 
-    /// Somebody has scanned so many bytes; with the world `stopped`, if nobody else could run.
-    fn scan(&mut self, bytes: u64, stopped: bool) {
+    /// Somebody has scanned so many bytes.
+    fn scan(&mut self, bytes: u64) {
         let time = bytes * BYTE;
+        let (limited, overflow) = (self.limiting(), self.limiter.overflow());
         let counts = &mut self.counts;
         counts.done += bytes;
         counts.elapsed += time;
-        let mut assists = 0;
-        match self.worker {
+        let collector = match self.worker {
             Worker::Background => {
                 counts.background += bytes;
-                counts.collecting += time;
                 self.due = self.due.saturating_sub_unsigned(time);
+                time
             }
             Worker::Assist => {
                 counts.assists += bytes;
-                counts.collecting += time;
-                assists = time;
                 self.assisted += time;
                 self.allow(time, true);
+                time
             }
-            Worker::Program => counts.told += bytes,
-        }
-        if stopped && self.worker != Worker::Program {
-            self.limiter.update_after_pause(self.counts.elapsed);
-        } else {
-            self.limiter.update(self.counts.elapsed, Spent { assists, idle: 0, marking: true });
-        }
+            Worker::Program => {
+                counts.told += bytes;
+                0
+            }
+        };
+        self.counts.collecting += collector;
+        // Whose time it is, is known to the last: the background worker's quarter need not be guessed.
+        self.limiter.update(self.counts.elapsed, Spent { assists: collector, ..Spent::default() });
+        self.overrun += self.limiter.overflow() - overflow;
+        self.counts.limited += u64::from(self.limiting() && !limited);
     }
 }
 
@@ -192,6 +199,10 @@ impl Machine {
         let (mut account, mut pool) = (pacer.accounts[at], core::mem::take(&mut pacer.pool));
         account.assist(ratio, &mut pool, |work| self.drain(work, events));
         if let Some(pacer) = &mut self.pacer {
+            let others = pacer.accounts.iter().enumerate().filter(|(other, _)| *other != at);
+            let taken: i64 = others.map(|(_, other)| other.balance.max(0)).sum();
+            let room = i64::try_from(ratio.goal.saturating_sub(pacer.live)).unwrap_or(i64::MAX);
+            account.cap(room.saturating_sub(taken));
             (pacer.accounts[at], pacer.pool) = (account, pool);
         }
     }
@@ -300,18 +311,16 @@ impl Machine {
         let expected = pacer.last.scanned.total();
         *counts = Gauge { started: pacer.live, due, ended: 0, reached: 0, expected, done: 0, ..*counts };
         (pacer.accounts, pacer.pool) = Default::default();
-        (pacer.due, pacer.since, pacer.assisted) = (0, pacer.counts.elapsed, 0);
+        (pacer.due, pacer.since, pacer.assisted) = (pacer.due.min(0), pacer.counts.elapsed, 0);
         events.push(Event::Start(cause));
     }
 
     /// So much was scanned.
     pub(super) fn scanned(&mut self, work: Work) {
         let Work { heap, stacks, globals } = self.work;
-        self.work =
-            Work { heap: heap + work.heap, stacks: stacks + work.stacks, globals: globals + work.globals };
-        let stopped = self.protocol.stacks == StackScan::Stopped;
+        self.work = Work { heap: heap + work.heap, stacks: stacks + work.stacks, globals: globals + work.globals };
         if let Some(pacer) = &mut self.pacer {
-            pacer.scan(work.total(), stopped);
+            pacer.scan(work.total());
         }
     }
 
@@ -354,14 +363,6 @@ impl Machine {
         }
     }
 
-    /// The sweep is over: memory above the last object goes back.
-    pub(super) fn release(&mut self) {
-        if self.pacer.is_some() {
-            let top = self.cells.last_key_value().map_or(0, |(at, cell)| at + cell.usable - super::BASE);
-            self.obtained = top.next_multiple_of(super::PAGE);
-        }
-    }
-
     /// What the environment says about pacing.
     pub(super) fn advise(&mut self, change: Environment) {
         if let Some(pacer) = &mut self.pacer {
@@ -376,8 +377,15 @@ impl Machine {
 
     // ---- the numbers
 
-    fn used(&self) -> u64 {
-        self.cells.values().map(|cell| cell.usable).sum()
+    /// The pages that objects lie in, and how much of them the objects take.
+    fn memory(&self) -> Memory {
+        let (mut pages, mut next, mut used) = (0, 0, 0);
+        for (at, cell) in &self.cells {
+            let (first, last) = ((at / PAGE).max(next), (at + cell.usable - 1) / PAGE);
+            pages += (last + 1).saturating_sub(first);
+            (next, used) = (last + 1, used + cell.usable);
+        }
+        Memory { mapped: pages * PAGE, heap_free: pages * PAGE - used, heap_allocated: used }
     }
 
     fn unswept(&self) -> u64 {
@@ -391,9 +399,7 @@ impl Machine {
 
     /// The pace, with the sweep paced from so many live bytes on.
     fn pace_after(&self, pacer: &Pacer, sweeping_from: u64) -> Pace {
-        let used = self.used();
-        let memory =
-            crate::pacer::Memory { mapped: self.obtained, heap_free: self.obtained - used, heap_allocated: used };
+        let memory = self.memory();
         let limit = pacer.limit.filter(|_| pacer.rules.obeys);
         let LastCycle { marked, scanned } = pacer.last;
         let roots = if pacer.rules.counts_roots { scanned } else { Work { heap: scanned.heap, ..Work::default() } };
@@ -434,7 +440,7 @@ impl Machine {
     /// The answer to whoever asks for the pace.
     pub(super) fn gauge(&self) -> Option<Gauge> {
         let pacer = self.pacer.as_ref()?;
-        let used = self.used();
+        let memory = self.memory();
         let owes = pacer.accounts.iter().map(|account| (-account.balance).max(0) as u64);
         Some(Gauge {
             live: pacer.live,
@@ -443,9 +449,9 @@ impl Machine {
             marked: pacer.last.marked,
             roots: pacer.last.scanned.stacks + pacer.last.scanned.globals,
             unswept: self.unswept(),
-            mapped: self.obtained,
-            free: self.obtained - used,
-            used,
+            mapped: memory.mapped,
+            free: memory.heap_free,
+            used: memory.heap_allocated,
             debt: if self.phase == Phase::Mark { owes.max().unwrap_or(0) } else { 0 },
             limiting: u64::from(pacer.limiting()),
             ..pacer.counts

@@ -356,7 +356,8 @@ mod tests {
             "stats 12 480",
             "pace live=1 goal=18446744073709551615 trigger=3 marked=4 roots=5 unswept=6 mapped=7 free=8 used=9 \
              by-trigger=10 by-limit=11 by-time=12 by-hand=13 started=14 due=15 ended=16 reached=17 expected=18 done=19 \
-             background=20 assists=21 told=22 debt=23 limiting=24 processors=25 elapsed=26 collecting=27",
+             background=20 assists=21 told=22 debt=23 limiting=24 limited=25 processors=26 elapsed=27 \
+             collecting=28",
             "ok; start time; phase mark",
             "trap zombie at 4096",
             "unknown",
