@@ -418,7 +418,7 @@ fn words_name_only_words_and_places_never_name_the_meaning() {
         assert_eq!(strays, [""; 0]);
         assert!(files >= 5 && files >= part.len(), "only {files} files of {part:?} were found");
     }
-    for module in ["object", "op", "text", "event", "heap"] {
+    for module in ["object", "op", "text", "event", "gauge", "heap"] {
         assert!(words.contains(module), "{module} is a word");
     }
     for module in ["graph", "color", "barrier", "cycle", "protocol", "machine"] {

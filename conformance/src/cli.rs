@@ -50,6 +50,7 @@ use heaplaw_reference::{
     heap::{Capability, Claims, Heap, InTurn, Reply, SharedHeap},
     machine::Machine,
     op::{Action, Op},
+    pacer::Pacing,
     place::manual::{Manual, Policy},
     protocol::Protocol,
 };
@@ -332,8 +333,11 @@ fn reference_heaps() -> Vec<Bundled> {
     let tight = Bundled::new("reference:hybrid-tight", "the reference machine with 512 bytes of memory", || {
         Machine::with_memory(Protocol::HYBRID, 512)
     });
+    let paced = Bundled::new("reference:paced", "the reference machine, which paces itself as Go does", || {
+        Machine::new(Protocol::HYBRID).paced(Pacing::SOUND)
+    });
     let about = "reference counting: frees at once, and a cycle never; it does not claim to collect";
-    let rows = rows.chain([tight, Bundled::new("reference:counting", about, Counting::new)]);
+    let rows = rows.chain([tight, paced, Bundled::new("reference:counting", about, Counting::new)]);
     let allocators = Policy::ALL.into_iter().map(|policy| {
         let about = match policy {
             Policy::Bump => "an allocator that never takes back: a cursor".to_owned(),

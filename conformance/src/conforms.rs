@@ -78,8 +78,16 @@ macro_rules! conforms {
             90 law_90_sweep_exactness
             92 law_92_swept_before_use
             93 law_93_done_before_mark
+            94 law_94_proportional_sweep
             96 law_96_no_zombie
             97 law_97_full_collection
+            98 law_98_goal_formula
+            99 law_99_trigger_bounds
+            100 law_100_steady_state
+            101 law_101_hard_bound
+            102 law_102_assist_honesty
+            103 law_103_limiter
+            104 law_104_memory_limit
             105 law_105_periodic
             106 law_106_no_needless_cycle
             107 law_107_at_most_once
@@ -95,6 +103,7 @@ macro_rules! conforms {
             127 law_127_live_after_collection
             132 law_132_trace_order
             139 law_139_idempotence
+            141 law_141_return_to_baseline
         }
     };
     (@tests $heap:expr; $($number:literal $name:ident)*) => {
@@ -186,6 +195,12 @@ mod tests {
             let tests: Vec<_> = LAWS.iter().map(|(number, name)| (*number, (*name).to_owned())).collect();
             assert_eq!(tests, laws);
         }
+    }
+
+    mod paced {
+        use super::*;
+        use heaplaw_reference::pacer::Pacing;
+        crate::conforms! { Machine::new(Protocol::HYBRID).paced(Pacing::SOUND) }
     }
 
     #[test]

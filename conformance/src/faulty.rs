@@ -17,6 +17,7 @@ use heaplaw_reference::{
     machine::Machine,
     object::{Address, Content},
     op::{Action, Collect, Environment, MUTATORS, MutatorId, Op, Place},
+    pacer::Pacing,
     place::manual::{Manual, Policy},
     protocol::{Protocol, StackScan},
 };
@@ -144,8 +145,46 @@ pub const ALL: &[Fault] = &[
         make: || specials(Specials { strong_asks_the_sweep: false, ..Specials::SOUND }),
     },
     Fault { name: "breaks the sweep off to mark", law: 93, make: || garbled(breaks_off) },
+    Fault {
+        name: "does not sweep for what it allocates",
+        law: 94,
+        make: || paced(Pacing { sweeps: false, ..Pacing::SOUND }),
+    },
     Fault { name: "marks what was freed", law: 96, make: || garbled(marks_what_was_freed) },
     Fault { name: "takes a full collection lightly", law: 97, make: || garbled(not_full) },
+    Fault {
+        name: "forgets its roots when it sets a goal",
+        law: 98,
+        make: || paced(Pacing { counts_roots: false, ..Pacing::SOUND }),
+    },
+    Fault {
+        name: "waits for the goal before it starts",
+        law: 99,
+        make: || paced(Pacing { starts_early: false, ..Pacing::SOUND }),
+    },
+    Fault {
+        name: "does not learn how fast it is allocated from",
+        law: 100,
+        make: || paced(Pacing { learns: false, ..Pacing::SOUND }),
+    },
+    Fault { name: "never lets anybody assist", law: 101, make: || paced(Pacing { assists: false, ..Pacing::SOUND }) },
+    Fault {
+        name: "gives credit for work that nobody did",
+        law: 102,
+        make: || paced(Pacing { works: false, ..Pacing::SOUND }),
+    },
+    Fault { name: "has no limiter", law: 103, make: || paced(Pacing { limits: false, ..Pacing::SOUND }) },
+    Fault { name: "ignores the memory limit", law: 104, make: || paced(Pacing { obeys: false, ..Pacing::SOUND }) },
+    Fault {
+        name: "collects by the clock although collection is off",
+        law: 105,
+        make: || paced(Pacing { rests: false, ..Pacing::SOUND }),
+    },
+    Fault {
+        name: "starts cycles at half of the trigger",
+        law: 106,
+        make: || paced(Pacing { waits: false, ..Pacing::SOUND }),
+    },
     Fault { name: "has no clock", law: 105, make: || garbled(timeless) },
     Fault { name: "collects whenever the clock ticks", law: 106, make: || garbled(restless) },
     Fault { name: "runs a finalizer twice", law: 107, make: || garbled(finalizes_twice) },
@@ -201,14 +240,28 @@ pub const ALL: &[Fault] = &[
     },
     Fault { name: "miscounts by one", law: 123, make: || garbled(miscounts) },
     Fault { name: "takes a full collection lightly and says nothing", law: 127, make: || mute(not_full) },
+    Fault {
+        name: "overlooks what is born while it marks",
+        law: 127,
+        make: || paced(Pacing { counts_newborns: false, ..Pacing::SOUND }),
+    },
     Fault { name: "scans stacks of nobody", law: 132, make: || garbled(scans_nobody) },
     Fault { name: "finds the same dead twice", law: 132, make: || garbled(dies_twice) },
     Fault { name: "counts its collections", law: 139, make: || garbled(counts_collections) },
     Fault { name: "frees late", law: 139, make: || garbled(frees_late) },
+    Fault {
+        name: "never forgets how large it once was",
+        law: 141,
+        make: || paced(Pacing { forgets: false, ..Pacing::SOUND }),
+    },
 ];
 
 fn row(protocol: Protocol) -> Box<dyn Heap + Send> {
     Box::new(Machine::new(protocol))
+}
+
+fn paced(rules: Pacing) -> Box<dyn Heap + Send> {
+    Box::new(Machine::new(Protocol::HYBRID).paced(rules))
 }
 
 fn specials(specials: Specials) -> Box<dyn Heap + Send> {

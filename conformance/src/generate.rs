@@ -10,6 +10,7 @@
 
 mod allocator;
 pub mod choices;
+mod pacing;
 pub mod scenario;
 
 #[cfg(feature = "arbitrary")]

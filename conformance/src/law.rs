@@ -2,13 +2,13 @@
 //!
 //! A [`Law`] is data: a number, a name, a sentence, what it needs to see of a heap, and a pure function from a
 //! [`Reading`] to a [`Judgement`]. Laws never panic and never talk to a heap. Their numbers are those of the project's
-//! list of 140. With mutators on threads of their own, [`parallel`] has what is judged; [`elsewhere`] tells of laws that
+//! list of 140; one above is the kit's own. With mutators on threads of their own, [`parallel`] has what is judged; [`elsewhere`] tells of laws that
 //! no history can show.
 //!
 //! The modules group them by what they are about: where objects are ([`placement`]), what they hold ([`content`]), that
 //! they stay ([`survival`]), how marking goes ([`color`], [`barrier`], [`phase`]), that garbage goes ([`reclamation`]),
-//! what a program can learn of a death ([`finalize`]), when a cycle starts ([`pacing`]), how long mutators wait
-//! ([`pause`]), what whoever frees by hand is owed ([`fit`]), what classes of sizes promise ([`class`]), that a textbook
+//! what a program can learn of a death ([`finalize`]), when a cycle starts ([`pacing`]), how large the heap becomes
+//! ([`growth`]), who works for it ([`effort`]), how long mutators wait ([`pause`]), what whoever frees by hand is owed ([`fit`]), what classes of sizes promise ([`class`]), that a textbook
 //! allocator goes by its book ([`textbook`]), and that the books are right ([`account`]). Where the order of things is
 //! unknown, [`parallel`] and [`crowd`] judge.
 
@@ -19,8 +19,10 @@ pub mod color;
 pub mod content;
 pub mod crowd;
 pub mod elsewhere;
+pub mod effort;
 pub mod finalize;
 pub mod fit;
+pub mod growth;
 pub mod parallel;
 pub mod pacing;
 pub mod pause;
@@ -216,6 +218,8 @@ pub fn all() -> impl Iterator<Item = &'static Law> {
             textbook::LAWS,
             pacing::LAWS,
             pause::LAWS,
+            growth::LAWS,
+            effort::LAWS,
             account::LAWS,
         ]
         .concat();

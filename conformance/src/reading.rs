@@ -15,11 +15,12 @@ use crate::{
 use heaplaw_reference::{
     color::{self, Color, Coloring, Offence},
     cycle,
-    event::{Event, Phase},
+    event::{Cause, Event, Phase},
+    gauge::Gauge,
     graph::{Effect, Graph},
     heap::{BornAs, Capability, Claims, Invariant, Reply},
     object::{Address, Content, ObjectId, ObjectSet, Shape, WORD},
-    op::{Action, Collect, Environment, MUTATORS, MutatorId, Op, Place, Run},
+    op::{Action, Collect, Environment, Gogc, MUTATORS, MutatorId, Op, Place, Run},
 };
 use std::collections::HashMap;
 
@@ -91,6 +92,8 @@ fn turned(turns: &[usize], moment: usize) -> bool {
 /// One collection cycle.
 #[derive(Clone, Debug)]
 pub struct Cycle {
+    /// Why it was started, if the heap says so.
+    pub cause: Option<Cause>,
     /// The moment marking began.
     pub start: usize,
     /// The moment marking ended.
@@ -105,6 +108,23 @@ pub struct Cycle {
     pub lost: Vec<ObjectId>,
     /// What was still grey when marking ended (if colours are reported).
     pub waiting: Vec<Waiting>,
+}
+
+/// An answer to `gc pace`, and what was in force then.
+#[derive(Clone, Debug)]
+pub struct Report {
+    /// When.
+    pub moment: usize,
+    /// The answer.
+    pub gauge: Gauge,
+    /// The collector's phase, as far as it is reported.
+    pub phase: Phase,
+    /// How much the heap may grow.
+    pub gogc: Gogc,
+    /// The memory limit in bytes.
+    pub limit: Option<u64>,
+    /// When one of these two was last changed.
+    pub changed: Option<usize>,
 }
 
 /// Something that is grey: it waits to be looked at.
@@ -223,6 +243,10 @@ pub struct Reading<'h> {
     pub misfits: Vec<(usize, Event)>,
     /// How much time had passed after each moment at which some did, in milliseconds.
     pub clock: Vec<(usize, u64)>,
+    /// How much the heap may grow from these moments on.
+    pub gogc: Vec<(usize, Gogc)>,
+    /// What the heap says of its pacing, in order.
+    pub reports: Vec<Report>,
     /// What the heap freed by itself, in order.
     pub frees: Vec<(usize, ObjectId)>,
     /// Finalizers that came to be due, in order.
@@ -279,6 +303,12 @@ impl<'h> Reading<'h> {
     /// Whether a mutator can reach an object after a moment.
     pub fn reachable(&self, id: ObjectId, moment: usize) -> bool {
         self.life(id).is_some_and(|life| life.reachable(moment))
+    }
+
+    /// How much the heap may grow after a moment.
+    pub fn gogc(&self, moment: usize) -> Gogc {
+        let changes = self.gogc.partition_point(|(at, _)| *at <= moment);
+        changes.checked_sub(1).map_or(Gogc::Percent(100), |last| self.gogc[last].1)
     }
 
     /// Moments with their scenes.
@@ -382,6 +412,11 @@ struct Reader<'h> {
     due: ObjectSet,
     /// The cleanups that are due since some full collection: whose, and the argument.
     due_cleanups: Vec<(ObjectId, ObjectId)>,
+    /// Why the next cycle starts, as far as it is reported.
+    cause: Option<Cause>,
+    /// The memory limit, and when it or GOGC was last changed.
+    limit: Option<u64>,
+    changed: Option<usize>,
     reading: Reading<'h>,
 }
 
@@ -408,6 +443,9 @@ impl<'h> Reader<'h> {
             finalized: None,
             due: ObjectSet::new(),
             due_cleanups: Vec::new(),
+            cause: None,
+            limit: None,
+            changed: None,
             reading: Reading {
                 history,
                 scenes: Vec::with_capacity(history.moments.len()),
@@ -423,6 +461,8 @@ impl<'h> Reader<'h> {
                 strays: Vec::new(),
                 misfits: Vec::new(),
                 clock: Vec::new(),
+                gogc: Vec::new(),
+                reports: Vec::new(),
                 frees: Vec::new(),
                 finalized: Vec::new(),
                 estates: Vec::new(),
@@ -484,6 +524,11 @@ impl<'h> Reader<'h> {
         }
         self.note_dues(at, moment, effect);
         self.note_dry(at, moment);
+        if let Reply::Pace(gauge) = &moment.reply {
+            let gogc = self.reading.gogc(at);
+            let Reader { phase, limit, changed, .. } = *self;
+            self.reading.reports.push(Report { moment: at, gauge: **gauge, phase, gogc, limit, changed });
+        }
         self.check_invariant(at);
         self.reading.scenes.push(Scene { effect, expected, phase: self.phase });
     }
@@ -514,9 +559,20 @@ impl<'h> Reader<'h> {
             self.note_turns(at);
         } else {
             self.before.clone_from(&self.after);
-            if let Op::Environment(Environment::Clock(milliseconds)) = moment.op {
-                let before = self.reading.clock.last().map_or(0, |(_, time)| *time);
-                self.reading.clock.push((at, before.saturating_add(u64::from(milliseconds))));
+            match moment.op {
+                Op::Environment(Environment::Clock(milliseconds)) => {
+                    let before = self.reading.clock.last().map_or(0, |(_, time)| *time);
+                    self.reading.clock.push((at, before.saturating_add(u64::from(milliseconds))));
+                }
+                Op::Environment(Environment::Gogc(gogc)) => {
+                    self.reading.gogc.push((at, gogc));
+                    self.changed = Some(at);
+                }
+                Op::Environment(Environment::Limit(limit)) => {
+                    self.limit = limit.map(u64::from);
+                    self.changed = Some(at);
+                }
+                _ => {}
             }
         }
         effect
@@ -782,6 +838,7 @@ impl<'h> Reader<'h> {
                     Phase::Terminate => {}
                 }
             }
+            Event::Start(cause) => self.cause = Some(cause),
             Event::Shade(address) => self.recolor(at, event, address, Color::Grey),
             Event::Scan(address) => self.recolor(at, event, address, Color::Black),
             Event::ScanStack(mutator) => self.scan_stack(at, mutator),
@@ -845,6 +902,7 @@ impl<'h> Reader<'h> {
         });
         let garbage = self.garbage();
         let cycle = Cycle {
+            cause: self.cause.take(),
             start: at,
             marked: None,
             swept: None,

@@ -53,7 +53,7 @@ fn op([what, who, b, c]: [u8; RECORD]) -> Op {
     let action = match what % 48 {
         0..5 => {
             let (pointers, bytes) = SHAPES[usize::from(c) % SHAPES.len()];
-            Action::Alloc { into: r, shape: Shape { pointers, bytes } }
+            Action::Alloc { into: r, shape: Shape::new(pointers, bytes) }
         }
         5..9 => Action::Load { into: r, from: field(s) },
         9..13 => Action::Store { into: field(s), value: Some(r) },

@@ -42,10 +42,46 @@ impl fmt::Display for Phase {
     }
 }
 
+/// Why a cycle starts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Cause {
+    /// The live heap has reached the trigger that GOGC sets.
+    Trigger,
+    /// It has reached the one that the memory limit sets.
+    Limit,
+    /// Nothing was marked for two minutes.
+    Time,
+    /// The program asked for it.
+    Told,
+}
+
+impl Cause {
+    /// All of them.
+    pub const ALL: [Cause; 4] = [Cause::Trigger, Cause::Limit, Cause::Time, Cause::Told];
+
+    /// The word for it in the text form.
+    pub fn name(self) -> &'static str {
+        match self {
+            Cause::Trigger => "trigger",
+            Cause::Limit => "limit",
+            Cause::Time => "time",
+            Cause::Told => "told",
+        }
+    }
+}
+
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
 /// One thing that a collector did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Event {
+    /// A cycle starts, and this is why. Comes just before the phase does.
+    Start(Cause),
     /// The collector is now in this phase. Entering [`Phase::Mark`] turns every object white and every stack grey.
     Phase(Phase),
     /// A white object is now grey: marked, and queued or recorded so that it will be scanned.

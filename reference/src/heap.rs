@@ -38,10 +38,11 @@
 
 use crate::{
     event::Event,
+    gauge::Gauge,
     object::{Address, Content, Stamp},
     op::{Action, Collect, Environment, MUTATORS, MutatorId, Op},
 };
-use alloc::{borrow::Cow, format, string::String, vec::Vec};
+use alloc::{borrow::Cow, boxed::Box, format, string::String, vec::Vec};
 use core::fmt;
 
 /// Something that a heap can do beyond allocating, loading and storing, or lets the suite see. Laws that need a
@@ -86,6 +87,10 @@ pub enum Capability {
     /// that keeps a weak invariant) or stores (of one that keeps the strong one) is shaded before it is over, whatever the
     /// colour of the object that is stored into; and so is what a stack that was not scanned hands to one that was.
     Barrier,
+    /// Paces itself by Go's rules, in the numbers of the [`pacer`](crate::pacer): performs [`Environment::Gogc`] and
+    /// [`Environment::Limit`], answers [`Collect::Pace`], and reports [`Event::Start`]. With [`Capability::Clock`], times
+    /// in the answer are those of a clock that only operations move.
+    Pacing,
     /// Does the same again, addresses apart, if the same program is run again on a fresh heap.
     Deterministic,
     /// Gives an object the [alignment](crate::object::Shape::align) that is asked for.
@@ -102,7 +107,7 @@ pub enum Capability {
 
 impl Capability {
     /// All of them, in the order in which they are shown.
-    pub const ALL: [Capability; 21] = [
+    pub const ALL: [Capability; 22] = [
         Capability::Collect,
         Capability::Steps,
         Capability::Mutators,
@@ -119,6 +124,7 @@ impl Capability {
         Capability::Clock,
         Capability::Free,
         Capability::Barrier,
+        Capability::Pacing,
         Capability::Deterministic,
         Capability::Aligned,
         Capability::Classes,
@@ -145,6 +151,7 @@ impl Capability {
             Capability::Clock => "clock",
             Capability::Free => "free",
             Capability::Barrier => "barrier",
+            Capability::Pacing => "pacing",
             Capability::Deterministic => "deterministic",
             Capability::Aligned => "aligned",
             Capability::Classes => "classes",
@@ -373,9 +380,12 @@ impl Claims {
             Op::Collect(Collect::Full) => Some(Capability::Collect),
             Op::Collect(Collect::Stats) => Some(Capability::Stats),
             Op::Collect(Collect::Abort) => Some(Capability::Abort),
-            Op::Collect(_) => Some(Capability::Steps),
             Op::Environment(Environment::Fail(_)) => Some(Capability::Faults),
             Op::Environment(Environment::Clock(_)) => Some(Capability::Clock),
+            Op::Environment(Environment::Gogc(_) | Environment::Limit(_)) | Op::Collect(Collect::Pace) => {
+                Some(Capability::Pacing)
+            }
+            Op::Collect(_) => Some(Capability::Steps),
         };
         let alone = !matches!(op, Op::Mutate { by: MutatorId(1..), .. }) || self.has(Capability::Mutators);
         alone && needs.is_none_or(|capability| self.has(capability))
@@ -429,6 +439,8 @@ pub enum Reply {
         /// Bytes: the sum of `usable` over these objects.
         bytes: u64,
     },
+    /// What the pacer goes by.
+    Pace(Box<Gauge>),
     /// An allocation was refused for want of memory; nothing has changed.
     OutOfMemory,
     /// The heap itself noticed that something is wrong, and this is what. It counts as evidence against the heap.
@@ -468,7 +480,7 @@ pub trait Heap {
     fn perform(&mut self, op: &Op, events: &mut Vec<Event>) -> Reply;
 }
 
-impl<H: Heap + ?Sized> Heap for alloc::boxed::Box<H> {
+impl<H: Heap + ?Sized> Heap for Box<H> {
     fn claims(&self) -> Claims {
         (**self).claims()
     }

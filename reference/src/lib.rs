@@ -5,7 +5,8 @@
 //!
 //! **The words.** An [`object`] is born with a [`Shape`](object::Shape) and keeps a birth number for ever. An [`op`] is
 //! one thing that a mutator or the collector does; a [`Program`](op::Program) is a list of them, and [`text`] is how
-//! people, files and pipes write it down. An [`event`] is what a heap says about itself while it works. A [`heap`] is
+//! people, files and pipes write it down. An [`event`] is what a heap says about itself while it works, and a
+//! [`gauge`] what its pacer goes by. A [`heap`] is
 //! whatever can perform operations: the traits there are all that a heap under test has to implement.
 //!
 //! **The meaning.** The [`graph`] says what a program *means*, without any collector: who refers to whom, and therefore
@@ -70,6 +71,7 @@ pub mod object;
 pub mod op;
 pub mod text;
 pub mod event;
+pub mod gauge;
 pub mod heap;
 pub mod block;
 

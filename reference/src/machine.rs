@@ -35,21 +35,24 @@
 //! This chapter grounds laws 51 to 60, 75, 80, 90 and 97. Source: appendix A of the project's fact sheet; Go's `mgc.go`.
 
 mod attached;
+mod paced;
 
-use self::attached::Attached;
+use self::{attached::Attached, paced::Pacer};
 use crate::{
     barrier::{Barrier, Order},
     color::Color,
-    event::{Event, Phase},
+    event::{Cause, Event, Phase},
     finalize::{Clearing, Specials},
     heap::{BornAs, Capability, Claims, Heap, Reply},
     object::{Address, Content, Fields, Shape, Stamp, WORD, moved},
     op::{Action, Collect, Environment, GLOBALS, MUTATORS, MutatorId, Op, Place, ROOTS, Root, Run, WeakSlot},
-    pacer::PERIOD_MS,
+    pacer::{PERIOD_MS, Work},
     place::{BASE, MEMORY, lowest_gap},
     protocol::{Abort, Protocol, StackScan},
 };
 use alloc::{
+    borrow::Cow,
+    boxed::Box,
     collections::{BTreeMap, VecDeque},
     format,
     string::String,
@@ -67,6 +70,13 @@ struct Cell {
     fields: Fields<Address>,
     stamp: Stamp,
     color: Color,
+}
+
+impl Cell {
+    /// How many bytes of it have to be scanned.
+    fn scan_work(&self) -> u64 {
+        u64::from(self.shape.pointers) * WORD
+    }
 }
 
 /// One mutator.
@@ -96,7 +106,7 @@ type Trap = String;
 /// assert_eq!(say("0 read r0"), Reply::Data(Content::Uniform(1)));
 /// assert_eq!(say("0 load r1 r0.0"), Reply::Nil);
 /// ```
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Machine {
     protocol: Protocol,
     memory: u64,
@@ -122,7 +132,11 @@ pub struct Machine {
     marked: Option<u64>,
     stamps: u64,
     /// The roots and objects that were looked at so far.
-    work: u64,
+    looked: u64,
+    /// What was scanned since marking began.
+    work: Work,
+    /// Of a machine that paces itself.
+    pacer: Option<Pacer>,
 }
 
 impl Machine {
@@ -152,7 +166,9 @@ impl Machine {
             clock: 0,
             marked: None,
             stamps: 0,
-            work: 0,
+            looked: 0,
+            work: Work::default(),
+            pacer: None,
         }
     }
 
@@ -170,10 +186,8 @@ impl Machine {
     // ---- memory
 
     fn allocate(&mut self, shape: Shape, stamp: Stamp) -> Reply {
-        // An object without size takes a word too, so that it has an address of its own.
-        let usable = shape.size().next_multiple_of(WORD).max(WORD);
-        let taken = self.cells.iter().map(|(at, cell)| (*at, cell.usable));
-        let Some(at) = lowest_gap(taken, self.memory, usable) else { return Reply::OutOfMemory };
+        let usable = Machine::usable(shape);
+        let Some(at) = self.gap(usable) else { return Reply::OutOfMemory };
         if !self.obtain(at + usable - BASE) {
             return Reply::OutOfMemory;
         }
@@ -191,6 +205,22 @@ impl Machine {
         self.cells.insert(at, Cell { shape, usable, fields: Fields::default(), stamp, color });
         let color = (self.phase == Phase::Mark).then_some(born);
         Reply::Born { at: Address(at), usable, found: Content::ZERO, color }
+    }
+
+    /// The bytes that are set aside. An object without size takes a word too, so that it has an address of its own.
+    fn usable(shape: Shape) -> u64 {
+        shape.size().next_multiple_of(WORD).max(WORD)
+    }
+
+    /// The lowest gap of so many bytes.
+    fn gap(&self, usable: u64) -> Option<u64> {
+        let taken = self.cells.iter().map(|(at, cell)| (*at, cell.usable));
+        lowest_gap(taken, self.memory, usable)
+    }
+
+    /// Whether memory has to be requested for what lies there.
+    fn grows(&self, at: u64, usable: u64) -> bool {
+        at + usable - BASE > self.obtained
     }
 
     /// Requests memory until there are so many bytes, unless the environment refuses.
@@ -339,9 +369,11 @@ impl Machine {
         match *action {
             Action::Alloc { into, shape } => {
                 self.stamps += 1;
+                self.work_ahead(by, shape, events);
                 let reply = self.allocate(shape, Stamp(self.stamps));
-                if let Reply::Born { at, .. } = reply {
+                if let Reply::Born { at, usable, .. } = reply {
                     self.set_root(by, into, Some(at))?;
+                    self.count_newborn(usable, events);
                 }
                 return Ok(reply);
             }
@@ -499,7 +531,7 @@ impl Machine {
         events.push(Event::Phase(phase));
     }
 
-    fn start(&mut self, events: &mut Vec<Event>) -> bool {
+    fn start(&mut self, cause: Cause, events: &mut Vec<Event>) -> bool {
         if self.phase == Phase::Mark {
             return false;
         }
@@ -513,6 +545,7 @@ impl Machine {
             stack.color = Color::Grey;
         }
         self.globals_color = Color::Grey;
+        self.begin(cause, events);
         self.enter(Phase::Mark, events);
         match self.protocol.stacks {
             StackScan::Snapshot => self.scan_stacks(events),
@@ -531,10 +564,11 @@ impl Machine {
         stack.color = Color::Black;
         let roots = stack.roots;
         for at in roots.into_iter().flatten() {
-            self.work += 1;
+            self.looked += 1;
             self.shade(at, events);
         }
         events.push(Event::ScanStack(mutator));
+        self.scanned(Work { stacks: paced::STACK, ..Work::default() });
         true
     }
 
@@ -553,13 +587,14 @@ impl Machine {
             self.clear_white();
         }
         if self.globals_color == Color::Grey {
-            self.work += 1;
+            self.looked += 1;
             self.globals_color = Color::Black;
             for at in self.globals.into_iter().flatten() {
                 self.shade(at, events);
             }
             self.shade_specials(events);
             events.push(Event::ScanGlobals);
+            self.scanned(Work { globals: paced::STATICS, ..Work::default() });
             return true;
         }
         let snapshot = matches!(self.protocol.stacks, StackScan::SnapshotAllocating | StackScan::SnapshotSending);
@@ -567,15 +602,17 @@ impl Machine {
             return false;
         }
         let Some(at) = self.grey.pop_front() else { return false };
-        self.work += 1;
+        self.looked += 1;
         // A grey cell is never freed: only the sweep frees, and nothing is grey then.
         if let Some(cell) = self.cells.get_mut(&at.0) {
             cell.color = Color::Black;
+            let heap = cell.scan_work();
             let fields: Vec<_> = cell.fields.iter().map(|(_, to)| to).collect();
             for to in fields {
                 self.shade(to, events);
             }
             events.push(Event::Scan(at));
+            self.scanned(Work { heap, ..Work::default() });
         }
         true
     }
@@ -622,10 +659,12 @@ impl Machine {
     }
 
     fn sweep_from_the_start(&mut self, events: &mut Vec<Event>) {
+        self.measure();
         self.enter(Phase::Terminate, events);
         self.enter(Phase::Sweep, events);
         self.swept = 0;
         self.marked = Some(self.clock);
+        self.pace_the_sweep();
     }
 
     fn abort(&mut self, events: &mut Vec<Event>) -> bool {
@@ -686,6 +725,8 @@ impl Machine {
         if kept {
             if let Some(cell) = self.cells.get_mut(&at.0) {
                 cell.color = Color::Black;
+                let usable = cell.usable;
+                self.resurrect(usable);
             }
             events.push(Event::Finalize(at));
         } else {
@@ -694,25 +735,25 @@ impl Machine {
         }
     }
 
-    /// Someone was kept from running, since `work` was done.
-    fn pause(&self, who: Option<MutatorId>, work: u64, events: &mut Vec<Event>) {
+    /// Someone was kept from running, since so much had been `looked` at.
+    fn pause(&self, who: Option<MutatorId>, looked: u64, events: &mut Vec<Event>) {
         let told = if who.is_some() { 1 } else { self.stacks.iter().flatten().count() as u64 };
-        events.push(Event::Pause { who, units: told + self.work - work });
+        events.push(Event::Pause { who, units: told + self.looked - looked });
     }
 
     fn collect(&mut self, step: Collect, events: &mut Vec<Event>) -> Reply {
-        let work = self.work;
+        let looked = self.looked;
         let done = match step {
             Collect::Full => {
                 if self.phase == Phase::Mark {
                     self.mark_to_the_end(events);
                 }
-                self.start(events);
+                self.start(Cause::Told, events);
                 self.mark_to_the_end(events);
                 while self.sweep_step(events) {}
                 true
             }
-            Collect::Start => self.start(events),
+            Collect::Start => self.start(Cause::Told, events),
             // Every step is taken: `count` of them, or until one finds nothing to do.
             Collect::Mark(steps) => (0..steps).take_while(|_| self.mark_step(events)).count() > 0,
             Collect::Handshake(mutator) => self.handshake(mutator, events),
@@ -725,10 +766,11 @@ impl Machine {
                     bytes: self.cells.values().map(|cell| cell.usable).sum(),
                 };
             }
+            Collect::Pace => return self.gauge().map_or(Reply::Unsupported, |gauge| Reply::Pace(Box::new(gauge))),
         };
         match step {
-            Collect::Start | Collect::Finish | Collect::Abort if done => self.pause(None, work, events),
-            Collect::Handshake(mutator) if done => self.pause(Some(mutator), work, events),
+            Collect::Start | Collect::Finish | Collect::Abort if done => self.pause(None, looked, events),
+            Collect::Handshake(mutator) if done => self.pause(Some(mutator), looked, events),
             _ => {}
         }
         if done { Reply::Done } else { Reply::Idle }
@@ -741,26 +783,36 @@ impl Machine {
             Environment::Fail(requests) => self.failing = requests,
             Environment::Clock(milliseconds) => {
                 self.clock += u64::from(milliseconds);
-                if self.phase != Phase::Mark && self.marked.is_some_and(|marked| self.clock - marked > PERIOD_MS) {
-                    let work = self.work;
-                    self.start(events);
-                    self.pause(None, work, events);
+                let due = self.marked.is_some_and(|marked| self.clock - marked > PERIOD_MS);
+                if self.phase != Phase::Mark && due && self.collects_by_the_clock() {
+                    let looked = self.looked;
+                    self.start(Cause::Time, events);
+                    self.pause(None, looked, events);
                 }
+                self.pass(u64::from(milliseconds));
             }
+            Environment::Gogc(_) | Environment::Limit(_) => self.advise(change),
         }
     }
 }
 
 impl Heap for Machine {
     fn claims(&self) -> Claims {
-        let by_itself = Capability::ALL.into_iter().filter(|capability| match capability {
+        let claimed = Capability::ALL.into_iter().filter(|capability| match capability {
             // It takes addresses in turn, as they come.
             Capability::Free | Capability::Aligned | Capability::Classes => false,
+            Capability::Pacing => self.pacer.is_some(),
+            // What is done in the course of an allocation is not told apart from it.
+            Capability::Pauses => self.pacer.is_none(),
             // Whoever scans all stacks at once, or marks meanwhile, stops the world for longer.
-            Capability::Incremental => self.protocol.stacks == StackScan::Once,
+            Capability::Incremental => self.pacer.is_none() && self.protocol.stacks == StackScan::Once,
             _ => true,
         });
-        let claims = Claims::new(self.protocol.name).with(&by_itself.collect::<Vec<_>>());
+        let name = match self.pacer {
+            Some(_) => Cow::Owned(format!("{}-paced", self.protocol.name)),
+            None => Cow::Borrowed(self.protocol.name),
+        };
+        let claims = Claims::new(name).with(&claimed.collect::<Vec<_>>());
         match self.protocol.invariant {
             Some(invariant) => claims.upholding(invariant),
             None => claims,
@@ -771,10 +823,16 @@ impl Heap for Machine {
         match *op {
             Op::Collect(step) => self.collect(step, events),
             Op::Environment(change) => {
+                self.catch_up(events);
                 self.environment(change, events);
                 Reply::Done
             }
-            Op::Mutate { by, ref action } => self.act(by, action, events).unwrap_or_else(Reply::Trap),
+            Op::Mutate { by, ref action } => {
+                self.catch_up(events);
+                let reply = self.act(by, action, events).unwrap_or_else(Reply::Trap);
+                self.pass(1);
+                reply
+            }
         }
     }
 }

@@ -196,6 +196,17 @@ pub enum Collect {
     Abort,
     /// `gc stats`: how many objects and bytes are allocated and not yet freed, in the reply. Not a step: changes nothing.
     Stats,
+    /// `gc pace`: what the pacer goes by, in the reply: a [`Gauge`](crate::gauge::Gauge). Not a step: changes nothing.
+    Pace,
+}
+
+/// How much the heap may grow from one collection to the next (Go: the environment variable, and `debug.SetGCPercent`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Gogc {
+    /// Without end: only the memory limit or the program itself starts a cycle.
+    Off,
+    /// By so many per cent of what has to be scanned.
+    Percent(u32),
 }
 
 /// What happens around the heap.
@@ -207,6 +218,11 @@ pub enum Environment {
     Fail(u32),
     /// `env clock 1000`: so many milliseconds pass.
     Clock(u32),
+    /// `env gogc 50`, `env gogc off`: how much the heap may grow between collections from now on. 100 at first.
+    Gogc(Gogc),
+    /// `env limit 1048576`, `env limit off`: how many bytes of memory the heap should get along with. At first there is no
+    /// limit.
+    Limit(Option<u32>),
 }
 
 /// One line of a program.

@@ -63,7 +63,7 @@
 //! assert!(!account.in_debt());
 //! ```
 
-pub use crate::place::PAGE;
+pub use crate::{op::Gogc, place::PAGE};
 
 use crate::op::MutatorId;
 use alloc::{collections::VecDeque, vec::Vec};
@@ -80,6 +80,10 @@ const MIB: u64 = 1 << 20;
 /// The smallest goal at GOGC 100, in bytes; and how much later than 61/64 of the way a cycle may start.
 pub const HEAP_MINIMUM: u64 = 4 * MIB;
 
+/// How many bytes are left to allocate when the sweep is to be finished, and how much larger than at the end of marking the
+/// heap is before the next cycle starts, if that is not.
+pub const SWEEP_MARGIN: u64 = MIB;
+
 /// The share of all processors that marks in the background.
 pub const UTILIZATION: f64 = 0.25;
 
@@ -87,15 +91,6 @@ pub const UTILIZATION: f64 = 0.25;
 pub const LEAST_ASSIST: i64 = 64 * KIB as i64;
 
 // ---- how large the heap may become
-
-/// How much the heap may grow between collections (Go: the environment variable, and `debug.SetGCPercent`).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Gogc {
-    /// Without end: only the memory limit or the program itself starts a cycle.
-    Off,
-    /// By so many per cent of what has to be scanned.
-    Percent(u32),
-}
 
 impl Gogc {
     /// The smallest goal, in bytes.
@@ -108,7 +103,7 @@ impl Gogc {
 
     /// How many times its size a cycle's goal may become while the cycle runs. A cycle that was forced although
     /// collection is off has as good as no bound.
-    fn growth(self) -> f64 {
+    pub fn growth(self) -> f64 {
         1.0 + match self {
             Gogc::Off => 1000.0,
             Gogc::Percent(percent) => f64::from(percent) / 100.0,
@@ -177,6 +172,17 @@ pub fn limit_goal(limit: u64, memory: Memory, marked: u64) -> u64 {
 
 // ---- when a cycle starts
 
+/// The least and the largest trigger for a goal, in bytes, when there is nothing to sweep: 45 and 61 sixty-fourths of the way
+/// from what is marked, or 4 MiB before the goal if that is later. Both are the goal if everything up to it is marked.
+pub fn bounds(marked: u64, goal: u64) -> (u64, u64) {
+    if marked >= goal {
+        return (goal, goal);
+    }
+    let way = |sixty_fourths: u64| marked + (goal - marked) / 64 * sixty_fourths;
+    let most = way(61).max(goal.saturating_sub(HEAP_MINIMUM));
+    (way(45), most)
+}
+
 /// All that the next cycle's start is computed from.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Pace {
@@ -200,6 +206,11 @@ impl Pace {
         Pace { last, gogc, limit_goal: None, sweeping_from: None, triggered: None, cons_mark: 0.0 }
     }
 
+    /// Whether it is the memory limit that sets the goal.
+    pub fn is_limited(&self) -> bool {
+        self.limited().is_some()
+    }
+
     /// The limit's goal, if it is the smaller one.
     fn limited(&self) -> Option<u64> {
         self.limit_goal.filter(|goal| *goal < percent_goal(self.last, self.gogc))
@@ -207,7 +218,7 @@ impl Pace {
 
     /// The live bytes before which no cycle should start, because there is still sweeping to do.
     fn sweep_minimum(&self) -> u64 {
-        self.sweeping_from.map_or(0, |live| live.saturating_add(MIB))
+        self.sweeping_from.map_or(0, |live| live.saturating_add(SWEEP_MARGIN))
     }
 
     /// The size at which the cycle should end, in bytes. A goal set by GOGC leaves room for the sweep before the cycle,
@@ -227,15 +238,11 @@ impl Pace {
 
     /// The least and the largest trigger, in bytes. Both are the goal if everything up to the goal is marked.
     pub fn bounds(&self) -> (u64, u64) {
-        let (marked, goal) = (self.last.marked, self.goal());
-        if marked >= goal {
-            return (goal, goal);
-        }
-        let way = |sixty_fourths: u64| marked + (goal - marked) / 64 * sixty_fourths;
-        let sweep = if self.limited().is_some() { 0 } else { self.sweep_minimum() };
-        let least = way(45).max(sweep);
-        let most = way(61).max(goal.saturating_sub(HEAP_MINIMUM)).max(least);
-        (least, most)
+        let sweep = if self.is_limited() { 0 } else { self.sweep_minimum() };
+        let goal = self.goal();
+        let (least, most) = bounds(self.last.marked, goal);
+        let least = least.max(sweep.min(goal));
+        (least, most.max(least))
     }
 
     /// The live bytes at which the cycle starts.
@@ -281,7 +288,7 @@ impl ConsMark {
 // ---- how fast a cycle has to be
 
 /// How far a cycle has come.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Progress {
     /// Live bytes: marked last time or allocated since.
     pub live: u64,
@@ -353,6 +360,13 @@ impl Account {
         self.balance -= requested.max(slot) as i64;
     }
 
+    /// Takes back credit for more than `room` bytes. When a cycle seems to be nearly over, work is cheap, and what is paid
+    /// ahead buys more than there is; if it then turns out that the heap has grown, nobody would assist any more. (Go
+    /// leaves the credit, and a heap that grows fast may exceed its bound.)
+    pub fn cap(&mut self, room: i64) {
+        self.balance = self.balance.min(room.max(0));
+    }
+
     /// Whether the mutator has to assist before it may go on.
     pub fn in_debt(&self) -> bool {
         self.balance < 0
@@ -374,16 +388,16 @@ impl Account {
         let stolen = pool.credit.clamp(0, work);
         pool.credit -= stolen;
         if stolen == work {
-            self.balance += debt;
+            self.balance = self.balance.saturating_add(debt);
             return Paid { stolen, drained: 0 };
         }
         // One byte more, so that what was cut off cannot leave a debt for ever.
-        let earned = |work: i64| 1 + (ratio.bytes_per_work * work as f64) as i64;
+        let earned = |work: i64| ((ratio.bytes_per_work * work as f64) as i64).saturating_add(1);
         if stolen > 0 {
-            self.balance += earned(stolen);
+            self.balance = self.balance.saturating_add(earned(stolen));
         }
         let drained = drain(work - stolen);
-        self.balance += earned(drained);
+        self.balance = self.balance.saturating_add(earned(drained));
         Paid { stolen, drained }
     }
 }
@@ -467,7 +481,7 @@ pub fn idle_workers(processors: u32, periodic: bool) -> u32 {
 
 /// The pages to sweep per byte allocated, so that all are swept 1 MiB before the trigger.
 pub fn sweep_ratio(pages_in_use: u64, pages_swept: u64, trigger: u64, live: u64) -> f64 {
-    let room = trigger.saturating_sub(live).saturating_sub(MIB).max(PAGE);
+    let room = trigger.saturating_sub(live).saturating_sub(SWEEP_MARGIN).max(PAGE);
     pages_in_use.saturating_sub(pages_swept) as f64 / room as f64
 }
 
@@ -475,6 +489,55 @@ pub fn sweep_ratio(pages_in_use: u64, pages_swept: u64, trigger: u64, live: u64)
 /// was computed.
 pub fn sweep_debt(ratio: f64, grown: u64, span: u64) -> u64 {
     (ratio * (grown + span) as f64) as u64
+}
+
+// ---- all of it together
+
+/// Pacing as data: what a heap that paces itself keeps to. One that is right keeps to everything.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pacing {
+    /// The goal makes allowance for stacks and globals.
+    pub counts_roots: bool,
+    /// A cycle starts as early as the runway asks for, not at the goal.
+    pub starts_early: bool,
+    /// No cycle starts before the trigger is reached.
+    pub waits: bool,
+    /// Cons/mark is measured.
+    pub learns: bool,
+    /// Those who allocate while marking assist.
+    pub assists: bool,
+    /// Those who assist do the work that they are given credit for.
+    pub works: bool,
+    /// The limiter can forbid assists.
+    pub limits: bool,
+    /// The goal heeds the memory limit.
+    pub obeys: bool,
+    /// Those who allocate while sweeping sweep.
+    pub sweeps: bool,
+    /// What is allocated while marking counts as live.
+    pub counts_newborns: bool,
+    /// Only the last cycle's mark counts, however much was marked before.
+    pub forgets: bool,
+    /// The clock starts no cycle while collection is off.
+    pub rests: bool,
+}
+
+impl Pacing {
+    /// Keeps to everything.
+    pub const SOUND: Pacing = Pacing {
+        counts_roots: true,
+        starts_early: true,
+        waits: true,
+        learns: true,
+        assists: true,
+        works: true,
+        limits: true,
+        obeys: true,
+        sweeps: true,
+        counts_newborns: true,
+        forgets: true,
+        rests: true,
+    };
 }
 
 // ---- the emergency exit

@@ -39,8 +39,13 @@
 //! gc sweep 3           # at most 3 steps of sweeping
 //! gc abort             # give up marking
 //! gc stats             # objects and bytes allocated and not freed
+//! gc pace              # what the pacer goes by
 //! env fail 2           # the second request for memory from now on is refused
 //! env clock 1000       # so many milliseconds pass
+//! env gogc 50          # the heap may grow by half between collections
+//! env gogc off
+//! env limit 1048576    # so many bytes of memory should be enough
+//! env limit off
 //! ```
 //!
 //! Reading and writing are inverse to one another:
@@ -57,7 +62,7 @@ pub mod answer;
 use crate::{
     object::{MOST_ALIGNED, Shape},
     op::{
-        Action, Collect, Environment, GLOBALS, MUTATORS, MutatorId, Op, Place, Program, ROOTS, Root, Run, WEAKS,
+        Action, Collect, Environment, GLOBALS, Gogc, MUTATORS, MutatorId, Op, Place, Program, ROOTS, Root, Run, WEAKS,
         WeakSlot,
     },
 };
@@ -142,6 +147,14 @@ impl<'t> Words<'t> {
         self.take(expected, |word| digits(word).filter(|n| *n <= LARGEST))
     }
 
+    /// A number, or nothing for `off`.
+    fn unless_off(&mut self, expected: &str) -> Parsed<Option<u32>> {
+        match self.peek() {
+            Some("off") => self.next(expected).map(|_| None),
+            _ => self.number(&format!("{expected}, or off")).map(Some),
+        }
+    }
+
     fn root(&mut self) -> Parsed<Root> {
         self.take("a root r0 to r15", root)
     }
@@ -191,11 +204,12 @@ impl<'t> Words<'t> {
             "sweep" => Collect::Sweep(self.number("a number of steps")?),
             "abort" => Collect::Abort,
             "stats" => Collect::Stats,
+            "pace" => Collect::Pace,
             _ => {
                 return self.error(
                     at,
                     format!(
-                        "expected full, start, mark, handshake, finish, sweep, abort or stats; found {}",
+                        "expected full, start, mark, handshake, finish, sweep, abort, stats or pace; found {}",
                         quoted(verb)
                     ),
                 );
@@ -208,7 +222,9 @@ impl<'t> Words<'t> {
         Ok(match verb {
             "fail" => Environment::Fail(self.number("a number of requests")?),
             "clock" => Environment::Clock(self.number("a number of milliseconds")?),
-            _ => return self.error(at, format!("expected fail or clock; found {}", quoted(verb))),
+            "gogc" => Environment::Gogc(self.unless_off("a percentage")?.map_or(Gogc::Off, Gogc::Percent)),
+            "limit" => Environment::Limit(self.unless_off("a number of bytes")?),
+            _ => return self.error(at, format!("expected fail, clock, gogc or limit; found {}", quoted(verb))),
         })
     }
 
@@ -428,6 +444,7 @@ impl fmt::Display for Collect {
             Collect::Sweep(steps) => write!(f, "sweep {steps}"),
             Collect::Abort => write!(f, "abort"),
             Collect::Stats => write!(f, "stats"),
+            Collect::Pace => write!(f, "pace"),
         }
     }
 }
@@ -437,6 +454,10 @@ impl fmt::Display for Environment {
         match self {
             Environment::Fail(requests) => write!(f, "fail {requests}"),
             Environment::Clock(milliseconds) => write!(f, "clock {milliseconds}"),
+            Environment::Gogc(Gogc::Percent(percent)) => write!(f, "gogc {percent}"),
+            Environment::Gogc(Gogc::Off) => write!(f, "gogc off"),
+            Environment::Limit(Some(bytes)) => write!(f, "limit {bytes}"),
+            Environment::Limit(None) => write!(f, "limit off"),
         }
     }
 }
@@ -501,8 +522,13 @@ gc finish
 gc sweep 1073741824
 gc abort
 gc stats
+gc pace
 env fail 2
 env clock 1000
+env gogc 50
+env gogc off
+env limit 1048576
+env limit off
 ";
 
     #[test]
@@ -534,8 +560,9 @@ env clock 1000
             ("0 load r0 g4", "line 1, column 11: expected a field such as r1.2, or a global g0 to g3, found \"g4\""),
             (
                 "gc dance",
-                "line 1, column 4: expected full, start, mark, handshake, finish, sweep, abort or stats; found \"dance\"",
+                "line 1, column 4: expected full, start, mark, handshake, finish, sweep, abort, stats or pace; found \"dance\"",
             ),
+            ("env gogc on", "line 1, column 10: expected a percentage, or off, found \"on\""),
             ("ü", "line 1, column 1: expected a mutator 0 to 3, gc or env; found \"ü\""),
             ("0 clear ü\u{7}", "line 1, column 9: expected a root r0 to r15, found \"ü\\u{7}\""),
         ];

@@ -226,9 +226,13 @@ impl<'s> Run<'s> {
             self.free_all();
         }
         let claims: &Claims = &self.history.claims;
+        let claims_pacing = claims.has(Capability::Pacing);
         if claims.has(Capability::Collect) {
             self.perform(Op::Collect(Collect::Full));
             self.perform(Op::Collect(Collect::Stats));
+            if claims_pacing {
+                self.perform(Op::Collect(Collect::Pace));
+            }
             self.perform(Op::Collect(Collect::Full));
         }
         self.perform(Op::Collect(Collect::Stats));
@@ -313,6 +317,7 @@ fn fits(op: &Op, reply: &Reply) -> bool {
         (Op::Mutate { action: Action::Read(_), .. }, reply) => matches!(reply, Reply::Data(_)),
         (Op::Mutate { .. }, reply) => *reply == Reply::Done,
         (Op::Collect(Collect::Stats), reply) => matches!(reply, Reply::Stats { .. }),
+        (Op::Collect(Collect::Pace), reply) => matches!(reply, Reply::Pace(_)),
         (Op::Collect(Collect::Full) | Op::Environment(_), reply) => *reply == Reply::Done,
         (Op::Collect(_), reply) => matches!(reply, Reply::Done | Reply::Idle),
     }

@@ -9,6 +9,7 @@
 //! * **Starts**: one object that holds many others, a long list, or as much as memory holds.
 //! * **Moods**: allocating and dropping all the time, or anything at all with equal chances.
 //! * For an allocator, two programs in three are of another kind altogether (`generate/allocator.rs`).
+//! * For a heap that paces itself, one program in three is a stream of allocations (`generate/pacing.rs`).
 //! * A third of the programs, if the heap has such things, attach weak pointers, finalizers and cleanups to objects.
 //!
 //! What is likely depends on what the collector is doing. Between cycles a program builds: it allocates, links, and lets
@@ -21,6 +22,7 @@
 use super::{
     allocator::{self, Repertoire},
     choices::Choices,
+    pacing,
 };
 use crate::ledger::Ledger;
 use heaplaw_reference::{
@@ -50,6 +52,7 @@ pub struct Scenario {
     clock: bool,
     free: bool,
     aligned: bool,
+    pacing: bool,
 }
 
 impl Default for Scenario {
@@ -113,6 +116,7 @@ impl Scenario {
             clock: claims.has(Capability::Clock),
             free: claims.has(Capability::Free),
             aligned: claims.has(Capability::Aligned),
+            pacing: claims.has(Capability::Pacing),
         }
     }
 
@@ -121,6 +125,10 @@ impl Scenario {
         if self.free && !self.collect && choices.chance(2, 3) {
             let Scenario { mutators, stats, faults, aligned, .. } = *self;
             return allocator::draw(Repertoire { mutators, stats, faults, aligned }, self.ops, choices);
+        }
+        if self.pacing && choices.chance(1, 3) {
+            let Scenario { mutators, collect, steps, clock, .. } = *self;
+            return pacing::draw(pacing::Repertoire { mutators, collect, steps, clock }, self.ops, choices);
         }
         let count = 2 + choices.below(5) as u8;
         // Anywhere among the sixteen: a collector may forget any of them.
@@ -493,8 +501,8 @@ mod tests {
                 verbs.insert(op.to_string().split(' ').nth(1).unwrap_or_default().to_owned());
             }
         }
-        // Twenty-two actions, eight steps of the collector, and two things that the world does.
-        assert_eq!(verbs.len(), 22 + 8 + 2, "{verbs:?}");
+        // Twenty-two actions, nine things that the collector is told, and four that the world does.
+        assert_eq!(verbs.len(), 22 + 9 + 4, "{verbs:?}");
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! That the books are right: laws 10, 123 and 127.
 
 use super::{Check, Judgement, Law, Needs};
-use crate::reading::{Life, Reading};
+use crate::reading::{Life, Reading, Report};
 use heaplaw_reference::{
     heap::{Capability, Reply},
     object::TINY_BLOCK,
@@ -26,7 +26,7 @@ pub(super) const LAWS: &[Law] = &[
     Law {
         number: 127,
         name: "live after collection",
-        statement: "Right after a full collection the statistics count no more than what is kept: no garbage, however it is connected.",
+        statement: "Right after a full collection the statistics count no more than what is kept: no garbage, however it is connected, and neither does what the pacer takes for live, which is never less than what is reachable.",
         needs: Needs::of(&[Capability::Stats, Capability::Collect]),
         judge: live_after_collection,
     },
@@ -85,6 +85,7 @@ fn balance(reading: &Reading<'_>) -> Judgement {
 
 fn live_after_collection(reading: &Reading<'_>) -> Judgement {
     let mut check = Check::default();
+    live_estimate(reading, &mut check);
     let mut collected = false;
     for (at, moment, _) in reading.scenes() {
         let Reply::Stats { objects, bytes } = moment.reply else {
@@ -94,10 +95,7 @@ fn live_after_collection(reading: &Reading<'_>) -> Judgement {
         if !collected {
             continue;
         }
-        let lives = || reading.lives().map(|(_, life)| life);
-        let kept = sum(lives().filter(|life| life.kept(at)));
-        let spared = sum(lives().filter(|life| !life.kept(at) && may_be_spared(reading, life, at)));
-        let most = (kept.0 + spared.0, kept.1.saturating_add(spared.1));
+        let (kept, most) = kept_and_spared(reading, at);
         // That nothing is missing is law 123.
         check.that(objects <= most.0 && bytes <= most.1, at, || {
             let kept = format!("kept are {} of {}", kept.0, kept.1);
@@ -105,6 +103,35 @@ fn live_after_collection(reading: &Reading<'_>) -> Judgement {
         });
     }
     check.done()
+}
+
+/// What is kept after a moment, and that together with what may be there for its sake: objects and bytes.
+fn kept_and_spared(reading: &Reading<'_>, at: usize) -> ((u64, u64), (u64, u64)) {
+    let lives = || reading.lives().map(|(_, life)| life);
+    let kept = sum(lives().filter(|life| life.kept(at)));
+    let spared = sum(lives().filter(|life| !life.kept(at) && may_be_spared(reading, life, at)));
+    (kept, (kept.0 + spared.0, kept.1.saturating_add(spared.1)))
+}
+
+/// Checks what a pacer takes for live.
+fn live_estimate(reading: &Reading<'_>, check: &mut Check) {
+    for Report { moment, gauge, .. } in &reading.reports {
+        let (at, live) = (*moment, gauge.live);
+        let reachable = sum(reading.lives().map(|(_, life)| life).filter(|life| life.reachable(at))).1;
+        check.that(live >= reachable, at, || {
+            (format!("the pacer takes {live} bytes for live; {reachable} are reachable"), [])
+        });
+        // Other questions that change nothing may come in between.
+        let asks = |op: &Op| matches!(op, Op::Collect(Collect::Stats | Collect::Pace));
+        let last = reading.history.moments[..at].iter().rfind(|moment| !asks(&moment.op));
+        if last.is_some_and(|last| last.op == Op::Collect(Collect::Full) && last.reply == Reply::Done) {
+            let (_, most) = kept_and_spared(reading, at);
+            check.that(live <= most.1, at, || {
+                let most = most.1;
+                (format!("after a full collection the pacer takes {live} bytes for live; kept are {most}"), [])
+            });
+        }
+    }
 }
 
 /// Whether an object that is garbage may be there for the sake of a tiny neighbour that is kept.

@@ -271,6 +271,7 @@ fn rows(history: &History, shown: usize) -> Vec<Row> {
                 Event::Scan(address) => format!("{} is black", name(*address)),
                 Event::ScanStack(mutator) => format!("scans stack {mutator}"),
                 Event::ScanGlobals => "scans globals".to_owned(),
+                Event::Start(cause) => format!("cycle ({cause})"),
                 Event::Finalize(address) => format!("keeps {} for its finalizer", name(*address)),
                 Event::Free(address) => format!("frees {}", name(*address)),
                 Event::Pause { who: Some(mutator), units } => format!("stops {mutator} for {units}"),

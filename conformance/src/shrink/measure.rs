@@ -90,10 +90,13 @@ fn kind(op: &Op) -> u32 {
             Collect::Full => 32,
             Collect::Stats => 33,
             Collect::Abort => 34,
-            _ => 35,
+            Collect::Pace => 35,
+            _ => 36,
         },
-        Op::Environment(Environment::Clock(_)) => 36,
-        Op::Environment(_) => 37,
+        Op::Environment(Environment::Clock(_)) => 37,
+        Op::Environment(Environment::Gogc(_)) => 38,
+        Op::Environment(Environment::Limit(_)) => 39,
+        Op::Environment(_) => 40,
     }
 }
 

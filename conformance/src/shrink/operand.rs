@@ -3,7 +3,7 @@
 //! This is the one place of the reducer that knows how operations are laid out. The order is that of the text form,
 //! the mutator first.
 
-use heaplaw_reference::op::{Action, Collect, Environment, MutatorId, Op, Place, Root, Run, WeakSlot};
+use heaplaw_reference::op::{Action, Collect, Environment, Gogc, MutatorId, Op, Place, Root, Run, WeakSlot};
 
 /// One number of an operation.
 #[derive(Debug)]
@@ -64,7 +64,12 @@ pub(super) fn each(op: &mut Op, visit: &mut dyn FnMut(Operand<'_>)) {
         Op::Collect(Collect::Mark(count) | Collect::Sweep(count)) => visit(Operand::Count(count)),
         Op::Collect(Collect::Handshake(mutator)) => visit(Operand::Mutator(mutator)),
         Op::Collect(_) => {}
-        Op::Environment(Environment::Fail(count) | Environment::Clock(count)) => visit(Operand::Count(count)),
+        Op::Environment(
+            Environment::Fail(count)
+            | Environment::Clock(count)
+            | Environment::Gogc(Gogc::Percent(count))
+            | Environment::Limit(Some(count)),
+        ) => visit(Operand::Count(count)),
         Op::Environment(_) => {}
     }
 }

@@ -13,6 +13,7 @@
 //! | `data 3`                           | `read`                   | every byte agrees with stamp 3 (0: all zero)       |
 //! | `data torn@9`                      | `read`                   | byte 9 does not agree with the first eight         |
 //! | `stats 12 480`                     | `gc stats`               | objects and usable bytes not yet freed             |
+//! | `pace live=480 goal=4194304 …`     | `gc pace`                | every number of a [`Gauge`], in its order          |
 //! | `trap why`                         | any                      | the heap noticed that something is wrong           |
 //! | `unknown`                          | any                      | the heap does not know the operation               |
 //!
@@ -20,6 +21,7 @@
 //!
 //! | event            | meaning                                                |
 //! |------------------|--------------------------------------------------------|
+//! | `; start trigger` | a cycle starts, and why: `trigger`, `limit`, `time`, `told` |
 //! | `; phase mark`   | the collector is in this phase: `off`, `mark`, `terminate`, `sweep` |
 //! | `; shade 4096`   | turned grey (several addresses may follow)             |
 //! | `; scan 4096`    | turned black                                           |
@@ -50,11 +52,13 @@
 
 use super::{ParseError, Parsed, Words, mutator, quoted};
 use crate::{
-    event::{Event, Phase},
+    event::{Cause, Event, Phase},
+    gauge::Gauge,
     heap::{BornAs, Capability, Claims, Invariant, Placement, Reply},
     object::{Address, Content},
 };
 use alloc::{
+    boxed::Box,
     format,
     string::{String, ToString},
     vec::Vec,
@@ -122,6 +126,7 @@ fn reply(words: &mut Words<'_>) -> Parsed<Reply> {
         "stats" => {
             Reply::Stats { objects: count(words, "a number of objects")?, bytes: count(words, "a number of bytes")? }
         }
+        "pace" => Reply::Pace(Box::new(Gauge::read(|name| words.named(name))?)),
         "trap" => {
             words.peek();
             let why = words.line[words.at..].trim_end().to_string();
@@ -132,7 +137,7 @@ fn reply(words: &mut Words<'_>) -> Parsed<Reply> {
             return words.error(
                 at,
                 format!(
-                    "expected ok, idle, at, ref, nil, weak, data, stats, full, trap or unknown; found {}",
+                    "expected ok, idle, at, ref, nil, weak, data, stats, pace, full, trap or unknown; found {}",
                     quoted(verb)
                 ),
             );
@@ -143,6 +148,11 @@ fn reply(words: &mut Words<'_>) -> Parsed<Reply> {
 fn event(words: &mut Words<'_>, events: &mut Vec<Event>) -> Parsed<()> {
     let (at, verb) = words.next("an event")?;
     let of_address = match verb {
+        "start" => {
+            let named = |word: &str| Cause::ALL.into_iter().find(|cause| cause.name() == word);
+            events.push(Event::Start(words.take("trigger, limit, time or told", named)?));
+            return Ok(());
+        }
         "phase" => {
             events.push(Event::Phase(words.take("off, mark, terminate or sweep", |word| match word {
                 "off" => Some(Phase::Off),
@@ -176,7 +186,10 @@ fn event(words: &mut Words<'_>, events: &mut Vec<Event>) -> Parsed<()> {
         _ => {
             return words.error(
                 at,
-                format!("expected phase, shade, scan, stack, globals, finalize, free or pause; found {}", quoted(verb)),
+                format!(
+                    "expected start, phase, shade, scan, stack, globals, finalize, free or pause; found {}",
+                    quoted(verb)
+                ),
             );
         }
     };
@@ -198,6 +211,13 @@ fn wide(word: &str) -> Option<u64> {
 
 fn count(words: &mut Words<'_>, expected: &str) -> Parsed<u64> {
     words.take(expected, wide)
+}
+
+impl Words<'_> {
+    /// The number after `name=`.
+    fn named(&mut self, name: &str) -> Parsed<u64> {
+        self.take(&format!("{name}= and a number"), |word| wide(word.strip_prefix(name)?.strip_prefix('=')?))
+    }
 }
 
 fn address(words: &mut Words<'_>) -> Parsed<Address> {
@@ -232,12 +252,20 @@ pub fn print(reply: &Reply, events: &[Event]) -> String {
         Reply::Weak(identity) => format!("weak {identity}"),
         Reply::Data(found) => format!("data {}", data(found)),
         Reply::Stats { objects, bytes } => format!("stats {objects} {bytes}"),
+        Reply::Pace(gauge) => {
+            let mut line = "pace".to_string();
+            gauge.each(|name, number| {
+                let _ = write!(line, " {name}={number}");
+            });
+            line
+        }
         // A semicolon would end the message, a line feed the line.
         Reply::Trap(why) => format!("trap {}", why.replace(';', ",").split_whitespace().collect::<Vec<_>>().join(" ")),
     };
     let mut last = None;
     for event in events {
         let (verb, operand) = match event {
+            Event::Start(cause) => ("start", Some(cause.to_string())),
             Event::Phase(phase) => ("phase", Some(phase.to_string())),
             Event::Shade(at) => ("shade", Some(at.0.to_string())),
             Event::Scan(at) => ("scan", Some(at.0.to_string())),
@@ -348,6 +376,11 @@ mod tests {
             "data 7",
             "data torn@9",
             "stats 12 480",
+            "pace live=1 goal=18446744073709551615 trigger=3 marked=4 roots=5 unswept=6 mapped=7 free=8 used=9 \
+             by-trigger=10 by-limit=11 by-time=12 by-hand=13 started=14 due=15 ended=16 reached=17 expected=18 done=19 \
+             background=20 assists=21 told=22 debt=23 limiting=24 limited=25 processors=26 elapsed=27 \
+             collecting=28",
+            "ok; start time; phase mark",
             "trap zombie at 4096",
             "unknown",
         ];
@@ -369,6 +402,9 @@ mod tests {
             ("ref -1", 5),
             ("data torn@", 6),
             ("ok; dance", 5),
+            ("ok; start now", 11),
+            ("pace live=1 goals=2", 13),
+            ("pace live=x", 6),
             ("ok; shade", 10),
             ("ok; phase mark; free x", 22),
             ("ok; pause 4 1", 11),
