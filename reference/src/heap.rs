@@ -522,7 +522,9 @@ pub trait SharedHeap {
         events: &mut Vec<Event>,
     ) -> Reply;
 
-    /// Performs a step of the collector. All mutators are at a safepoint, unless the heap collects concurrently.
+    /// Performs a step of the collector. When mutators take turns, all are at a safepoint. When they run on threads, this is
+    /// called by a thread of its own, at any time: a mutator goes on to its next operation, or [parks](Action::Park) when it
+    /// has none left, so one that has to be waited for does come.
     fn collect(&self, step: &Collect, events: &mut Vec<Event>) -> Reply;
 
     /// Something happens around the heap. A heap that claims neither [`Capability::Faults`] nor [`Capability::Clock`] is

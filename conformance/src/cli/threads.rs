@@ -68,7 +68,11 @@ pub(super) fn check(options: &check::Options, mutators: u8, heaps: &[Bundled]) -
     let heap = shareable(&options.who, heaps)?;
     let seed = options.seed.unwrap_or_else(|| RandomState::new().hash_one(()));
     let (cases, ops, time) = (options.cases.unwrap_or(3_000), options.ops, options.time);
-    let campaign = Campaign { seed, cases, ops, mutators, time, laws: laws(&options.laws)? };
+    let mut laws = laws(&options.laws)?;
+    if mutators == 1 && options.laws.is_empty() {
+        laws.retain(|law| !parallel::BETWEEN.contains(&law.number));
+    }
+    let campaign = Campaign { seed, cases, ops, mutators, time, laws };
     let saved = saved::plans(&options.out)?;
     let claims = heap.claims();
     report(options, &campaign, &campaign.nothing_yet(claims.clone(), End::Interrupted), None, None)?;

@@ -86,6 +86,9 @@ pub const LAWS: &[Law] = &[
     ),
 ];
 
+/// The laws of [`LAWS`] that say nothing of a mutator that is alone.
+pub const BETWEEN: [u16; 2] = [136, 137];
+
 /// What is wrong with an account.
 #[derive(Clone, Debug)]
 pub struct Breach {
