@@ -71,6 +71,8 @@ mod global;
 mod harden;
 mod large;
 #[cfg(not(all(test, any(heaplaw_loom, heaplaw_shuttle))))]
+mod span_cache;
+#[cfg(not(all(test, any(heaplaw_loom, heaplaw_shuttle))))]
 mod malloc;
 
 // The heap.
