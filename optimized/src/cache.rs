@@ -40,6 +40,7 @@ use crate::{
     os::{Mapped, Zeroed},
     page::PageCache,
     span::Kind,
+    span_cache::SpanCache,
     stack::{Links, Stack},
     sync::{AtomicPtr, AtomicU64, AtomicUsize, Ordering},
 };
@@ -131,6 +132,7 @@ impl BinAt {
 pub(crate) struct Cache {
     bins: [Bin; CLASSES],
     pages: Cell<PageCache>,
+    pub(crate) spans: SpanCache,
 }
 
 impl Cache {
@@ -140,6 +142,7 @@ impl Cache {
             bins: [const { Bin { top: Cell::new(&raw const NOTHING.0[ELEMENTS - 1]), spare: Cell::new(&raw const NOTHING) } };
                 CLASSES],
             pages: Cell::new(PageCache::empty()),
+            spans: SpanCache::new(),
         }
     }
 
@@ -455,6 +458,7 @@ impl Cache {
             bin.top.set(&raw const NOTHING.0[ELEMENTS - 1]);
             bin.spare.set(&raw const NOTHING);
         }
+        self.spans.flush(|entry| memory.free_large(memory.spans().at(entry.first)));
         self.with_pages(|pages| memory.flush(pages));
     }
 }

@@ -72,6 +72,8 @@ mod global;
 mod harden;
 mod large;
 #[cfg(not(all(test, any(heaplaw_loom, heaplaw_shuttle))))]
+mod span_cache;
+#[cfg(not(all(test, any(heaplaw_loom, heaplaw_shuttle))))]
 mod malloc;
 
 // Sequential allocators, each with memory of its own.

@@ -22,12 +22,13 @@ use crate::{
     cache::{self, BinAt, Cache, Depot},
     class::{class, class_for},
     error::Error,
-    geometry::{PAGE, WORD},
+    geometry::{MAX_SMALL, PAGE, WORD},
     memory::Memory,
     os::Faults,
     page::{PageCache, Pages},
-    parked::{grows_on, roomy},
+    parked::{grows_on, roomy, rounded},
     span::Span,
+    span_cache::Entry,
     sync::{Mutex, MutexGuard, lock},
 };
 use std::{
@@ -202,6 +203,9 @@ fn small(layout: Layout) -> Option<BinAt> {
 
 /// The bin of any layout, if it has one.
 fn bin(layout: Layout) -> Option<BinAt> {
+    if layout.size() > MAX_SMALL {
+        return None;
+    }
     // A layout's size does not overflow when it is rounded up.
     let rounded = (layout.size().max(1) + (layout.align() - 1)) & !(layout.align() - 1);
     BinAt::small(rounded).or_else(|| class_for(layout.size(), layout.align()).map(BinAt::of))
@@ -230,8 +234,14 @@ fn allocate_pages(layout: Layout) -> (*mut u8, bool) {
 }
 
 fn allocate_so_many(pages: usize, align: usize) -> (*mut u8, bool) {
-    let align = align.div_ceil(PAGE);
-    match heap().and_then(|heap| heap.memory.large(pages, align).ok()) {
+    let (pages, align) = (rounded(pages), align.div_ceil(PAGE));
+    let Some(heap) = heap() else { return (ptr::null_mut(), false) };
+    if align == 1
+        && let Some(first) = LOCAL.with(|local| local.cache.spans.take(pages))
+    {
+        return (heap.memory.spans().at(first).address(0).as_ptr(), false);
+    }
+    match heap.memory.large(pages, align).ok() {
         Some((block, clean)) => (block.as_ptr(), clean),
         None => (ptr::null_mut(), false),
     }
@@ -261,10 +271,20 @@ fn deallocate_more(block: NonNull<u8>, layout: Layout) {
         Some(at) => push(at, block),
         None => {
             if let Some((heap, span)) = span_of(block) {
-                heap.memory.free_large(span);
+                deallocate_pages(heap, span);
             }
         }
     }
+}
+
+#[inline(always)]
+fn deallocate_pages(heap: &'static Malloc, span: Span<'_>) {
+    let give_up = |entry: Entry| heap.memory.free_large(heap.memory.spans().at(entry.first));
+    LOCAL.with(|local| {
+        let entry = Entry { first: span.first(), pages: span.pages() };
+        let put = if has_cache(local, heap) { local.cache.spans.put(entry, give_up) } else { Err(entry) };
+        put.unwrap_or_else(give_up);
+    });
 }
 
 /// The span that a block is in.

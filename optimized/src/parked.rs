@@ -32,7 +32,7 @@ use crate::{
 /// Steps from one power of two to the next: eight.
 const STEPS: u32 = 3;
 /// The most pages of a span that is parked: 2 MiB.
-const LARGEST: usize = (2 << 20) / PAGE;
+pub(crate) const LARGEST: usize = (2 << 20) / PAGE;
 const BINS: usize = bin(LARGEST) + 1;
 /// The most pages that are parked: 8 MiB.
 const MOST: usize = (8 << 20) / PAGE;
@@ -59,6 +59,11 @@ const fn size(bin: usize) -> usize {
 /// Whether a span of `pages` pages is as good as one of `wanted`, which is rounded.
 pub(crate) fn suits(pages: usize, wanted: usize) -> bool {
     pages == wanted || wanted < pages && pages <= LARGEST && bin(pages) - bin(wanted) <= SLACK
+}
+
+/// How many pages more than `wanted`, which is rounded, [suit](suits) at least: a quarter of the power of two below.
+pub(crate) const fn slack(wanted: usize) -> usize {
+    SLACK << step(wanted)
 }
 
 /// So many pages, at least one, or a few more.
@@ -160,6 +165,8 @@ mod tests {
     fn a_span_suits_if_it_is_a_quarter_too_large_at_most() {
         for wanted in (1..=LARGEST).map(rounded) {
             assert!(suits(roomy(wanted), wanted) && roomy(wanted) == rounded(roomy(wanted)));
+            let most = (wanted + slack(wanted)).min(LARGEST);
+            assert!((wanted..=most).all(|pages| rounded(pages) != pages || suits(pages, wanted)), "{wanted}");
             assert!(suits(wanted, wanted) && !suits(wanted - 1, wanted) && !suits(LARGEST + 9, wanted), "{wanted}");
             for pages in (wanted..LARGEST).map(rounded).filter(|pages| suits(*pages, wanted)) {
                 assert!(pages - wanted <= (wanted / 4).max(SLACK), "{pages} for {wanted}");

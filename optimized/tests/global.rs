@@ -326,6 +326,7 @@ fn threads_that_come_and_go_leave_nothing_behind() {
                     let mut random = Random(seed);
                     let blocks: Vec<_> = (0..500).map(|_| Block::new(random.below(4000), 8, 1)).collect();
                     drop(blocks);
+                    drop([(); 4].map(|()| Block::new((40 << 10) + random.below(1 << 20), 8, 2)));
                 });
             }
         });
