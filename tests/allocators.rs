@@ -29,10 +29,16 @@ impl Scratch {
     /// Runs the command in this directory; what it prints, once it has exited as expected.
     #[track_caller]
     fn heaplaw(&self, exit: i32, arguments: &[&str]) -> String {
-        let output = Command::new(HEAPLAW).args(arguments).current_dir(&self.0).output().expect("the command starts");
+        self.exits(exit, Command::new(HEAPLAW).args(arguments))
+    }
+
+    #[track_caller]
+    fn exits(&self, exit: i32, command: &mut Command) -> String {
+        let arguments = format!("{command:?}");
+        let output = command.current_dir(&self.0).output().expect("the command starts");
         let Output { status, stdout, stderr } = output;
         let text = String::from_utf8_lossy(&stdout).into_owned() + &String::from_utf8_lossy(&stderr);
-        assert_eq!(status.code(), Some(exit), "{arguments:?}\n{text}");
+        assert_eq!(status.code(), Some(exit), "{arguments}\n{text}");
         text
     }
 
@@ -142,6 +148,17 @@ fn a_wrong_allocator_is_rejected_for_what_is_wrong_with_it() {
         let (line, often) = replay.split_once('#').expect("how often it fails");
         assert!(line.contains(" --allocator ") && often.contains("fails 20 of 20 times"), "{replay}");
         scratch.heaplaw(1, &line.split_whitespace().collect::<Vec<_>>());
+    }
+}
+
+#[test]
+fn the_command_says_the_same_in_memory_of_the_bundled_heap() {
+    for (heap, exit) in [("optimized", 0), ("reference:go", 0), ("faulty:frees-twice", 1), ("malloc", 0)] {
+        let (here, there) = (Scratch::new(), Scratch::new());
+        let check = ["check", "--seed", "1", "--cases", "400", "--heap", heap];
+        let system = here.heaplaw(exit, &check);
+        let own = there.exits(exit, Command::new(HEAPLAW).args(check).env("HEAPLAW_ALLOCATOR", "whichever"));
+        assert_eq!(findings(&system), findings(&own), "{heap}");
     }
 }
 

@@ -78,6 +78,7 @@ impl<const HARDENED: bool> Global<HARDENED> {
     pub fn verify() -> Result<(), crate::Corruption> {
         heap().map_or(Ok(()), |heap| {
             heap.memory.verify()?;
+            heap.memory.verify_sets()?;
             heap.depot.verify(&heap.memory)
         })
     }
