@@ -29,10 +29,16 @@ impl Scratch {
     /// Runs the command in this directory; what it prints, once it has exited as expected.
     #[track_caller]
     fn heaplaw(&self, exit: i32, arguments: &[&str]) -> String {
-        let output = Command::new(HEAPLAW).args(arguments).current_dir(&self.0).output().expect("the command starts");
+        self.exits(exit, Command::new(HEAPLAW).args(arguments))
+    }
+
+    #[track_caller]
+    fn exits(&self, exit: i32, command: &mut Command) -> String {
+        let arguments = format!("{command:?}");
+        let output = command.current_dir(&self.0).output().expect("the command starts");
         let Output { status, stdout, stderr } = output;
         let text = String::from_utf8_lossy(&stdout).into_owned() + &String::from_utf8_lossy(&stderr);
-        assert_eq!(status.code(), Some(exit), "{arguments:?}\n{text}");
+        assert_eq!(status.code(), Some(exit), "{arguments}\n{text}");
         text
     }
 
@@ -158,6 +164,17 @@ fn every_refusal_is_survived_by_the_systems_allocator() {
 }
 
 #[test]
+fn the_command_says_the_same_in_memory_of_the_bundled_heap() {
+    for (heap, exit) in [("optimized", 0), ("reference:go", 0), ("faulty:frees-twice", 1), ("malloc", 0)] {
+        let (here, there) = (Scratch::new(), Scratch::new());
+        let check = ["check", "--seed", "1", "--cases", "400", "--heap", heap];
+        let system = here.heaplaw(exit, &check);
+        let own = there.exits(exit, Command::new(HEAPLAW).args(check).env("HEAPLAW_ALLOCATOR", "whichever"));
+        assert_eq!(findings(&system), findings(&own), "{heap}");
+    }
+}
+
+#[test]
 fn an_allocator_that_gives_up_when_it_is_refused_memory_is_found() {
     let scratch = Scratch::new();
     let faults = |library: &str| -> [String; 6] {
@@ -205,10 +222,11 @@ fn only_allocators_have_threads_that_hand_blocks_around() {
         let text = scratch.heaplaw(2, &[&["check", "--mutators"], arguments].concat());
         assert!(text.contains(why), "{text}");
     };
-    refused(&["0", "--heap", "malloc"], "1 to 16 threads");
-    refused(&["17", "--heap", "malloc"], "1 to 16 threads");
-    refused(&["2", "--heap", "reference:best-fit"], "no allocator that threads can share");
-    refused(&["2", "--", "python3"], "a command of its own has one thread");
+    refused(&["0", "--heap", "malloc"], "0 is not in 1..=16");
+    refused(&["17", "--heap", "malloc"], "17 is not in 1..=16");
+    refused(&["2", "--heap", "malloc", "--laws", "1"], "--laws is not there for the threads of an allocator");
+    refused(&["2", "--heap", "reference:best-fit"], "threads cannot share the heap reference:best-fit");
+    refused(&["2", "--", "python3"], "threads are for heaps that are linked into the command");
     for heap in ["system", "optimized:global", "optimized:global-hardened"] {
         let text = scratch.heaplaw(0, &["check", "--mutators", "3", "--heap", heap, "--cases", "20", "--seed", "1"]);
         assert!(text.contains("no law is broken in "), "{text}");

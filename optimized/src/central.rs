@@ -63,6 +63,12 @@ impl Central {
         self.partial.push(store, span);
     }
 
+    /// Flips a bit of where the set begins.
+    #[cfg(all(test, not(any(heaplaw_loom, heaplaw_shuttle))))]
+    pub(crate) fn flip(&self, bit: usize) {
+        self.partial.flip(bit);
+    }
+
     /// Takes all spans; the caller holds them.
     pub(crate) fn take_all<'s>(&self, store: &'s impl Store) -> impl Iterator<Item = usize> + 's {
         self.partial.take_all(store)

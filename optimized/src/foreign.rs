@@ -4,9 +4,9 @@
 //! [`C`] is `malloc`, `calloc`, `realloc`, `aligned_alloc`, `free` and `malloc_usable_size`, of whatever library provides
 //! them. So a process that was started with `LD_PRELOAD=lib.so` calls that library's, and the kit can judge any allocator
 //! without a line of glue. [`Rust`] is an allocator that Rust programs name as their global one, or any other of that kind.
-//! Beside these safe wrappers, which keep what the interfaces ask of their users, stands [`Apart`], which takes this
-//! process's own memory from elsewhere, so that an allocator that gives away the same block twice corrupts the objects
-//! under test and nothing that judges them.
+//! Beside these safe wrappers, which keep what the interfaces ask of their users, stands [`Apart`], by which this
+//! process's own memory comes from elsewhere, so that an allocator that gives away the same block twice corrupts the
+//! objects under test and nothing that judges them.
 //!
 //! Invariants:
 //! * **Owned.** A block stands for one that was handed out and not yet freed. It is neither copied nor shared; dropping
@@ -30,16 +30,17 @@ use heaplaw_reference::{
     object::{Address, Shape},
 };
 use std::{
-    alloc::{GlobalAlloc, Layout, System},
+    alloc::{GlobalAlloc, Layout},
     ffi::CStr,
     ptr::{self, NonNull},
     slice,
-    sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicUsize, Ordering},
+    sync::atomic::{AtomicU32, Ordering},
 };
 
-/// The environment variable that makes [`Apart`] leave the C allocator alone. The kit sets it for a process that is to
-/// serve a library's `malloc`, to the library.
-pub const APART: &CStr = c"HEAPLAW_ALLOCATOR";
+#[cfg(not(all(test, any(heaplaw_loom, heaplaw_shuttle))))]
+mod apart;
+#[cfg(not(all(test, any(heaplaw_loom, heaplaw_shuttle))))]
+pub use apart::{APART, Apart};
 
 /// How a block of the C allocator is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -391,179 +392,10 @@ pub fn library() -> String {
     path.rsplit('/').next().map_or_else(unknown, str::to_owned)
 }
 
-/// A global allocator that is the system's, unless the variable [`APART`] is set when the process starts: then memory
-/// comes straight from the kernel, and the C allocator serves only who calls it by name.
-///
-/// It is made to be out of the way, not to be fast: sizes are rounded up to powers of two, each with a list of free
-/// blocks, cut from chunks that are never given back.
-pub struct Apart {
-    /// 0 as long as nobody has asked, 1 for the system, 2 for the kernel.
-    mode: AtomicU8,
-    locked: AtomicBool,
-    /// By power of two: the first free block, which holds the address of the next; 0 if there is none.
-    free: [AtomicUsize; Apart::POWERS],
-    /// The rest of the current chunk: invariant: `cursor <= end`, all of it mapped and unused.
-    cursor: AtomicUsize,
-    end: AtomicUsize,
-}
-
-impl Default for Apart {
-    fn default() -> Self {
-        Apart::new()
-    }
-}
-
-impl Apart {
-    const POWERS: usize = 48;
-    const CHUNK: usize = 1 << 20;
-
-    /// An allocator that has nothing yet.
-    pub const fn new() -> Self {
-        Apart {
-            mode: AtomicU8::new(0),
-            locked: AtomicBool::new(false),
-            free: [const { AtomicUsize::new(0) }; Apart::POWERS],
-            cursor: AtomicUsize::new(0),
-            end: AtomicUsize::new(0),
-        }
-    }
-
-    #[inline]
-    fn is_system(&self) -> bool {
-        self.mode.load(Ordering::Relaxed) == 1 || self.decide()
-    }
-
-    /// Whether the system serves, when that may not be known yet.
-    #[cold]
-    fn decide(&self) -> bool {
-        if self.mode.load(Ordering::Relaxed) == 0 {
-            // SAFETY: the name ends with a zero byte; nobody changes the environment before the first allocation.
-            let apart = unsafe { !libc::getenv(APART.as_ptr()).is_null() };
-            self.mode.store(1 + u8::from(apart), Ordering::Relaxed);
-        }
-        self.mode.load(Ordering::Relaxed) == 1
-    }
-
-    /// The power of two that a request is rounded up to.
-    fn power(layout: Layout) -> usize {
-        layout.size().max(layout.align()).max(16).next_power_of_two().trailing_zeros() as usize
-    }
-
-    /// Takes the lock for as long as `work` takes.
-    fn alone<T>(&self, work: impl FnOnce() -> T) -> T {
-        while self.locked.compare_exchange_weak(false, true, Ordering::Acquire, Ordering::Relaxed).is_err() {
-            std::hint::spin_loop();
-        }
-        let result = work();
-        self.locked.store(false, Ordering::Release);
-        result
-    }
-
-    /// Fresh bytes, so many and at a multiple of so many, which is a power of two; 0 if the kernel refuses.
-    fn cut(&self, size: usize) -> usize {
-        let (cursor, end) = (self.cursor.load(Ordering::Relaxed), self.end.load(Ordering::Relaxed));
-        let at = cursor.next_multiple_of(size);
-        if cursor != 0 && at <= end && end - at >= size {
-            self.cursor.store(at + size, Ordering::Relaxed);
-            return at;
-        }
-        // Twice the size has a multiple of the size with room behind it.
-        let Some(length) = size.checked_mul(2).map(|twice| twice.max(Apart::CHUNK)) else { return 0 };
-        let (access, private) = (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS);
-        // SAFETY: a fresh anonymous mapping at an address of the kernel's choice touches nothing that there is.
-        let chunk = unsafe { libc::mmap(ptr::null_mut(), length, access, private, -1, 0) };
-        if chunk == libc::MAP_FAILED {
-            return 0;
-        }
-        // What was left of the chunk before is wasted.
-        let at = chunk.expose_provenance().next_multiple_of(size);
-        self.cursor.store(at + size, Ordering::Relaxed);
-        self.end.store(chunk.addr() + length, Ordering::Relaxed);
-        at
-    }
-}
-
-// SAFETY: in the mode of the system, it is `System`. In the other, `alloc` gives blocks of a power of two that is at
-// least the size and the alignment, cut from mappings that nobody else uses, at multiples of that power; each is either
-// with the caller or in the list of its power, and only there. The mode is decided by the first call and stays, so that
-// a block goes back to where it came from. Nothing in here unwinds.
-unsafe impl GlobalAlloc for Apart {
-    #[inline]
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        if self.is_system() {
-            // SAFETY: the caller's promises are those that `System` asks for.
-            return unsafe { System.alloc(layout) };
-        }
-        let power = Apart::power(layout);
-        let Some(list) = self.free.get(power) else { return ptr::null_mut() };
-        let at = self.alone(|| match list.load(Ordering::Relaxed) {
-            0 => self.cut(1 << power),
-            first => {
-                // SAFETY: a block in a list is ours, mapped, and its first word is the address of the next.
-                let next = unsafe { ptr::with_exposed_provenance::<usize>(first).read() };
-                list.store(next, Ordering::Relaxed);
-                first
-            }
-        });
-        ptr::with_exposed_provenance_mut(at)
-    }
-
-    #[inline]
-    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
-        if self.is_system() {
-            // SAFETY: the caller's promises are those that `System` asks for.
-            return unsafe { System.alloc_zeroed(layout) };
-        }
-        // SAFETY: the caller's promises are those that `alloc` asks for, and the block has so many bytes.
-        unsafe {
-            let block = self.alloc(layout);
-            if !block.is_null() {
-                block.write_bytes(0, layout.size());
-            }
-            block
-        }
-    }
-
-    #[inline]
-    unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
-        if self.is_system() {
-            // SAFETY: the caller's promises are those that `System` asks for, and the block is its own.
-            return unsafe { System.dealloc(block, layout) };
-        }
-        let Some(list) = self.free.get(Apart::power(layout)) else { return };
-        self.alone(|| {
-            // SAFETY: the caller gives the block back; it has room for a word and is aligned for it, since its power
-            // is at least 16.
-            unsafe { block.cast::<usize>().write(list.load(Ordering::Relaxed)) };
-            list.store(block.expose_provenance(), Ordering::Relaxed);
-        });
-    }
-
-    #[inline]
-    unsafe fn realloc(&self, block: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        if self.is_system() {
-            // SAFETY: the caller's promises are those that `System` asks for, and the block is its own.
-            return unsafe { System.realloc(block, layout, size) };
-        }
-        let Ok(wanted) = Layout::from_size_align(size, layout.align()) else { return ptr::null_mut() };
-        if Apart::power(wanted) == Apart::power(layout) {
-            return block;
-        }
-        // SAFETY: the new block is another one, both have room for what is copied, and the old one is the caller's.
-        unsafe {
-            let new = self.alloc(wanted);
-            if !new.is_null() {
-                ptr::copy_nonoverlapping(block, new, layout.size().min(size));
-                self.dealloc(block, layout);
-            }
-            new
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::alloc::System;
 
     fn content(block: &impl Block, bytes: usize) -> Vec<u8> {
         let mut found = vec![1; bytes];
@@ -634,48 +466,5 @@ mod tests {
     #[test]
     fn the_library_has_a_name() {
         assert!(library().contains("libc"), "{}", library());
-    }
-
-    /// An allocator that leaves the C one alone.
-    fn apart() -> Apart {
-        Apart { mode: AtomicU8::new(2), ..Apart::new() }
-    }
-
-    #[test]
-    fn memory_apart_is_aligned_kept_and_used_again() {
-        let own = apart();
-        let layouts = [(1, 1), (24, 8), (100, 64), (4096, 4096), (3 << 20, 16)];
-        let layouts = layouts.map(|(size, align)| Layout::from_size_align(size, align).expect("a layout"));
-        let take = |layout: &Layout| {
-            // SAFETY: no layout is empty.
-            let block = unsafe { own.alloc(*layout) };
-            assert!(!block.is_null() && block.addr().is_multiple_of(layout.align()));
-            // SAFETY: the block has so many bytes.
-            unsafe { block.write_bytes(7, layout.size()) };
-            block
-        };
-        let first = layouts.each_ref().map(take);
-        let others = layouts.each_ref().map(take);
-        assert!(first.iter().all(|block| !others.contains(block)));
-        for (block, layout) in first.iter().zip(layouts) {
-            // SAFETY: it was allocated with this layout and is not used again.
-            unsafe { own.dealloc(*block, layout) };
-        }
-        assert_eq!(layouts.each_ref().map(take), first);
-    }
-
-    #[test]
-    fn memory_apart_that_is_resized_keeps_its_bytes() {
-        let own = apart();
-        let layout = Layout::new::<[u8; 40]>();
-        // SAFETY: each block is as large as its layout says, and is used only until it is resized.
-        unsafe {
-            let block = own.alloc(layout);
-            block.write_bytes(9, 40);
-            let same = own.realloc(block, layout, 60);
-            assert_eq!(same, block, "both are rounded up to 64");
-            let grown = own.realloc(same, Layout::new::<[u8; 60]>(), 1000);
-            assert!(grown != same && slice::from_raw_parts(grown, 40).iter().all(|byte| *byte == 9));
-        }
     }
 }

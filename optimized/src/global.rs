@@ -16,7 +16,7 @@ use crate::{
     class::{class, class_for},
     geometry::PAGE,
     harden,
-    malloc::{allocate, deallocate, flush, heap, move_to, resize},
+    malloc::{allocate, clear, deallocate, flush, heap, move_to, resize},
     parked::rounded,
 };
 use std::{
@@ -79,6 +79,7 @@ impl<const HARDENED: bool> Global<HARDENED> {
     pub fn verify() -> Result<(), crate::Corruption> {
         heap().map_or(Ok(()), |heap| {
             heap.memory.verify()?;
+            heap.memory.verify_sets()?;
             heap.depot.verify(&heap.memory)
         })
     }
@@ -111,9 +112,10 @@ unsafe impl<const HARDENED: bool> GlobalAlloc for Global<HARDENED> {
             return harden::allocate(layout, true);
         }
         let (block, zero) = allocate(layout);
-        if !block.is_null() && !zero {
-            // SAFETY: the block was allocated just now, for so many bytes.
-            unsafe { block.write_bytes(0, layout.size()) };
+        if let Some(block) = NonNull::new(block)
+            && !zero
+        {
+            clear(block, layout.size());
         }
         block
     }

@@ -26,7 +26,7 @@
 use crate::{
     class::LARGE,
     geometry::{PAGE, PAGE_WORDS},
-    malloc::{allocate as raw_allocate, deallocate as raw_deallocate, heap, span_of},
+    malloc::{allocate as raw_allocate, clear, deallocate as raw_deallocate, heap, span_of},
     span::Span,
 };
 use std::{
@@ -142,7 +142,8 @@ fn layout_word(layout: Layout) -> u64 {
 /// Allocates a block.
 pub(crate) fn allocate(layout: Layout, zeroed: bool) -> *mut u8 {
     let Some((outer, front)) = wrapped(layout) else { return ptr::null_mut() };
-    let Some(start) = NonNull::new(raw_allocate(outer).0) else { return ptr::null_mut() };
+    let (start, zero) = raw_allocate(outer);
+    let Some(start) = NonNull::new(start) else { return ptr::null_mut() };
     let Some((_, span)) = span_of(start) else { return ptr::null_mut() };
     let (slot, _) = span.slot_of(start.addr().get());
     let (address, all) = (start.addr().get() + front, bytes(span, slot));
@@ -153,13 +154,13 @@ pub(crate) fn allocate(layout: Layout, zeroed: bool) -> *mut u8 {
     {
         report(address, Some(span), Misuse::WriteAfterFree { at });
     }
+    if zeroed && !zero {
+        clear(start, outer.size());
+    }
     all[front - 16..front - 8].copy_from_slice(&(layout_word(layout) ^ canary(address)).to_ne_bytes());
     all[front - 8..front].copy_from_slice(&canary(address).to_ne_bytes());
     let (block, guard) = all[front..].split_at_mut(layout.size());
     guard.fill(GUARD);
-    if zeroed {
-        block.fill(0);
-    }
     span.mark(slot);
     block.as_mut_ptr()
 }

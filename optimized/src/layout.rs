@@ -34,14 +34,22 @@ impl<'w> Layout<'w> {
         (self.words[at / BITS].load(Ordering::Relaxed) >> (at % BITS) & self.mask()) as usize
     }
 
-    /// Says how many pointer fields a slot has. Only for who allocates in the span.
-    pub(crate) fn set_pointers(self, slot: usize, pointers: usize) {
+    /// Says how many pointer fields a slot has; gives by which bits that changes the [`sum`](Layout::sum). Only for who
+    /// allocates in the span.
+    pub(crate) fn set_pointers(self, slot: usize, pointers: usize) -> u64 {
         let (at, mask) = (slot * self.width, self.mask());
         debug_assert!(pointers as u64 <= mask);
         let word = &self.words[at / BITS];
-        let others = word.load(Ordering::Relaxed) & !(mask << (at % BITS));
+        let old = word.load(Ordering::Relaxed);
+        let new = old & !(mask << (at % BITS)) | (pointers as u64) << (at % BITS);
         // Relaxed: nobody else writes it, and who reads it got the object from us.
-        word.store(others | (pointers as u64) << (at % BITS), Ordering::Relaxed);
+        word.store(new, Ordering::Relaxed);
+        old ^ new
+    }
+
+    /// The exclusive or of all words, by which a check notices that one was changed.
+    pub(crate) fn sum(self) -> u64 {
+        self.words.iter().fold(0, |sum, word| sum ^ word.load(Ordering::Relaxed))
     }
 
     fn mask(self) -> u64 {
@@ -62,11 +70,12 @@ mod tests {
         let classes = (1..CLASSES).map(|number| (class(number).slots, class(number).size / WORD, class(number).pages));
         for (slots, size, pages) in classes.chain([(1, 1 << 20, 1024), (1, 1 << 40, 1 << 30)]) {
             let words: Vec<_> = (0..(pages * PAGE_WORDS / BITS).min(1024)).map(|_| AtomicU64::new(0)).collect();
-            let layout = Layout::new(&words, size);
+            let (layout, mut sum) = (Layout::new(&words, size), 0);
             for slot in (0..slots).rev() {
-                layout.set_pointers(slot, size);
-                layout.set_pointers(slot, slot % (size + 1));
+                sum ^= layout.set_pointers(slot, size);
+                sum ^= layout.set_pointers(slot, slot % (size + 1));
             }
+            assert_eq!(layout.sum(), sum, "{size} words");
             assert!((0..slots).all(|slot| layout.pointers(slot) == slot % (size + 1)), "{size} words");
         }
     }

@@ -41,6 +41,10 @@ use std::{
 /// The pages of the window, if the process may have as many addresses: 1 TiB.
 const WINDOW: usize = (1 << 40) / PAGE;
 
+/// From so many bytes on most of a block has no memory behind it, even if some was used before: the heap does not keep as
+/// much. 64 MiB.
+const RENEW: usize = 64 << 20;
+
 /// What all threads share.
 pub(crate) struct Malloc {
     pub(crate) memory: Memory,
@@ -254,6 +258,24 @@ pub(crate) fn move_to(layout: Layout, old: usize) -> *mut u8 {
     } else {
         allocate(layout).0
     }
+}
+
+/// Clears a block, of which so many bytes were asked for.
+pub(crate) fn clear(block: NonNull<u8>, size: usize) {
+    if size >= RENEW && renew(block) {
+        return;
+    }
+    // SAFETY: the block was allocated just now, for so many bytes.
+    unsafe { block.write_bytes(0, size) };
+}
+
+/// Lets the kernel put new memory behind a block as it is used. May be refused.
+#[cold]
+fn renew(block: NonNull<u8>) -> bool {
+    let Some((heap, span)) = span_of(block) else { return false };
+    let pages = span.first()..span.first() + span.pages();
+    // SAFETY: the pages are those of a block that was allocated just now, and nothing is in them yet.
+    unsafe { heap.memory.arenas().decommit(pages.clone()) == pages }
 }
 
 /// Frees a block that was allocated with this layout.

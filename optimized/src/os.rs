@@ -246,6 +246,23 @@ impl<T> DerefMut for Mapped<T> {
 }
 
 #[cfg(test)]
+impl<T> Mapped<T> {
+    /// Flips a bit of the table, counted from its first byte: damage, for the test of the self-check.
+    ///
+    /// # Panics
+    /// If it is not in the table.
+    pub(crate) fn flip(&self, bit: usize) {
+        assert!(bit / 8 < self.len * size_of::<T>());
+        // SAFETY: by the table's invariant the byte is its own; elements are numbers, so any bits are a value; and tests
+        // of this kind are alone.
+        unsafe {
+            let byte = self.start.as_ptr().cast::<u8>().add(bit / 8);
+            byte.write(byte.read() ^ 1 << (bit % 8));
+        }
+    }
+}
+
+#[cfg(test)]
 mod tests {
     use super::*;
     use crate::geometry::BASE_ALIGN;

@@ -397,16 +397,15 @@ impl Pages {
     /// The first page, or part of the window, of which the summaries or counts are wrong.
     pub(crate) fn verify(&self) -> Result<(), usize> {
         let (mut free, mut released) = (0, 0);
-        for (word, (bits, gone)) in self.free.iter().zip(self.released_bits.iter()).enumerate() {
+        // To the end of the last chunk: its summary is of all its bits.
+        let words = self.mapped.next_multiple_of(CHUNK) / BITS;
+        for (word, (bits, gone)) in self.free.iter().zip(self.released_bits.iter()).enumerate().take(words) {
             let first = word * BITS;
-            if word * BITS >= self.mapped.next_multiple_of(BITS) && (*bits | *gone) != 0 || *gone & !*bits != 0 {
+            if first >= self.mapped && (*bits | *gone) != 0 || *gone & !*bits != 0 {
                 return Err(first);
             }
             free += bits.count_ones() as usize;
             released += gone.count_ones() as usize;
-            if first > self.mapped {
-                break;
-            }
         }
         if (free, released) != (self.free_pages, self.released) {
             return Err(self.mapped);

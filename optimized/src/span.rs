@@ -13,8 +13,9 @@
 //!
 //! Invariants:
 //! * `marked` is a part of `allocated`, and empty unless objects are being marked or the span waits to be swept.
-//! * All slots below `hint` are allocated.
+//! * All slots below `hint` are allocated. Nothing is allocated in a page that is in no span.
 //! * A slot that is not allocated reads zero unless the span is `dirty`.
+//! * `sum` is that of the layout, of a span with pointers.
 //! * `swept` is the number of the cycle that the span was swept for, or born in.
 //! * Size, slots, pages and magic do not change from the publication of a span to its end.
 //!
@@ -32,7 +33,7 @@ use crate::{
     os::{Mapped, Zeroed},
     slots::{self, Room},
     stack::Links,
-    sync::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering},
+    sync::{AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering},
 };
 use std::ptr::NonNull;
 
@@ -65,12 +66,15 @@ pub(crate) struct Record {
     pages: AtomicUsize,
     size: AtomicUsize,
     swept: AtomicU64,
+    /// Of a span with pointers, the sum of its layout.
+    sum: AtomicU64,
     slots: AtomicU32,
     hint: AtomicU32,
-    dirty: AtomicBool,
+    /// 1 if free slots have to be zeroed before use.
+    dirty: AtomicU8,
 }
 
-// SAFETY: made of numbers, and of one flag of which zero says false.
+// SAFETY: made of numbers.
 unsafe impl Zeroed for Record {}
 
 /// The words of a bitmap that belong to a page.
@@ -175,7 +179,7 @@ impl Spans {
         record.size.store(size, Ordering::Relaxed);
         record.slots.store(slots as u32, Ordering::Relaxed);
         record.hint.store(0, Ordering::Relaxed);
-        record.dirty.store(!clean, Ordering::Relaxed);
+        record.dirty.store(u8::from(!clean), Ordering::Relaxed);
         record.swept.store(cycle, Ordering::Relaxed);
         record.room.reset(slots, true);
         for word in span.allocated().iter().chain(&self.marked[first]) {
@@ -184,13 +188,24 @@ impl Spans {
                 word.store(0, Ordering::Relaxed);
             }
         }
+        if !kind.pointer_free {
+            // What was left behind there counts.
+            record.sum.store(span.layout().sum(), Ordering::Relaxed);
+        }
         self.index.publish(first..first + pages, kind.number() as u8 + 1);
         span
     }
 
     /// Ends a span. Only for who has it to itself.
     pub(crate) fn death(&self, first: usize) {
+        // Of small spans nothing is allocated any more; of a large one, this is its slot.
+        self.at(first).allocated()[0].store(0, Ordering::Relaxed);
         self.index.retract(first..first + self.at(first).pages());
+    }
+
+    /// Whether no slot is allocated in a page that is in no span.
+    pub(crate) fn is_blank(&self, page: usize) -> bool {
+        slots::all_free(&self.allocated[page])
     }
 
     /// Says that a large span now has so many pages, as many as it had or fewer or more.
@@ -310,12 +325,12 @@ impl<'s> Span<'s> {
 
     /// Whether free slots have to be zeroed before use.
     pub(crate) fn is_dirty(self) -> bool {
-        self.record().dirty.load(Ordering::Relaxed)
+        self.record().dirty.load(Ordering::Relaxed) != 0
     }
 
     /// Says that free slots have to be zeroed before use.
     pub(crate) fn set_dirty(self) {
-        self.record().dirty.store(true, Ordering::Relaxed);
+        self.record().dirty.store(1, Ordering::Relaxed);
     }
 
     pub(crate) fn is_swept(self, cycle: u64) -> bool {
@@ -376,7 +391,9 @@ impl<'s> Span<'s> {
 
     /// Says how many pointer fields an object has.
     pub(crate) fn set_pointers(self, slot: usize, pointers: usize) {
-        self.layout().set_pointers(slot, pointers);
+        let (sum, changed) = (&self.record().sum, self.layout().set_pointers(slot, pointers));
+        // Relaxed: who writes the layout writes its sum.
+        sum.store(sum.load(Ordering::Relaxed) ^ changed, Ordering::Relaxed);
     }
 
     /// The pointer fields of a slot.
@@ -453,13 +470,16 @@ impl<'s> Span<'s> {
         let (allocated, marked) = (self.allocated(), self.marked());
         let count: u32 = (0..allocated.len()).map(|at| word(allocated, at).count_ones()).sum();
         let hint = self.record().hint.load(Ordering::Relaxed) as usize;
-        let full_below = (0..hint.min(self.slots())).all(|slot| self.is_allocated(slot));
+        let full_below = hint <= self.slots() && (0..hint).all(|slot| self.is_allocated(slot));
         let last = (self.slots() - 1) % BITS;
         let beyond = word(allocated, allocated.len() - 1) & !(u64::MAX >> (BITS - 1 - last));
         self.room().is_sound(self.slots())
             && self.live() == count as usize
             && full_below
             && beyond == 0
+            && self.record().dirty.load(Ordering::Relaxed) <= 1
+            && (self.kind().pointer_free || self.layout().sum() == self.record().sum.load(Ordering::Relaxed))
+            && slots::all_free(&self.spans.allocated[self.first][allocated.len()..])
             && (0..allocated.len()).all(|at| word(marked, at) & !word(allocated, at) == 0)
     }
 
@@ -484,4 +504,4 @@ impl<'s> Span<'s> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

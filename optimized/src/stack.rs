@@ -96,9 +96,25 @@ impl Stack {
         chain(links, head)
     }
 
-    /// The numbers in the stack from the top down, for checks: nobody may change it meanwhile.
+    /// The numbers in the stack from the top down, for checks: nobody may change it meanwhile. A number's link is read only
+    /// when the next is asked for, so that a number that is none can be refused first.
     pub(crate) fn iter<'l>(&self, links: &'l impl Links) -> impl Iterator<Item = usize> + 'l {
-        chain(links, self.head.load(Ordering::Acquire))
+        let (head, mut last) = (self.head.load(Ordering::Acquire), None);
+        std::iter::from_fn(move || {
+            // Relaxed: ordered by the acquire above.
+            let next = match last {
+                None => head & NUMBER,
+                Some(number) => links.link(number).load(Ordering::Relaxed),
+            };
+            last = Some(next.checked_sub(1)? as usize);
+            last
+        })
+    }
+
+    /// Flips a bit of the head.
+    #[cfg(all(test, not(any(heaplaw_loom, heaplaw_shuttle))))]
+    pub(crate) fn flip(&self, bit: usize) {
+        self.head.fetch_xor(1 << bit, Ordering::Relaxed);
     }
 }
 

@@ -26,6 +26,8 @@ pub enum Corruption {
     Empty(usize),
     /// The span at this page is not swept although the sweep has passed it, or has marks although nothing is marked.
     Unswept(usize),
+    /// A free slot of the span at this page does not read zero, as the span says.
+    Dirty(usize),
     /// This address lies in the depot of caches, and is no allocated slot of the class that it lies there for.
     Cached(usize),
     /// The totals are not the sums over all spans.
@@ -46,6 +48,7 @@ impl fmt::Display for Corruption {
             Corruption::Room(span) => write!(f, "span {span} is wrongly held for allocation, or wrongly not"),
             Corruption::Empty(span) => write!(f, "span {span} is empty"),
             Corruption::Unswept(span) => write!(f, "span {span} is not swept, or marked out of season"),
+            Corruption::Dirty(span) => write!(f, "a free slot of span {span} is said to read zero and does not"),
             Corruption::Cached(at) => write!(f, "{at:#x} is cached and is no slot of its class"),
             Corruption::Totals => f.write_str("the totals are not the sums"),
             Corruption::Grey(at) => write!(f, "the object at {at:?} should not wait to be scanned"),
@@ -63,19 +66,17 @@ fn ensure(holds: bool, corruption: Corruption) -> Result<(), Corruption> {
 impl Memory {
     /// Checks pages and spans, while nobody uses them. Pages that are in no span may be in a mutator's cache.
     pub(crate) fn verify(&self) -> Result<(), Corruption> {
-        let mapped = {
-            let pages = self.pages();
-            pages.verify().map_err(Corruption::Page)?;
-            pages.mapped()
-        };
+        let pages = self.pages();
+        pages.verify().map_err(Corruption::Page)?;
+        let mapped = pages.mapped();
         let mut last: Option<(Span<'_>, Kind)> = None;
         let mut end = 0;
         for page in 0..mapped {
             let Some(kind) = self.spans().kind_at(page) else {
-                ensure(end <= page, Corruption::Page(page))?;
+                ensure(end <= page && (pages.is_free(page) || self.spans().is_blank(page)), Corruption::Page(page))?;
                 continue;
             };
-            let span = self.spans().containing(page).filter(|_| kind.class < CLASSES && !self.pages().is_free(page));
+            let span = self.spans().containing(page).filter(|_| kind.class < CLASSES && !pages.is_free(page));
             let span = span.ok_or(Corruption::Page(page))?;
             if span.first() == page {
                 ensure(end <= page && span.is_as_made(kind, mapped), Corruption::Page(page))?;
@@ -102,6 +103,23 @@ impl Memory {
             ensure(kept && count < mapped, Corruption::Room(first))?;
         }
         self.spans().from(0, mapped).try_for_each(|span| ensure(span.adds_up(), Corruption::Count(span.first())))
+    }
+
+    /// Checks, after [`Memory::verify`], that the small spans with room are all held by a set, and no others are: so it is
+    /// where blocks are freed by hand, between any two calls. Allocates nothing: it may be the process's own memory.
+    pub(crate) fn verify_sets(&self) -> Result<(), Corruption> {
+        let in_sets: usize = self.centrals().iter().map(|central| central.iter(self.spans()).count()).sum();
+        let listed = in_sets + self.parked().iter(self.spans()).count();
+        let (mapped, mut held) = (self.pages().mapped(), 0);
+        for span in self.spans().from(0, mapped) {
+            let (free, is_held) = (span.room().free() > 0, span.room().is_held());
+            // Large ones that are held are parked.
+            let right = if span.kind().class == LARGE { free == is_held } else { is_held || !free };
+            ensure(right, Corruption::Room(span.first()))?;
+            held += usize::from(is_held);
+        }
+        // All that are listed are held, and none twice.
+        ensure(held == listed, Corruption::Totals)
     }
 }
 
@@ -152,6 +170,9 @@ impl<L> State<L> {
             let must = self.phase != Phase::Sweep || first < self.sweep_next;
             let season = self.phase.is_marking() || !swept || span.count_marked() == 0;
             ensure(season && (swept || !must), Corruption::Unswept(first))?;
+            let zero = |number| self.space.image(Slot { span: first, number }).iter().all(|byte| *byte == 0);
+            let clean = span.is_dirty() || (0..span.slots()).all(|slot| span.is_allocated(slot) || zero(slot));
+            ensure(clean, Corruption::Dirty(first))?;
             objects += span.live();
             bytes += span.live() * span.size();
         }
@@ -206,7 +227,13 @@ impl<L> State<L> {
 mod tests {
     use super::*;
     use crate::{Config, Heap, Mutator, Place, Root};
-    use crate::{os::Faults, page::PageCache};
+    use crate::{
+        geometry::{BITS, PAGE},
+        os::Faults,
+        page::PageCache,
+        span::{Spans, tests::Table},
+    };
+    use std::collections::BTreeMap;
 
     fn heap() -> (Heap, Mutator, Root) {
         let heap = Heap::new(Config { reservation: 1 << 20, ..Config::default() }).unwrap();
@@ -264,28 +291,170 @@ mod tests {
         assert_eq!(heap.verify(), dangling);
     }
 
-    /// Of everything that says where spans are, what they are cut into and which slots are allocated.
+    /// Why a flipped bit that is not noticed does no harm.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+    enum Harmless {
+        /// Of a page that is in no span, nothing is read but its kind.
+        InNoSpan,
+        /// No span starts at the page: a birth writes the record, and the words of its slots; what it leaves is then
+        /// noticed.
+        NoSpanStarts,
+        /// It is between the fields of a record.
+        Padding,
+        /// The span is in no set: its link is written before it is read.
+        InNoSet,
+        /// A search for a free slot begins there. It still finds all, as what is below is allocated.
+        SearchBegins,
+        /// Free slots all read zero, or none is said to: whoever frees by hand asks only when a span is born; a collected
+        /// heap at most zeroes what is zero.
+        ReadsZero,
+        /// Blocks that are freed by hand know no cycles, and nobody marks them. The hardened face keeps its live bits there:
+        /// if one is wrong, the free of that block is reported, and ends the process.
+        NotCollected,
+        /// A collector frees whole words of slots; that a full span is held matters only to who frees single ones.
+        NoSingleFrees,
+        /// Beyond the slots of the span, in words that are not read.
+        NoSlot,
+        /// The span has no pointers.
+        PointerFree,
+    }
+
+    /// Why it is harmless that a bit is flipped, if it is.
+    fn harmless(
+        spans: &Spans,
+        sets: &BTreeSet<usize>,
+        table: Table,
+        page: usize,
+        bit: usize,
+        collected: bool,
+    ) -> Option<Harmless> {
+        use Harmless::*;
+        let Some(span) = spans.containing(page) else {
+            return match table {
+                Table::Kind => None,
+                Table::Back => Some(InNoSpan),
+                _ => Some(NoSpanStarts),
+            };
+        };
+        let starts = span.first() == page;
+        let slot = bit < span.slots().div_ceil(BITS) * BITS;
+        let full = span.room().free() == 0;
+        match table {
+            Table::Kind | Table::Back => None,
+            Table::Layout if span.kind().pointer_free => Some(PointerFree),
+            // Of large spans, words of the first pages.
+            Table::Layout => (page - span.first() >= 16).then_some(NoSlot),
+            _ if !starts => Some(NoSpanStarts),
+            Table::Record => match Table::field(bit) {
+                "" => Some(Padding),
+                "link" if !sets.contains(&page) => Some(InNoSet),
+                "hint" => Some(SearchBegins),
+                "swept" if !collected => Some(NotCollected),
+                "sum" if span.kind().pointer_free => Some(PointerFree),
+                "dirty" => Some(ReadsZero),
+                "room" if collected && full => Some(NoSingleFrees),
+                _ => None,
+            },
+            Table::Allocated => None,
+            Table::Marked if !slot => Some(NoSlot),
+            Table::Marked => (!collected && span.is_allocated(bit)).then_some(NotCollected),
+        }
+    }
+
+    /// Flips every bit of the tables of the spans, with `verify` looking at each. Gives how many were noticed, and how many
+    /// were harmless, and why.
+    fn flip_all(
+        memory: &Memory,
+        collected: bool,
+        verify: impl Fn() -> Result<(), Corruption>,
+    ) -> (usize, BTreeMap<(Table, Harmless), usize>) {
+        let spans = memory.spans();
+        let sets: BTreeSet<_> = memory.centrals().iter().flat_map(|central| central.iter(spans)).collect();
+        let (mut noticed, mut harmless_ones) = (0, BTreeMap::new());
+        for table in Table::ALL {
+            for (page, bit) in (0..64).flat_map(|page| (0..table.bits()).map(move |bit| (page, bit))) {
+                spans.flip(table, page, bit);
+                let seen = verify().is_err();
+                spans.flip(table, page, bit);
+                if seen {
+                    noticed += 1;
+                    continue;
+                }
+                let reason = harmless(spans, &sets, table, page, bit, collected);
+                let field = if table == Table::Record { Table::field(bit) } else { "" };
+                let reason =
+                    reason.unwrap_or_else(|| panic!("bit {bit} of {table:?} {field} of page {page} is not noticed"));
+                *harmless_ones.entry((table, reason)).or_insert(0) += 1;
+            }
+        }
+        assert_eq!(verify(), Ok(()));
+        (noticed, harmless_ones)
+    }
+
+    /// 64 pages of blocks that are freed by hand.
     #[test]
-    fn every_flipped_bit_of_the_spans_is_noticed() {
+    fn every_flipped_bit_is_noticed_or_does_no_harm() {
         let (memory, ()) = Memory::reserve(64, usize::MAX, Faults::NONE, |_| ()).unwrap();
         let mut cache = PageCache::empty();
-        for (class, count) in [(1, 70), (8, 85), (40, 3), (60, 1), (67, 1)] {
+        for (class, count) in [(1, 70), (1, 2000), (8, 85), (8, 20), (40, 3), (60, 1), (67, 1)] {
             memory.refill(Kind { class, pointer_free: true }, count, &mut cache, |_| ()).unwrap();
         }
         memory.flush(&mut cache);
         memory.large(5, 2).unwrap();
-        let (parked, _) = memory.large(9, 1).unwrap();
-        let parked = memory.spans().containing(memory.spans().page_of(parked.addr().get())).unwrap();
-        memory.free_large(parked);
-        memory.new_span(Kind { class: LARGE, pointer_free: false }, 3, 1, 0, true).unwrap().take();
-        assert_eq!(memory.verify(), Ok(()));
-        let mut flips = 0;
-        while let Some(what) = memory.spans().flip(flips) {
-            assert!(memory.verify().is_err(), "{what} {flips} is not noticed");
-            memory.spans().flip(flips);
-            flips += 1;
+        memory.large(1, 1).unwrap();
+        let (gone, _) = memory.large(3, 1).unwrap();
+        memory.large(1, 1).unwrap();
+        memory.end(memory.spans().containing(memory.spans().page_of(gone.addr().get())).unwrap());
+        let verify = || memory.verify().and_then(|()| memory.verify_sets());
+        assert_eq!((verify(), memory.pages().mapped()), (Ok(()), 64));
+        let (noticed, harmless) = flip_all(&memory, false, verify);
+        println!("noticed: {noticed}, harmless: {harmless:#?}");
+        // Of what tells where spans are, every bit of pages in use is noticed; of the slots, those of first pages.
+        assert!(noticed > 10_000 && harmless.keys().all(|(table, _)| *table != Table::Kind));
+
+        for number in 0.. {
+            let flip = || memory.pages().flip(number);
+            let Some(what) = flip() else { break };
+            assert!(memory.verify().is_err(), "bit {number} of the {what} is not noticed");
+            flip();
         }
-        assert_eq!(memory.verify(), Ok(()));
-        assert!(flips > 2000, "only {flips} flips");
+        for central in memory.centrals() {
+            for bit in 0..64 {
+                central.flip(bit);
+                // Above 36 bits of number is the tag, of which it only matters that it changes.
+                assert_eq!(verify().is_err(), bit < 36, "bit {bit} of the head of a set");
+                central.flip(bit);
+            }
+        }
+        assert_eq!(verify(), Ok(()));
+    }
+
+    /// 64 pages of objects that are collected.
+    #[test]
+    fn every_flipped_bit_of_a_collected_heap_is_noticed_or_does_no_harm() {
+        let heap = Heap::new(Config { reservation: 64 * PAGE, ..Config::default() }).unwrap();
+        let mut mutator = heap.join();
+        let (list, node, kept) = (mutator.root(), mutator.root(), mutator.root());
+        for (pointers, bytes) in [(1, 0), (1, 8), (2, 8), (1, 100), (0, 24), (3, 5000), (1, 40_000), (0, 60_000)] {
+            for round in 0..4 {
+                mutator.alloc(&node, pointers, bytes).unwrap();
+                if pointers > 0 && round != 1 {
+                    mutator.store(Place::Field(&node, 0), Some(&list)).unwrap();
+                    mutator.copy(&list, &node).unwrap();
+                } else if round == 2 {
+                    mutator.copy(&kept, &node).unwrap();
+                }
+                if heap.stats().in_use > 48 * PAGE {
+                    mutator.clear(&node).unwrap();
+                    heap.collect();
+                }
+            }
+        }
+        heap.collect();
+        assert_eq!(heap.verify(), Ok(()));
+        let state = heap.state();
+        let (noticed, harmless) = flip_all(state.space.memory(), true, || state.verify());
+        println!("noticed: {noticed}, harmless: {harmless:#?}");
+        assert!(noticed > 10_000);
     }
 }

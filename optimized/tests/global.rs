@@ -267,6 +267,30 @@ fn zeroed_memory_is_zero_whatever_was_there() {
 }
 
 #[test]
+#[cfg(target_os = "linux")]
+fn a_large_block_that_reads_zero_takes_memory_only_as_it_is_used() {
+    let _alone = alone();
+    let resident = || {
+        let text = std::fs::read_to_string("/proc/self/statm").unwrap();
+        // SAFETY: asks for a number.
+        text.split(' ').nth(1).unwrap().parse::<usize>().unwrap()
+            * unsafe { libc::sysconf(libc::_SC_PAGESIZE) } as usize
+    };
+    let wanted = layout(1 << 30, 8);
+    // Leaves free pages that do not read zero where the block will begin.
+    drop(Block::new(8 << 20, 8, 7));
+    let before = resident();
+    // SAFETY: the size is not zero; the block is read and written within it and freed with its layout.
+    unsafe {
+        let block = ALLOCATOR.alloc_zeroed(wanted);
+        assert!(resident() < before + (32 << 20), "{before} bytes resident, then {}", resident());
+        assert!((0..wanted.size()).step_by(4096).all(|at| block.add(at).read() == 0));
+        block.write(1);
+        ALLOCATOR.dealloc(block, wanted);
+    }
+}
+
+#[test]
 fn blocks_keep_their_bytes_when_they_are_resized() {
     let _alone = alone();
     let mut random = Random(7);

@@ -281,7 +281,13 @@ fn misuse(trials: usize) -> (usize, usize) {
                 let neighbours = [(); 5].map(|()| ALLOCATOR.alloc(case.layout));
                 let block = neighbours[trial % 5];
                 block.write_bytes(trial as u8, case.layout.size());
-                match case.report(block, trial as u8, &mut to) {
+                // Every change of the byte that is there equally often, and once in 256 none.
+                let there = match case.misuse {
+                    Misuse::WriteBefore(_) => block.sub(1).read(),
+                    Misuse::WriteBehind(_) | Misuse::WriteBehindThenResize(_) => block.add(case.layout.size()).read(),
+                    _ => 0,
+                };
+                match case.report(block, there.wrapping_add(trial as u8), &mut to) {
                     Some(text) => case.check(&text, block),
                     None => silent += 1,
                 }

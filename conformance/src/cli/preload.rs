@@ -20,7 +20,8 @@ use std::{
     time::Duration,
 };
 
-/// Tells the process which library it serves, and that its own memory must come from elsewhere.
+/// Tells the process which library it serves, and that its own memory must come from elsewhere: for the command that comes
+/// with the kit, from the bundled heap.
 const VARIABLE: &str = "HEAPLAW_ALLOCATOR";
 
 /// A process with a library before the system's own.

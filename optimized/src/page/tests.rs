@@ -160,3 +160,27 @@ fn the_search_finds_what_a_plain_one_finds() {
         }
     }
 }
+
+impl Pages {
+    /// Flips a bit of what is known of the mapped pages, counted from 0, and says of what; `None` when there are no more.
+    /// Bits and summaries are those of whole chunks.
+    pub(crate) fn flip(&self, number: usize) -> Option<&'static str> {
+        let pages = self.mapped.next_multiple_of(CHUNK);
+        let summaries = (0..=self.top).flat_map(|level| {
+            let first = self.levels[level].start;
+            first..first + self.mapped.div_ceil(width(level))
+        });
+        let mut left = number;
+        for (table, name) in [(&self.free, "free pages"), (&self.released_bits, "released pages")] {
+            if left < pages {
+                table.flip(left);
+                return Some(name);
+            }
+            left -= pages;
+        }
+        let bits = 8 * size_of::<Summary>();
+        let summary = summaries.into_iter().nth(left / bits)?;
+        self.summaries.flip(summary * bits + left % bits);
+        Some("summaries")
+    }
+}

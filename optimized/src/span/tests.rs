@@ -61,63 +61,62 @@ fn a_page_leads_to_its_span_as_long_as_it_lives() {
     });
 }
 
-impl Spans {
-    /// Flips a bit of what is known of the spans, counted from 0, and says of what; `None` when there are no more.
-    ///
-    /// Left out is what can be anything: the link, the hint, the generation, and whether memory is dirty; and who holds a
-    /// span, as a collector may have forgotten what the sets hold.
-    pub(crate) fn flip(&self, number: usize) -> Option<&'static str> {
-        let mut left = number;
-        // Whether the bit is among these.
-        let mut among = |bits: usize| {
-            let found = left < bits;
-            left = if found { left } else { left - bits };
-            found.then_some(left)
-        };
-        let mut page = 0;
-        while page < self.records.len() {
-            let pages = match self.kind_at(page) {
-                None => {
-                    page += 1;
-                    continue;
-                }
-                // By the record, unless that is what was flipped.
-                Some(kind) if kind.class == LARGE || kind.class >= CLASSES => self.flipping_pages(page),
-                Some(kind) => class(kind.class).pages,
-            };
-            let (record, span) = (&self.records[page], self.at(page));
-            let flips: [(&AtomicUsize, &str); 2] = [(&record.pages, "pages"), (&record.size, "size")];
-            for (field, name) in flips {
-                if let Some(bit) = among(64) {
-                    field.store(field.load(Ordering::Relaxed) ^ 1 << bit, Ordering::Relaxed);
-                    return Some(name);
-                }
-            }
-            if let Some(bit) = among(31) {
-                // The 32nd bit is that of who holds it.
-                record.room.0.store(record.room.0.load(Ordering::Relaxed) ^ 1 << bit, Ordering::Relaxed);
-                return Some("room");
-            }
-            let words = self.allocated[page][..4].iter().take(span.slots().div_ceil(BITS));
-            for word in words {
-                if let Some(bit) = among(64) {
-                    word.store(word.load(Ordering::Relaxed) ^ 1 << bit, Ordering::Relaxed);
-                    return Some("allocated");
-                }
-            }
-            for at in page..page + pages {
-                let of = self.index.at(at);
-                if let Some(bit) = among(32) {
-                    of.lead(of.back() ^ 1 << bit);
-                    return Some("back");
-                }
-            }
-            page += pages;
+/// A table of [`Spans`], all of which have an element for each page.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Table {
+    Kind,
+    Back,
+    Record,
+    Allocated,
+    Marked,
+    Layout,
+}
+
+impl Table {
+    pub(crate) const ALL: [Table; 6] =
+        [Table::Kind, Table::Back, Table::Record, Table::Allocated, Table::Marked, Table::Layout];
+
+    /// The bits of an element.
+    pub(crate) fn bits(self) -> usize {
+        match self {
+            Table::Kind => 8,
+            Table::Back => 32,
+            Table::Record => 8 * size_of::<Record>(),
+            _ => PAGE_WORDS,
         }
-        None
     }
 
-    fn flipping_pages(&self, page: usize) -> usize {
-        (page..self.records.len()).take_while(|at| self.index.kind(*at) == self.index.kind(page)).count()
+    /// The field of the record that a bit is in, by the name that it has there; nothing of what is between fields.
+    pub(crate) fn field(bit: usize) -> &'static str {
+        use std::mem::offset_of;
+        let fields = [
+            (offset_of!(Record, link), 8, "link"),
+            (offset_of!(Record, room), 8, "room"),
+            (offset_of!(Record, pages), 8, "pages"),
+            (offset_of!(Record, size), 8, "size"),
+            (offset_of!(Record, swept), 8, "swept"),
+            (offset_of!(Record, sum), 8, "sum"),
+            (offset_of!(Record, slots), 4, "slots"),
+            (offset_of!(Record, hint), 4, "hint"),
+            (offset_of!(Record, dirty), 1, "dirty"),
+        ];
+        let found = fields.iter().find(|(start, bytes, _)| (*start..start + bytes).contains(&(bit / 8)));
+        found.map_or("", |(_, _, name)| name)
+    }
+}
+
+impl Spans {
+    /// Flips a bit of the element that a table has for a page.
+    pub(crate) fn flip(&self, table: Table, page: usize, bit: usize) {
+        let word =
+            |table: &Mapped<PageBits>| _ = table[page][bit / BITS].fetch_xor(1 << (bit % BITS), Ordering::Relaxed);
+        match table {
+            Table::Kind => _ = self.index.at(page).kind.fetch_xor(1 << bit, Ordering::Relaxed),
+            Table::Back => _ = self.index.at(page).back.fetch_xor(1 << bit, Ordering::Relaxed),
+            Table::Record => self.records.flip(page * 8 * size_of::<Record>() + bit),
+            Table::Allocated => word(&self.allocated),
+            Table::Marked => word(&self.marked),
+            Table::Layout => word(&self.layout),
+        }
     }
 }
