@@ -299,7 +299,9 @@ fn hostile_adapters_are_named_and_leave_nothing_running() {
     let scripts: Vec<_> = cases
         .iter()
         .zip(&markers)
-        .map(|((script, ..), marker)| format!("export MARK={marker}; read h; echo heap x; read r; echo ok; read o; {script}"))
+        .map(|((script, ..), marker)| {
+            format!("export MARK={marker}; read h; echo heap x; read r; echo ok; read o; {script}")
+        })
         .collect();
     let run = |script| vec!["check", "--cases", "1", "--timeout", "1s", "--", "sh", "-c", script];
     let start = Instant::now();
@@ -317,7 +319,8 @@ fn hostile_adapters_are_named_and_leave_nothing_running() {
     }
     if cfg!(target_os = "linux") {
         let mut left = Command::new("sh");
-        let mut left = left.args(["-c", "read x"]).env("MARK", &markers[0]).stdin(Stdio::piped()).spawn().expect("a shell");
+        let mut left =
+            left.args(["-c", "read x"]).env("MARK", &markers[0]).stdin(Stdio::piped()).spawn().expect("a shell");
         let seen = running(&markers[0]);
         left.kill().and_then(|()| left.wait()).expect("it goes");
         assert_eq!(seen.len(), 1, "who is left running would be seen");

@@ -113,7 +113,10 @@ fn pointers(choices: &mut Bytes<'_>) {
         plain[slot] = count;
         // A neighbour that was disturbed is in the same word or the next.
         let near = slot.saturating_sub(64)..(slot + 65).min(slots);
-        assert!(near.clone().all(|slot| ours.get(slot) == plain[slot]), "after slot {slot} of class {number} got {count}");
+        assert!(
+            near.clone().all(|slot| ours.get(slot) == plain[slot]),
+            "after slot {slot} of class {number} got {count}"
+        );
     }
     assert!((0..slots).all(|slot| ours.get(slot) == plain[slot]));
 }

@@ -135,8 +135,7 @@ impl Window {
         let arenas = Arenas::reserve(&plan, pages, Faults::default())?;
         // SAFETY: both tables are of the plan that the window was reserved with; all are fields of one value, and the
         // arenas are dropped last.
-        let (pages, index) =
-            unsafe { (page::Pages::open(&arenas, planned.0, limit), Index::open(&arenas, planned.1)) };
+        let (pages, index) = unsafe { (page::Pages::open(&arenas, planned.0, limit), Index::open(&arenas, planned.1)) };
         Ok(Window { pages, cache: PageCache::empty(), index, arenas })
     }
 

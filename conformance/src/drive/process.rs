@@ -338,11 +338,13 @@ impl Peer {
     /// The post-mortem of a child that has closed a pipe.
     fn crashed(&mut self, request: &dyn Display, unfinished: &[u8]) -> Failure {
         let patience = Instant::now() + GRACE;
-        let status = self.child.as_mut().map(|child| loop {
-            match child.try_wait() {
-                Ok(Some(status)) => break Some(status),
-                Ok(None) if Instant::now() < patience => thread::sleep(Duration::from_millis(1)),
-                Ok(None) | Err(_) => break None,
+        let status = self.child.as_mut().map(|child| {
+            loop {
+                match child.try_wait() {
+                    Ok(Some(status)) => break Some(status),
+                    Ok(None) if Instant::now() < patience => thread::sleep(Duration::from_millis(1)),
+                    Ok(None) | Err(_) => break None,
+                }
             }
         });
         let how = match status {

@@ -185,8 +185,7 @@ const RELAXED: Ordering = Ordering::Relaxed;
 #[test]
 fn brute_force_knows_what_everybody_knows() {
     // Store buffering: not both read 0. A lost update: both load 0, and one store is lost.
-    let buffering =
-        Threads([0, 1].map(|at| vec![Step::Store(at, 1, RELAXED), Step::Load(1 - at, RELAXED)]));
+    let buffering = Threads([0, 1].map(|at| vec![Step::Store(at, 1, RELAXED), Step::Load(1 - at, RELAXED)]));
     let read: BTreeSet<_> = buffering.consistent().into_iter().map(|(a, b, _)| (a[0], b[0])).collect();
     assert_eq!(read, BTreeSet::from([(0, 1), (1, 0), (1, 1)]));
     let adding = Threads([2, 4].map(|value| vec![Step::Add(0, value, RELAXED)]));
@@ -211,8 +210,7 @@ fn every_interleaving_is_tried_and_nothing_else() {
 #[test]
 fn looms_plain_mode_misses_interleavings_where_a_thread_loads_and_then_writes_one_location() {
     let _alone = alone();
-    let smallest =
-        Threads([vec![Step::Load(0, RELAXED)], vec![Step::Load(0, RELAXED), Step::Store(0, 1, RELAXED)]]);
+    let smallest = Threads([vec![Step::Load(0, RELAXED)], vec![Step::Load(0, RELAXED), Step::Store(0, 1, RELAXED)]]);
     assert_eq!((smallest.consistent().len(), smallest.under(plain).len()), (2, 1), "{smallest:?}");
     assert_eq!(smallest.under(interleaved), smallest.consistent());
 
