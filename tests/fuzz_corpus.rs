@@ -1,5 +1,5 @@
 //! Every file of the fuzzers' corpus, and every failure that a fuzzer has left behind, through the targets' own code, on
-//! any toolchain and without a fuzzer.
+//! any toolchain and without a fuzzer. And that the corpus is small, and reaches what it is kept for.
 
 #[allow(dead_code, unreachable_pub, reason = "it is the library of another package")]
 #[path = "../fuzz/src/lib.rs"]
@@ -11,7 +11,10 @@ use heaplaw_conformance::generate::{
 };
 use heaplaw_reference::{machine::Machine, op::Program, protocol::Protocol};
 use std::{fs, path::Path};
-use targets::{complaint, decoded, programs, text};
+use targets::{arithmetic::arithmetic, complaint, decoded, programs, protocol::protocol, steps, text};
+
+/// The most files of a target, and the most bytes of all of them.
+const MOST: (usize, u64) = (300, 1 << 20);
 
 /// Hands all files of a target to `body`; says how many seeds were among them.
 fn replay(target: &str, body: fn(&[u8])) -> usize {
@@ -37,8 +40,57 @@ fn no_law_is_broken_under_any_program_of_the_corpus() {
 }
 
 #[test]
+fn no_law_is_broken_and_nothing_false_believed_under_any_schedule_of_the_corpus() {
+    assert!(replay("steps", steps::steps) >= 40);
+}
+
+#[test]
 fn every_text_of_the_corpus_is_read_or_refused() {
     assert!(replay("text", text) >= 40);
+}
+
+#[test]
+fn everything_that_adapters_say_in_the_corpus_is_understood_or_told() {
+    assert!(replay("protocol", protocol) >= 40);
+}
+
+#[test]
+fn the_numbers_of_the_corpus_come_to_the_same_on_the_fast_heap_and_in_the_reference() {
+    assert!(replay("arithmetic", arithmetic) >= 40);
+}
+
+#[test]
+fn the_corpus_is_small() {
+    let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus");
+    let mut bytes = 0;
+    for target in ["arithmetic", "programs", "protocol", "steps", "text"] {
+        let files = fs::read_dir(corpus.join(target)).expect("a target").map(|file| file.expect("a file"));
+        // What a fuzzer has found here and nobody has kept is not counted.
+        let name = |file: &fs::DirEntry| file.file_name().to_string_lossy().into_owned();
+        let kept = |file: &fs::DirEntry| ["seed-", "kept-"].iter().any(|start| name(file).starts_with(start));
+        let kept: Vec<_> = files.filter(kept).collect();
+        assert!(kept.len() <= MOST.0, "{target} has {} files", kept.len());
+        bytes += kept.iter().map(|file| file.metadata().expect("a file").len()).sum::<u64>();
+    }
+    assert!(bytes <= MOST.1, "{bytes} bytes");
+}
+
+#[test]
+fn the_mutator_of_operations_edits_whole_operations_within_its_bounds() {
+    let mut bytes: Vec<u8> = (0..64).collect();
+    let (before, mut grown, mut shrunk, mut same) = (bytes.clone(), 0, 0, 0);
+    for seed in 0..2_000 {
+        bytes.copy_from_slice(&before);
+        let size = steps::mutate(&mut bytes, 40, seed);
+        assert!(size.is_multiple_of(steps::RECORD) && size <= bytes.len(), "{size} bytes");
+        match size.cmp(&40) {
+            std::cmp::Ordering::Greater => grown += 1,
+            std::cmp::Ordering::Less => shrunk += 1,
+            std::cmp::Ordering::Equal => same += 1,
+        }
+    }
+    assert!(grown > 100 && shrunk > 100 && same > 100, "{grown} {shrunk} {same}");
+    assert_eq!(steps::mutate(&mut [], 0, 7), 0, "there is no room");
 }
 
 #[test]
@@ -50,16 +102,22 @@ fn recorded_decisions_decode_to_the_same_program() {
     }
 }
 
-/// The programs of the corpus that are checked in.
-fn seeds() -> Vec<Program> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus/programs");
+/// The seeds of a target, as programs.
+fn seeds(target: &str, decoded: fn(&[u8]) -> Program) -> Vec<Program> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus").join(target);
     let seeds = (0..40).map(|number| folder.join(format!("seed-{number:02}")));
     seeds.map(|seed| decoded(&fs::read(seed).expect("a seed"))).collect()
 }
 
 #[test]
 fn heaps_that_lose_objects_are_found_out_by_the_corpus() {
-    let seeds = seeds();
+    let (programs, schedules) = (seeds("programs", decoded), seeds("steps", steps::decoded));
+    for seeds in [programs, schedules] {
+        found_out_by(&seeds);
+    }
+}
+
+fn found_out_by(seeds: &[Program]) {
     for protocol in Protocol::ALL.into_iter().filter(|protocol| !protocol.sound) {
         let found_out = seeds.iter().any(|program| complaint(|| Machine::new(protocol), program).is_some());
         // Bytes mean what the generator makes of them.
