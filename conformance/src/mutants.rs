@@ -24,6 +24,9 @@ pub struct Mutant {
     pub find: String,
     /// What it becomes.
     pub replace: String,
+    /// The heap of the command that is judged with the bug in it, if it is not the one named like the crate.
+    #[serde(default)]
+    pub heap: Option<String>,
     /// The laws one of which must catch it.
     pub caught_by: Vec<u16>,
     /// Whether a crash of the heap, saved with its program, counts as caught too.

@@ -66,7 +66,7 @@ fn faults(seeds: u64) -> Exit {
     if survivors.is_empty() && teeth::toothless().is_empty() { Exit::Conforms } else { Exit::Counterexample }
 }
 
-/// The crate whose bugs are seeded, and the heap that it is.
+/// The crate whose bugs are seeded, and the heap that is judged unless a bug names another.
 const CRATE: (&str, &str) = ("optimized", "optimized");
 
 fn mutants(options: &Options) -> Result<Exit, Trouble> {
@@ -79,7 +79,8 @@ fn mutants(options: &Options) -> Result<Exit, Trouble> {
     anstream::println!("{:<34} {:>7} {:>14} {:>18}", "seeded bug", "caught", "by law", "programs");
     let mut survivors = Vec::new();
     for mutant in &chosen {
-        let runs = scratch.try_out(CRATE.0, mutant, CRATE.1, options.seeds)?;
+        let heap = mutant.heap.as_deref().unwrap_or(CRATE.1);
+        let runs = scratch.try_out(CRATE.0, mutant, heap, options.seeds)?;
         let caught = runs.iter().filter(|run| run.caught(mutant)).count() as u64;
         let mut laws: Vec<_> = runs.iter().filter_map(|run| run.law).collect();
         laws.sort_unstable();
