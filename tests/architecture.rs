@@ -336,8 +336,8 @@ fn the_optimized_heap_knows_the_reference_by_its_adapter_alone() {
         .filter(|(_, text)| !named(text, &others).is_empty())
         .map(|(file, text)| (file, named(&text, &others)))
         .collect();
-    let adapters =
-        ["adapter/fit.rs", "adapter/malloc.rs", "adapter.rs"].map(|file| (file.to_owned(), BTreeSet::from(["heaplaw_reference"])));
+    let adapters = ["adapter/fit.rs", "adapter/malloc.rs", "adapter.rs"]
+        .map(|file| (file.to_owned(), BTreeSet::from(["heaplaw_reference"])));
     assert_eq!(naming, adapters);
 }
 

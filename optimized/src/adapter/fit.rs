@@ -370,7 +370,8 @@ mod tests {
     #[test]
     fn objects_are_memory_of_the_allocator_and_fields_are_words_of_it() {
         for mut heap in heaps() {
-            let story = "0 alloc r0 2 5\n0 alloc r1 0 300\n0 store r0.1 r1\n0 clear r1\n0 load r2 r0.1\n0 read r2\n0 read r0\n";
+            let story =
+                "0 alloc r0 2 5\n0 alloc r1 0 300\n0 store r0.1 r1\n0 clear r1\n0 load r2 r0.1\n0 read r2\n0 read r0\n";
             let replies = run(&mut heap, story);
             let Reply::Born { at, usable: 300.., found: Content::ZERO, .. } = replies[1] else { panic!("{replies:?}") };
             assert_eq!((&replies[4], &replies[5]), (&Reply::Object(at), &Reply::Data(Stamp(2).content(300))));

@@ -142,8 +142,7 @@ impl FreeList {
             Fit::First | Fit::Next => (Tree::<Maximum>::words(words), 0),
             Fit::Best => (Tree::<Union>::words(words), Order::words(words)),
         };
-        let (bytes, [starts, free, tree, order]) =
-            reserve(limit, [Bits::words(granules), words, tree, order], faults)?;
+        let (bytes, [starts, free, tree, order]) = reserve(limit, [Bits::words(granules), words, tree, order], faults)?;
         let index = match fit {
             Fit::First | Fit::Next => Index::Largest(Tree::new(words, tree)),
             Fit::Best => Index::Sizes { small: Tree::new(words, tree), large: Order::new(order) },

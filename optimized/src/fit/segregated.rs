@@ -92,8 +92,7 @@ impl Segregated {
             Pop::Lowest => (0, Tree::<Union>::words(units)),
             Pop::Last => (blocks, 0),
         };
-        let (bytes, [free, classes, below, tree]) =
-            reserve(limit, [Bits::words(blocks), units, stacks, tree], faults)?;
+        let (bytes, [free, classes, below, tree]) = reserve(limit, [Bits::words(blocks), units, stacks, tree], faults)?;
         let found = match pop {
             Pop::Lowest => Found::Lowest(Tree::new(units, tree)),
             Pop::Last => Found::Last { below, tops: vec![0; sizes.len()] },
