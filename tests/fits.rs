@@ -1,7 +1,7 @@
 //! The optimized fits place exactly where the reference places, whatever is asked of them: sizes on either side of every
 //! decision, objects freed in any order, twice, or where there are none, memory that grows or is refused.
 //!
-//! Streams are drawn from a seed. The tests run some thousands for each allocator; the full count is
+//! Streams are drawn from a seed. The tests run a thousand for each allocator; the full count is
 //! `cargo test --release --test fits -- --ignored`.
 
 use heaplaw_conformance::generate::{
@@ -20,7 +20,7 @@ use heaplaw_reference::{
 };
 
 /// Streams for each allocator, in every run of the tests and in full.
-const FEW: u64 = 3_000;
+const FEW: u64 = 1_000;
 const FULL: u64 = 100_000;
 
 /// Operations of a stream.
@@ -299,7 +299,7 @@ fn bump_stream(seed: u64, case: u64, seen: &mut Seen) {
 /// A program of the kit, on the reference's heap freed by hand and on the optimized one; now and then the kernel refuses.
 fn program(seed: u64, case: u64, policy: Policy, seen: &mut Seen) {
     // Often full, or with room for anything.
-    let memory = if case % 2 == 0 { 16 << 10 } else { 1 << 30 };
+    let memory = if case.is_multiple_of(2) { 16 << 10 } else { 1 << 30 };
     let fast = match policy {
         Policy::Bump => ByHand::bump(memory),
         Policy::FirstFit => ByHand::free_list(fit::Fit::First, memory),

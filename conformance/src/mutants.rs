@@ -49,6 +49,9 @@ pub struct Mutant {
     pub find: String,
     /// What it becomes.
     pub replace: String,
+    /// The heap of the command that is judged with the bug in it, if it is not the one that collects.
+    #[serde(default)]
+    pub heap: Option<String>,
     /// The laws one of which must catch it. Of a bug in the judge: one of which lets its wrong heap pass, or accuses a
     /// right one.
     pub caught_by: Vec<u16>,
@@ -198,7 +201,7 @@ impl Scratch {
         let original = fs::read_to_string(&path).map_err(at(&path))?;
         fs::write(&path, mutant.edit(&original)?).map_err(at(&path))?;
         let run = |seed| match level {
-            Level::Heap => self.check("optimized", seed),
+            Level::Heap => self.check(mutant.heap.as_deref().unwrap_or("optimized"), seed),
             Level::Judge => self.put_the_judge_to_the_test(seed),
         };
         let runs = self.build().and_then(|()| (0..seeds).map(run).collect());

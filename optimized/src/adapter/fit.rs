@@ -165,7 +165,7 @@ impl ByHand {
         freed.map_err(|why: NotAllocated| why.to_string())
     }
 
-    /// The bytes that were asked for.
+    /// The bytes that were asked for; if the block is too small, those that it has, and the laws will say so.
     fn bytes(&mut self, cell: Cell) -> Result<&mut [u8], String> {
         let Cell { offset, shape, .. } = cell;
         let size = usize::try_from(shape.size()).unwrap_or(usize::MAX);
@@ -177,9 +177,9 @@ impl ByHand {
             Places::List(list) => list.bytes_mut(offset),
             Places::Segregated(lists) => lists.bytes_mut(offset),
         };
-        bytes
-            .and_then(|bytes| bytes.get_mut(..size))
-            .ok_or_else(|| format!("no object of {size} bytes is at {offset:#x}"))
+        let bytes = bytes.ok_or_else(|| format!("there is no object at {offset:#x}"))?;
+        let size = size.min(bytes.len());
+        Ok(&mut bytes[..size])
     }
 
     // ---- objects
@@ -201,7 +201,7 @@ impl ByHand {
     fn data(&mut self, by: MutatorId, root: Root) -> Result<&mut [u8], String> {
         let cell = self.cell(by, root)?;
         let bytes = self.bytes(cell)?;
-        let start = bytes.len() - cell.shape.bytes as usize;
+        let start = bytes.len().saturating_sub(cell.shape.bytes as usize);
         Ok(&mut bytes[start..])
     }
 

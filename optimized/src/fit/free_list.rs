@@ -119,7 +119,8 @@ pub struct FreeList {
 
 impl FreeList {
     /// One free block of `size` bytes, which can grow to `limit`. The kernel is asked for addresses for that many, and for
-    /// a quarter of a byte to about one for each granule, to keep the books; they take memory as they are used.
+    /// the books: less than half a byte for each granule, and for best fit less than one. They take memory as they are
+    /// used.
     ///
     /// # Errors
     /// [`Error::Os`] if the kernel refuses, as `faults` may make it, and [`Error::OutOfMemory`] if the size is more than

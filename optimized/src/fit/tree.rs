@@ -120,17 +120,28 @@ impl<J: Join> Tree<J> {
         }
     }
 
+    /// The first of the children from one on that is `wanted`, counted from there.
+    fn position(&self, level: usize, first: usize, wanted: &impl Fn(u64) -> bool) -> Option<usize> {
+        // All are asked, since a branch that nobody can foresee takes longer.
+        let asked = self.children(level, first).iter().rev().fold(0, |found, summary| {
+            let found: u32 = found << 1;
+            found | u32::from(wanted(*summary))
+        });
+        (asked != 0).then(|| asked.trailing_zeros() as usize)
+    }
+
     /// The first leaf from `from` on that is `wanted`. What is wanted of a part is wanted of the whole, and zero is not.
     pub(super) fn first(&self, from: usize, wanted: impl Fn(u64) -> bool) -> Option<usize> {
         let mut at = from;
-        for level in 0..=self.top {
+        // From the very first, the root speaks for all.
+        for level in if from == 0 { self.top } else { 0 }..=self.top {
             let end = if level == self.top { self.words.len() } else { self.starts[level + 1] };
             if self.starts[level] + at >= end {
                 return None;
             }
-            if let Some(index) = self.children(level, at).iter().position(|summary| wanted(*summary)) {
+            if let Some(index) = self.position(level, at, &wanted) {
                 return Some((0..level).rev().fold(at + index, |parent, level| {
-                    let index = self.children(level, parent * FAN).iter().position(|summary| wanted(*summary));
+                    let index = self.position(level, parent * FAN, &wanted);
                     parent * FAN + index.expect("what is seen in the whole is true of a part")
                 }));
             }
