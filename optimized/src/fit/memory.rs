@@ -154,7 +154,9 @@ mod tests {
         let (mut bytes, [mut a, mut b]) = reserve(100, [3, 1000], Faults::NONE).unwrap();
         bytes.commit(100).unwrap();
         assert!(a.iter().chain(&*b).all(|word| *word == 0) && bytes.slice(0..100).iter().all(|byte| *byte == 0));
-        (a.fill(1), b.fill(2), bytes.slice_mut(0..100).fill(3));
+        a.fill(1);
+        b.fill(2);
+        bytes.slice_mut(0..100).fill(3);
         assert_eq!((a.len(), b.len(), bytes.at(0).addr().get() % BASE_ALIGN), (3, 1000, 0));
         drop(bytes);
         assert!(a.iter().all(|word| *word == 1));
