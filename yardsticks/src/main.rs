@@ -73,7 +73,11 @@ fn process(allocator: &str, workload: &str) -> Result<Figure, String> {
     let resident = words.nth(1).and_then(|word| word.parse().ok());
     match (output.status.success(), time, resident) {
         (true, Some(time), Some(resident)) => Ok(Figure { time, resident }),
-        _ => Err(format!("{}: {}", output.status, String::from_utf8_lossy(&output.stderr).trim())),
+        _ => {
+            let why = String::from_utf8_lossy(&output.stderr);
+            let why = why.trim().trim_start_matches("heaplaw-yardsticks: ");
+            Err(if why.is_empty() { output.status.to_string() } else { why.to_owned() })
+        }
     }
 }
 
@@ -102,7 +106,7 @@ fn tables(workloads: &[&str]) -> Result<(), String> {
     println!("{}\n", peers.iter().map(|name| peer::version(name)).collect::<Vec<_>>().join(", "));
     let head = |what: &str| {
         print!("{what:10}");
-        peers.iter().for_each(|name| print!("{name:>16}"));
+        peers.iter().for_each(|name| print!("{name:>20}"));
         println!();
     };
     head("ns a pair");
@@ -124,9 +128,9 @@ fn tables(workloads: &[&str]) -> Result<(), String> {
         };
         let times = spread(|figure| figure.time);
         print!("{workload:10}");
-        times.iter().for_each(|time| print!("{:>9.1} ({:.2})", time.median, times[0].median / time.median));
+        times.iter().for_each(|time| print!("{:>13.1} ({:.2})", time.median, times[0].median / time.median));
         print!("\n{:10}", "");
-        times.iter().for_each(|time| print!("{:>16}", format!("{:.1}..{:.1}", time.least, time.most)));
+        times.iter().for_each(|time| print!("{:>20}", format!("{:.1}..{:.1}", time.least, time.most)));
         println!();
         failures.iter().for_each(|failure| println!("{:10}{failure}", ""));
         let counting = Counting::default();
@@ -139,7 +143,7 @@ fn tables(workloads: &[&str]) -> Result<(), String> {
     head("resident");
     for (workload, live, resident) in memory {
         print!("{workload:10}");
-        resident.iter().for_each(|resident| print!("{:>16.2}", resident.median / live as f64));
+        resident.iter().for_each(|resident| print!("{:>20.2}", resident.median / live as f64));
         println!("   of {:.1} MiB live", live as f64 / f64::from(1 << 20));
     }
     Ok(())
