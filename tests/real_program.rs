@@ -72,7 +72,8 @@ fn ripgrep_passes_its_tests_in_this_memory() {
     let fetch = scratch.join("fetch");
     fs::create_dir_all(fetch.join("src")).expect("a directory");
     fs::write(fetch.join("src/lib.rs"), "").expect("a file");
-    let manifest = "[package]\nname = \"fetch\"\nversion = \"0.0.0\"\nedition = \"2024\"\n[workspace]\n[dependencies]\n";
+    let manifest =
+        "[package]\nname = \"fetch\"\nversion = \"0.0.0\"\nedition = \"2024\"\n[workspace]\n[dependencies]\n";
     fs::write(fetch.join("Cargo.toml"), format!("{manifest}ripgrep = \"={VERSION}\"\n")).expect("a file");
     let metadata = cargo(&fetch, &["metadata", "--format-version", "1"]);
     let end = format!("ripgrep-{VERSION}/Cargo.toml\"");

@@ -199,7 +199,8 @@ pub(crate) fn inspect(block: *mut u8, layout: Layout) -> (Span<'static>, usize) 
         found(if elsewhere || offset != front { Misuse::InvalidFree } else { Misuse::Underflow });
     }
     let written = word(offset - 16) ^ canary(address);
-    let (size, align) = ((written & ((1 << SIZE_BITS) - 1)) as usize, 1_usize.checked_shl((written >> SIZE_BITS) as u32));
+    let (size, align) =
+        ((written & ((1 << SIZE_BITS) - 1)) as usize, 1_usize.checked_shl((written >> SIZE_BITS) as u32));
     let Some(align) = align.filter(|align| (*align).max(FRONT) == offset && size <= all.len() - offset - BACK) else {
         found(Misuse::Underflow);
     };

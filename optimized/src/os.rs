@@ -85,7 +85,8 @@ pub(crate) fn address_limit() -> Option<usize> {
 /// The bytes of memory of this machine.
 pub(crate) fn memory() -> usize {
     // SAFETY: asks for a number; there are no preconditions.
-    usize::try_from(unsafe { libc::sysconf(libc::_SC_PHYS_PAGES) }).map_or(1 << 30, |pages| pages.saturating_mul(os_page()))
+    usize::try_from(unsafe { libc::sysconf(libc::_SC_PHYS_PAGES) })
+        .map_or(1 << 30, |pages| pages.saturating_mul(os_page()))
 }
 
 impl Region {

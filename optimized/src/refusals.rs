@@ -121,7 +121,11 @@ fn blocks(seed: u64, faults: Faults) -> usize {
                     })
                 };
                 let Ok(block) = block else {
-                    assert!(faults.count > 10, "the kernel gives again, and the heap does not: {block:?}", block = block.err());
+                    assert!(
+                        faults.count > 10,
+                        "the kernel gives again, and the heap does not: {block:?}",
+                        block = block.err()
+                    );
                     assert!(memory.arenas().refused() > before, "refused although the kernel gives");
                     continue;
                 };

@@ -30,9 +30,7 @@ pub(crate) use shuttle::{
 };
 
 #[cfg(all(test, heaplaw_loom))]
-pub(crate) use modelled::{
-    AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Mutex, MutexGuard, interleaved, reset, thread,
-};
+pub(crate) use modelled::{AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Mutex, MutexGuard, interleaved, reset, thread};
 
 pub(crate) use std::sync::{PoisonError, atomic::Ordering};
 

@@ -371,7 +371,8 @@ mod tests {
                 }
                 let reason = harmless(spans, &sets, table, page, bit, collected);
                 let field = if table == Table::Record { Table::field(bit) } else { "" };
-                let reason = reason.unwrap_or_else(|| panic!("bit {bit} of {table:?} {field} of page {page} is not noticed"));
+                let reason =
+                    reason.unwrap_or_else(|| panic!("bit {bit} of {table:?} {field} of page {page} is not noticed"));
                 *harmless_ones.entry((table, reason)).or_insert(0) += 1;
             }
         }

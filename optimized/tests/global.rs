@@ -273,7 +273,8 @@ fn a_large_block_that_reads_zero_takes_memory_only_as_it_is_used() {
     let resident = || {
         let text = std::fs::read_to_string("/proc/self/statm").unwrap();
         // SAFETY: asks for a number.
-        text.split(' ').nth(1).unwrap().parse::<usize>().unwrap() * unsafe { libc::sysconf(libc::_SC_PAGESIZE) } as usize
+        text.split(' ').nth(1).unwrap().parse::<usize>().unwrap()
+            * unsafe { libc::sysconf(libc::_SC_PAGESIZE) } as usize
     };
     let wanted = layout(1 << 30, 8);
     // Leaves free pages that do not read zero where the block will begin.

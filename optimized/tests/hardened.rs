@@ -149,7 +149,8 @@ impl Case {
                 FreeStatic => ALLOCATOR.dealloc((&raw const STATIC).cast_mut().cast(), right),
                 FreeWild(address) => ALLOCATOR.dealloc(ptr::without_provenance_mut(address), right),
                 FreeBehind => {
-                    ALLOCATOR.dealloc(ptr::without_provenance_mut(block.addr() + Global::<true>::stats().mapped), right);
+                    ALLOCATOR
+                        .dealloc(ptr::without_provenance_mut(block.addr() + Global::<true>::stats().mapped), right);
                 }
                 FreeForeign => ALLOCATOR.dealloc(black_box(System.alloc(right)), right),
                 FreeWithSize(more) => ALLOCATOR.dealloc(block, sized(more)),
@@ -249,7 +250,11 @@ impl Case {
             };
             let class = (1..CLASSES).find(fits).unwrap_or(0);
             let size = if class == 0 { wrapped.next_multiple_of(PAGE) } else { row(class).size as usize };
-            assert_eq!((number(", class "), number(&format!(", class {class} of "))), (class, size), "{self:?}: {text}");
+            assert_eq!(
+                (number(", class "), number(&format!(", class {class} of "))),
+                (class, size),
+                "{self:?}: {text}"
+            );
             let within = number(", byte ");
             assert_eq!(within, front.wrapping_add_signed(offset), "{self:?}: {text}");
             address - within - number("of slot ") * size - number("of span ") * PAGE

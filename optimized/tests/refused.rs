@@ -136,7 +136,8 @@ impl Mappings {
         for _ in 0..count.min(self.next / 2) {
             self.next -= 2;
             // SAFETY: the page is in our mapping.
-            let joined = unsafe { libc::mprotect(self.start.add(self.next * OS_PAGE).cast(), OS_PAGE, libc::PROT_NONE) };
+            let joined =
+                unsafe { libc::mprotect(self.start.add(self.next * OS_PAGE).cast(), OS_PAGE, libc::PROT_NONE) };
             assert_eq!(joined, 0);
         }
     }
@@ -227,7 +228,10 @@ fn child() {
 #[track_caller]
 fn alone(name: &str) {
     let mut command = Command::new(env::current_exe().unwrap());
-    command.args(["--exact", "child", "--nocapture", "--test-threads=1"]).env(VARIABLE, name).env("RUST_BACKTRACE", "0");
+    command
+        .args(["--exact", "child", "--nocapture", "--test-threads=1"])
+        .env(VARIABLE, name)
+        .env("RUST_BACKTRACE", "0");
     let output = command.output().unwrap();
     assert!(output.status.success(), "{name}: {}\n{}", output.status, String::from_utf8_lossy(&output.stderr));
 }

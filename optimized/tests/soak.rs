@@ -200,7 +200,9 @@ fn child() {
 
 fn start(name: &str, seconds: u64, more: usize) -> Child {
     let mut command = Command::new(env::current_exe().unwrap());
-    command.args(["--exact", "child", "--nocapture", "--test-threads=1"]).env(VARIABLE, format!("{name}/{seconds}/{more}"));
+    command
+        .args(["--exact", "child", "--nocapture", "--test-threads=1"])
+        .env(VARIABLE, format!("{name}/{seconds}/{more}"));
     command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
 }
 

@@ -108,7 +108,8 @@ impl Table {
 impl Spans {
     /// Flips a bit of the element that a table has for a page.
     pub(crate) fn flip(&self, table: Table, page: usize, bit: usize) {
-        let word = |table: &Mapped<PageBits>| _ = table[page][bit / BITS].fetch_xor(1 << (bit % BITS), Ordering::Relaxed);
+        let word =
+            |table: &Mapped<PageBits>| _ = table[page][bit / BITS].fetch_xor(1 << (bit % BITS), Ordering::Relaxed);
         match table {
             Table::Kind => _ = self.index.at(page).kind.fetch_xor(1 << bit, Ordering::Relaxed),
             Table::Back => _ = self.index.at(page).back.fetch_xor(1 << bit, Ordering::Relaxed),
