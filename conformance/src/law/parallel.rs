@@ -254,14 +254,11 @@ impl<'a> Facts<'a> {
                     findings.that(5, *found == Content::ZERO, thread, || {
                         format!("the memory of a new object holds {found}")
                     });
-                    match holds {
-                        Content::Uniform(name) => findings.that(6, names.insert(*name), thread, || {
-                            format!("object {name:#x} is born, and was born before")
-                        }),
-                        torn => {
-                            findings.that(6, false, thread, || format!("a new object was filled and now holds {torn}"))
-                        }
-                    }
+                    let fresh = matches!(holds, Content::Uniform(name) if names.insert(*name));
+                    findings.that(6, fresh, thread, || match holds {
+                        Content::Uniform(name) => format!("object {name:#x} is born, and was born before"),
+                        torn => format!("a new object was filled and now holds {torn}"),
+                    });
                 }
                 Note::Stored(location, value) => _ = mine.insert(*location, *value),
                 Note::Loaded(location, found) => self.judge_load(thread, *location, *found, &mine, findings),
@@ -329,7 +326,7 @@ impl<'a> Facts<'a> {
         });
         if right && let Some(Some(name)) = name {
             findings.that(51, true, thread, String::new);
-            if self.born.get(&name).is_some_and(|birth| birth.by != thread) {
+            if thread.is_some() && self.born.get(&name).is_some_and(|birth| birth.by != thread) {
                 findings.that(136, true, thread, String::new);
             }
         }
