@@ -55,13 +55,16 @@ use std::{
     time::Duration,
 };
 
+/// Runs a plan of threads on an allocator.
+type Crowd = Box<dyn Fn(&threads::Plan) -> threads::Account>;
+
 /// A heap that the command comes with.
 pub struct Bundled {
     name: String,
     about: String,
     make: Box<dyn Fn() -> Box<dyn Heap>>,
     /// Runs a plan of threads on it, if it is an allocator.
-    crowd: Option<Box<dyn Fn(&threads::Plan) -> threads::Account>>,
+    crowd: Option<Crowd>,
 }
 
 impl Bundled {

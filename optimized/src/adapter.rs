@@ -140,6 +140,7 @@ impl SharedHeap for Subject {
             Capability::Colors,
             Capability::Barrier,
             Capability::Deterministic,
+            Capability::Classes,
         ];
         Claims::new("optimized").with(&claimed).upholding(Invariant::ModifiedWeak)
     }
