@@ -62,13 +62,16 @@ use std::{
     time::Duration,
 };
 
+/// Runs a plan of threads on an allocator.
+type Crowd = Box<dyn Fn(&drive::crowd::Plan) -> drive::crowd::Account>;
+
 /// A heap that the command comes with.
 pub struct Bundled {
     name: String,
     about: String,
     make: Box<dyn Fn() -> Box<dyn Heap>>,
     /// Runs a plan of threads on it, if it is an allocator.
-    crowd: Option<Box<dyn Fn(&drive::crowd::Plan) -> drive::crowd::Account>>,
+    crowd: Option<Crowd>,
     /// The same heap for threads, if they can share it.
     threads: Option<Box<dyn Shareable>>,
 }

@@ -2,7 +2,9 @@
 //!
 //! A [`Subject`] is whatever the kit can put a program to: a Rust [`Heap`] in this process ([`InProcess`]), or a
 //! program in any language that speaks the text form on its standard input and output
-//! ([`process::Process`]). A subject can do what a heap cannot: it can [fail](Failure) to answer at all.
+//! ([`process::Process`]). An allocator, which knows nothing of roots and fields, is lent them by [`blocks::Blocks`].
+//! Threads are another matter: [`parallel`] and [`crowd`] run mutators and allocators on threads of their own. A subject
+//! can do what a heap cannot: it can [fail](Failure) to answer at all.
 
 pub mod blocks;
 pub mod crowd;

@@ -185,8 +185,8 @@ fn every_law_is_looked_at_by_some_story() {
     for story in stories() {
         let machines = [Protocol::HYBRID, Protocol::INSERTION]
             .map(|protocol| story.verdict(&mut InProcess::new(|| Machine::new(protocol)), &laws()));
-        let by_hand = story.verdict(&mut InProcess::new(|| Manual::new(Policy::FirstFit)), &laws());
-        for verdict in machines.into_iter().chain([by_hand]) {
+        let by_hand = Policy::ALL.map(|policy| story.verdict(&mut InProcess::new(|| Manual::new(policy)), &laws()));
+        for verdict in machines.into_iter().chain(by_hand) {
             for finding in &verdict.findings {
                 if matches!(finding.judgement, Judgement::Holds { checks: 1.. }) {
                     unchecked.remove(&finding.law.number);

@@ -142,6 +142,7 @@ impl SharedHeap for Subject {
             Capability::Colors,
             Capability::Barrier,
             Capability::Deterministic,
+            Capability::Classes,
         ];
         Claims::new("optimized").with(&claimed).upholding(Invariant::ModifiedWeak)
     }

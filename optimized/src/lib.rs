@@ -25,7 +25,7 @@
 //! * **Seeing.** A [`Listener`] is told what the collector does; [`Stats`] are exact; [`Heap::verify`] checks every
 //!   invariant that the heap has.
 //!
-//! With the feature `reference`, `adapter` makes a heap a subject of the conformance kit.
+//! With the feature `reference`, `adapter` makes a heap a subject of the conformance kit, and `foreign` other allocators.
 //!
 //! Sources: Go's runtime (`malloc.go`, `mheap.go`, `mcentral.go`, `mgc.go`, `mgcmark.go`, `mgcsweep.go`,
 //! `mbarrier.go`), Go's proposal 17503, and the papers that the barrier stands on.

@@ -14,16 +14,16 @@ use std::collections::{BTreeMap, HashMap};
 /// Judges an account; gives how many things were looked at.
 ///
 /// # Errors
-/// The first breach: of the first thread in which there is one, or else of all together.
+/// The first breach: two blocks that overlap; or of the first thread in which there is one; or of all together.
 pub fn judge(account: &Account) -> Result<u64, Breach> {
-    let mut checks = 0;
+    // Two owners of one block show in what it holds, too; that they are two is what is wrong.
+    let mut checks = judge_overlap(account)?;
     for (thread, notes) in account.threads.iter().enumerate() {
         let thread = Some(thread).filter(|thread| *thread + 1 < account.threads.len());
         for note in notes {
             checks += judge_note(thread, note)?;
         }
     }
-    checks += judge_overlap(account)?;
     if account.claims.has(Capability::Classes) {
         checks += judge_classes(account)?;
     }
