@@ -27,6 +27,7 @@ mod serve;
 mod teeth;
 
 use crate::{
+    chart,
     drive::{self, Failure, InProcess, Subject, process::Process},
     faulty,
     law::{self, Law},
@@ -113,6 +114,11 @@ enum Command {
     Laws {
         /// Law numbers such as 51 54
         numbers: Vec<String>,
+    },
+    /// Run one file of operations on the machine that paces itself, and draw how large the heap is and when it collects
+    Pace {
+        /// The file of operations
+        file: PathBuf,
     },
     /// Run one file of operations under every barrier, and tell how each fares
     Play {
@@ -250,6 +256,10 @@ fn run(cli: Cli, heaps: &[Bundled]) -> Result<Exit, Trouble> {
             for ending in play::play(&story) {
                 anstream::println!("  {:<11} {}", ending.barrier, ending.told);
             }
+            Ok(Exit::Conforms)
+        }
+        Some(Command::Pace { file }) => {
+            anstream::print!("{}", chart::chart(&saved::load(&file)?));
             Ok(Exit::Conforms)
         }
         Some(Command::Explore(options)) => explore::run(&options),
