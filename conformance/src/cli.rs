@@ -29,6 +29,7 @@ mod teeth;
 mod threads;
 
 use crate::{
+    chart,
     drive::{
         self, Failure, InProcess, Subject,
         blocks::Blocks,
@@ -176,6 +177,11 @@ enum Command {
         #[arg(long)]
         all: bool,
     },
+    /// Run one file of operations on the machine that paces itself, and draw how large the heap is and when it collects
+    Pace {
+        /// The file of operations
+        file: PathBuf,
+    },
     /// Run one file of operations under every barrier, and tell how each fares
     Play {
         /// The file of operations
@@ -312,6 +318,10 @@ fn run(cli: Cli, heaps: &[Bundled]) -> Result<Exit, Trouble> {
             for ending in play::play(&story) {
                 anstream::println!("  {:<11} {}", ending.barrier, ending.told);
             }
+            Ok(Exit::Conforms)
+        }
+        Some(Command::Pace { file }) => {
+            anstream::print!("{}", chart::chart(&saved::load(&file)?));
             Ok(Exit::Conforms)
         }
         Some(Command::Explore(options)) => explore::run(&options),

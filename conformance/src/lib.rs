@@ -14,6 +14,7 @@
 
 pub mod answers;
 pub mod campaign;
+pub mod chart;
 #[cfg(feature = "cli")]
 pub mod cli;
 pub mod conforms;

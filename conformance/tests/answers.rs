@@ -6,7 +6,7 @@
 //! ```text
 //! for story in conformance/programs/*.heap; do
 //!     name=$(basename $story .heap)
-//!     heap=$(grep -q '^[0-9] free' $story && echo first-fit || echo hybrid)
+//!     heap=$(grep -q '^[0-9] free' $story && echo first-fit || { grep -q '^gc pace' $story && echo paced || echo hybrid; })
 //!     heaplaw replay $story --answers --heap reference:$heap > conformance/programs/answers/$name.answers
 //! done
 //! ```
@@ -22,6 +22,7 @@ use heaplaw_reference::{
     heap::{Claims, Heap, Reply},
     machine::Machine,
     op::{Op, Program},
+    pacer::Pacing,
     place::manual::{Manual, Policy},
     protocol::{Protocol, StackScan},
     text::answer,
@@ -63,10 +64,14 @@ fn stories() -> Vec<Story> {
 impl Story {
     /// A subject that can perform the story: programs that free by hand are for allocators.
     fn reference(&self) -> Box<dyn Subject> {
-        let collector = InProcess::new(|| Machine::new(Protocol::HYBRID));
-        match self.suits(&Machine::new(Protocol::HYBRID).claims()) {
-            true => Box::new(collector),
-            false => Box::new(InProcess::new(|| Manual::new(Policy::FirstFit))),
+        let collector = || Machine::new(Protocol::HYBRID);
+        let paced = || Machine::new(Protocol::HYBRID).paced(Pacing::SOUND);
+        if self.suits(&collector().claims()) {
+            Box::new(InProcess::new(collector))
+        } else if self.suits(&paced().claims()) {
+            Box::new(InProcess::new(paced))
+        } else {
+            Box::new(InProcess::new(|| Manual::new(Policy::FirstFit)))
         }
     }
 

@@ -19,6 +19,7 @@ use heaplaw_reference::{
     heap::Heap,
     machine::Machine,
     op::{Op, Program},
+    pacer::Pacing,
     place::manual::{Manual, Policy},
     protocol::Protocol,
 };
@@ -143,6 +144,8 @@ fn no_sound_row_breaks_a_law() {
         for protocol in Protocol::ALL.into_iter().filter(|protocol| protocol.sound) {
             let broken = story.breaks(|| Machine::new(protocol), &laws());
             assert_eq!(broken, None, "{} with {}", story.name, protocol.name);
+            let broken = story.breaks(|| Machine::new(protocol).paced(Pacing::SOUND), &laws());
+            assert_eq!(broken, None, "{} with {}, which paces itself", story.name, protocol.name);
         }
     }
 }
@@ -186,7 +189,8 @@ fn every_law_is_looked_at_by_some_story() {
         let machines = [Protocol::HYBRID, Protocol::INSERTION]
             .map(|protocol| story.verdict(&mut InProcess::new(|| Machine::new(protocol)), &laws()));
         let by_hand = Policy::ALL.map(|policy| story.verdict(&mut InProcess::new(|| Manual::new(policy)), &laws()));
-        for verdict in machines.into_iter().chain(by_hand) {
+        let paced = story.verdict(&mut InProcess::new(|| Machine::new(Protocol::HYBRID).paced(Pacing::SOUND)), &laws());
+        for verdict in machines.into_iter().chain(by_hand).chain([paced]) {
             for finding in &verdict.findings {
                 if matches!(finding.judgement, Judgement::Holds { checks: 1.. }) {
                     unchecked.remove(&finding.law.number);

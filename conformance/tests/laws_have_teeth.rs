@@ -11,6 +11,7 @@ use heaplaw_reference::{
     heap::Heap,
     machine::Machine,
     op::Program,
+    pacer::Pacing,
     place::manual::{Manual, Policy},
     protocol::Protocol,
 };
@@ -60,7 +61,8 @@ fn sound_designs_break_no_law_and_every_law_is_checked_on_some() {
     let allocators = allocators.map(|(policy, memory)| -> (&str, Make) {
         (policy.name(), Box::new(move || Box::new(Manual::with_memory(policy, memory))))
     });
-    for (name, make) in machines.chain(allocators) {
+    let paced: Make = Box::new(|| Box::new(Machine::new(Protocol::HYBRID).paced(Pacing::SOUND)));
+    for (name, make) in machines.chain(allocators).chain([("paced", paced)]) {
         let mut subject = InProcess::new(make);
         for case in 0..3_000 {
             let Judged { verdict, breach } = judged(&mut subject, 7, case, &laws);

@@ -535,6 +535,8 @@ impl Machine {
         if self.phase == Phase::Mark {
             return false;
         }
+        // What is swept now may move the trigger.
+        let due = self.pacer.as_ref().map_or(0, |pacer| self.trigger(pacer));
         while self.sweep_step(events) {}
         if !core::mem::take(&mut self.stale) {
             for cell in self.cells.values_mut() {
@@ -545,7 +547,7 @@ impl Machine {
             stack.color = Color::Grey;
         }
         self.globals_color = Color::Grey;
-        self.begin(cause, events);
+        self.begin(cause, due, events);
         self.enter(Phase::Mark, events);
         match self.protocol.stacks {
             StackScan::Snapshot => self.scan_stacks(events),

@@ -37,6 +37,21 @@
 //! assist ratio and what is converted with it, in cons/mark, in the sweep ratio, and as a fractional worker's share. On
 //! its way back to an integer it is cut off too, never rounded.
 //!
+//! How it looks when it runs can be seen in the [machine](crate::machine::Machine::paced), which can pace itself by these
+//! formulas, on a clock that counts operations and bytes: each allocation first pays for itself, then starts a cycle if it
+//! reaches the trigger. A [`Pacing`] says which of the rules it keeps to, and so what comes of each that is missing:
+//!
+//! | without                | what happens                                                                    |
+//! |------------------------|---------------------------------------------------------------------------------|
+//! | the runway             | the cycle starts when the goal is reached, and ends beyond it                   |
+//! | measuring cons/mark    | it starts late each time, and mutators do the work of the background            |
+//! | assists                | a heap that is allocated from fast grows until the background is done           |
+//! | proportional sweeping  | the next cycle finds the last one unswept, and sweeps it all at once            |
+//! | the limiter            | under a limit that cannot be met, mutators do nothing but assist                |
+//! | forgetting             | a heap that was large once never becomes small again                            |
+//!
+//! `heaplaw pace` draws such a run: how the live heap goes up and down below the goal, and what started each cycle.
+//!
 //! This chapter grounds laws 88, 94, 98, 99, 102, 103 and 106. Source: Go 1.27's `mgcpacer.go`, `mgcmark.go`,
 //! `mgcsweep.go` and `mgclimit.go`; proposals 44167 (pacer) and 48409 (memory limit).
 //!

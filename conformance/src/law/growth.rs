@@ -41,7 +41,7 @@ pub(super) const LAWS: &[Law] = &[
     Law {
         number: 101,
         name: "hard bound",
-        statement: "Unless the limiter was on, marking ends before the live heap is a tenth larger than what GOGC makes of the goal itself, or than it was when the cycle started.",
+        statement: "Without a memory limit, and unless the limiter was on, marking ends before the live heap is a tenth larger than what GOGC makes of the goal itself, or than it was when the cycle started.",
         needs: Needs::of(&[Capability::Pacing, Capability::Phases]),
         judge: hard_bound,
     },
@@ -191,7 +191,9 @@ fn hard_bound(reading: &Reading<'_>) -> Judgement {
     let mut check = Check::default();
     for run in runs(reading) {
         let gauge = &run.report.gauge;
-        if run.report.gogc == Gogc::Off || !run.unchanged_since(run.cycle.start) || run.limited(reading) {
+        // A limit moves the goal at any time, below what is live already.
+        let free = run.report.gogc != Gogc::Off && run.report.limit.is_none();
+        if !free || !run.unchanged_since(run.cycle.start) || run.limited(reading) {
             continue;
         }
         let grown = gauge.reached as f64 * run.report.gogc.growth();

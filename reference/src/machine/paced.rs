@@ -296,10 +296,9 @@ impl Machine {
         self.pacer.as_ref().is_none_or(|pacer| pacer.gogc != Gogc::Off || !pacer.rules.rests)
     }
 
-    /// A cycle begins.
-    pub(super) fn begin(&mut self, cause: Cause, events: &mut Vec<Event>) {
+    /// A cycle begins, for which the trigger was `due`.
+    pub(super) fn begin(&mut self, cause: Cause, due: u64, events: &mut Vec<Event>) {
         self.work = Work::default();
-        let Some(due) = self.pacer.as_ref().map(|pacer| self.trigger(pacer)) else { return };
         let Some(pacer) = &mut self.pacer else { return };
         let counts = &mut pacer.counts;
         match cause {
@@ -413,7 +412,7 @@ impl Machine {
         }
     }
 
-    fn trigger(&self, pacer: &Pacer) -> u64 {
+    pub(super) fn trigger(&self, pacer: &Pacer) -> u64 {
         self.trigger_after(pacer, pacer.sweep.0)
     }
 
