@@ -1,15 +1,10 @@
 //! The heap as a value: making one, sharing it, and stepping its collector.
-//!
-//! One lock guards all of it: mutators and the collector take turns.
 
 use crate::{
-    error::Error, events::Listener, gc::phase::Phase, geometry::PAGE, memory::Memory, os::Faults, root::MutatorId,
-    space::Space, state::State, stats::Stats, verify::Corruption,
+    error::Error, events::Listener, gc::phase::Phase, geometry::PAGE, os::Faults, root::MutatorId, space::Space,
+    state::State, stats::Stats, verify::Corruption,
 };
-use std::{
-    fmt,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-};
+use std::{fmt, sync::Arc};
 
 /// What a heap is made with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,14 +15,21 @@ pub struct Config {
     pub limit: usize,
     /// How many globals there are.
     pub globals: usize,
+    /// How many threads collect in the background. With none, the collector runs only when it is told to.
+    pub workers: usize,
     /// Which calls to the kernel fail: none, but in tests.
     pub faults: Faults,
 }
 
+impl Config {
+    /// A reservation of 1 GiB, no other limit, 16 globals, and no workers.
+    pub const DEFAULT: Config =
+        Config { reservation: 1 << 30, limit: usize::MAX, globals: 16, workers: 0, faults: Faults::NONE };
+}
+
 impl Default for Config {
-    /// A reservation of 1 GiB, no other limit, and 16 globals.
     fn default() -> Self {
-        Config { reservation: 1 << 30, limit: usize::MAX, globals: 16, faults: Faults::default() }
+        Config::DEFAULT
     }
 }
 
@@ -54,7 +56,7 @@ impl Default for Config {
 /// # Ok::<(), heaplaw_optimized::Error>(())
 /// ```
 pub struct Heap<L: Listener = ()> {
-    state: Arc<Mutex<State<L>>>,
+    state: Arc<State<L>>,
 }
 
 impl<L: Listener> Clone for Heap<L> {
@@ -90,76 +92,66 @@ impl<L: Listener> Heap<L> {
     /// # Errors
     /// [`Error::Os`] if the kernel does not grant the reservation.
     pub fn with_listener(config: Config, listener: L) -> Result<Heap<L>, Error> {
-        let (memory, ()) = Memory::reserve(config.reservation / PAGE, config.limit / PAGE, config.faults, |_| ())?;
-        let space = Space::new(memory);
-        Ok(Heap { state: Arc::new(Mutex::new(State::new(space, config.globals, listener))) })
+        let space = Space::reserve(config.reservation / PAGE, config.limit / PAGE, config.faults)?;
+        Ok(Heap { state: Arc::new(State::new(space, config, listener)) })
     }
 
     /// Finishes a cycle that is marking, then runs a whole new one, including its sweep (Go: `runtime.GC`). Every
     /// object that cannot be reached is freed.
     pub fn collect(&self) {
-        self.state().collect();
+        self.state.collect(&mut self.state.driver());
     }
 
     /// Finishes the sweep of the last cycle and begins to mark. Does nothing, and gives `false`, while already marking.
     pub fn start(&self) -> bool {
-        self.state().start()
+        self.state.start(&mut self.state.driver())
     }
 
     /// Scans the roots of a mutator. Gives `false` if they were scanned in this cycle, if nothing is being marked, or
     /// if the mutator has left.
     pub fn handshake(&self, mutator: MutatorId) -> bool {
-        self.state().handshake(mutator)
+        self.state.handshake(&mut self.state.driver(), mutator)
     }
 
     /// Scans up to so many grey objects, of which the globals count as one; gives how many there were.
     pub fn mark(&self, steps: usize) -> usize {
-        let mut state = self.state();
-        (0..steps).take_while(|_| state.mark_step()).count()
+        let driver = &mut self.state.driver();
+        (0..steps).take_while(|_| self.state.mark_step(driver)).count()
     }
 
     /// Ends marking and begins to sweep, if no object, no mutator and no global is left to scan. Otherwise gives
     /// `false`.
     pub fn finish(&self) -> bool {
-        self.state().finish()
+        self.state.finish(&mut self.state.driver())
     }
 
     /// Takes up to so many steps of sweeping: each sweeps a span, and one more ends the cycle. Gives how many were
     /// taken.
     pub fn sweep(&self, steps: usize) -> usize {
-        let mut state = self.state();
-        (0..steps).take_while(|_| state.sweep_step()).count()
+        self.state.sweep_steps(steps)
     }
 
     /// The phase of the collector.
     pub fn phase(&self) -> Phase {
-        self.state().phase
+        self.state.stage.phase()
     }
 
-    /// What there is now.
+    /// What there is now. Exact as long as no mutator allocates and nothing is swept at the same time.
     pub fn stats(&self) -> Stats {
-        let state = self.state();
-        let (space, pages) = (&state.space, state.space.pages());
-        Stats {
-            objects: space.objects(),
-            bytes: space.bytes(),
-            in_use: pages.in_use() * PAGE,
-            mapped: pages.mapped() * PAGE,
-            released: pages.released() * PAGE,
-        }
+        self.state.stats()
     }
 
-    /// Checks everything that the heap believes about itself. Takes time in proportion to the whole heap.
+    /// Checks everything that the heap believes about itself, while no mutator and no collector is at work. Takes time in
+    /// proportion to the whole heap.
     ///
     /// # Errors
     /// The first belief that does not hold: a bug in this crate.
     pub fn verify(&self) -> Result<(), Corruption> {
-        self.state().verify()
+        self.state.verify(&self.state.driver())
     }
 
-    /// The state, locked. A panic while it was locked (a listener's) leaves at worst a heap that does not
-    /// [verify](Heap::verify): memory is only touched inside the region.
-    pub(crate) fn state(&self) -> MutexGuard<'_, State<L>> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    /// What the heap's mutators and its collector share.
+    pub(crate) fn state(&self) -> &State<L> {
+        &self.state
     }
 }

@@ -44,6 +44,7 @@ mod sync;
 
 // Kernels: lock-free, and given their storage.
 mod central;
+mod generation;
 mod layout;
 mod slots;
 mod stack;
@@ -59,6 +60,7 @@ mod span;
 // The collector.
 mod events;
 mod gc;
+mod local;
 mod state;
 
 // Blocks that are freed by hand.

@@ -120,6 +120,18 @@ pub(crate) fn allocate(words: &[AtomicU64], slots: usize, want: usize, mut took:
     want - left
 }
 
+/// Allocates all free slots of the first word that has any; gives the word's number and the slots. Only for the holder.
+pub(crate) fn claim(words: &[AtomicU64], slots: usize) -> Option<(usize, u64)> {
+    words.iter().enumerate().find_map(|(number, word)| {
+        // Relaxed and acquire: as in `allocate`.
+        let free = !word.load(Ordering::Relaxed) & valid(number, slots);
+        (free != 0).then(|| {
+            word.fetch_or(free, Ordering::Acquire);
+            (number, free)
+        })
+    })
+}
+
 /// Frees the slots of a word that `mask` names. Gives whether all of them were allocated.
 pub(crate) fn free(words: &[AtomicU64], word: usize, mask: u64) -> bool {
     // Release: pairs with the acquires in `allocate` and `all_free`.

@@ -15,7 +15,7 @@
 //! * `marked` is a part of `allocated`, and empty unless objects are being marked or the span waits to be swept.
 //! * All slots below `hint` are allocated.
 //! * A slot that is not allocated reads zero unless the span is `dirty`.
-//! * `swept` is the number of the cycle that the span was swept for, or born in.
+//! * Whoever holds a span, or has claimed it for sweeping, has it to itself, but for the marks.
 //! * Size, slots, pages and magic do not change from the publication of a span to its end.
 //!
 //! Orderings: relaxed, all. What is fixed from publication to end is ordered by the index, which publishes it; what the
@@ -27,6 +27,7 @@ use crate::{
     arena::{Arenas, Index, Plan, Planned, PlannedIndex},
     central::Store,
     class::{CLASSES, Class, LARGE, class},
+    generation::Generation,
     geometry::{BITS, PAGE, PAGE_WORDS, WORD},
     layout::Layout,
     os::{Mapped, Zeroed},
@@ -64,7 +65,7 @@ pub(crate) struct Record {
     room: Room,
     pages: AtomicUsize,
     size: AtomicUsize,
-    swept: AtomicU64,
+    generation: Generation,
     slots: AtomicU32,
     hint: AtomicU32,
     dirty: AtomicBool,
@@ -176,7 +177,7 @@ impl Spans {
         record.slots.store(slots as u32, Ordering::Relaxed);
         record.hint.store(0, Ordering::Relaxed);
         record.dirty.store(!clean, Ordering::Relaxed);
-        record.swept.store(cycle, Ordering::Relaxed);
+        record.generation.begin(cycle);
         record.room.reset(slots, true);
         for word in span.allocated().iter().chain(&self.marked[first]) {
             // Tested first: most are zero, and in memory that was never touched.
@@ -190,6 +191,7 @@ impl Spans {
 
     /// Ends a span. Only for who has it to itself.
     pub(crate) fn death(&self, first: usize) {
+        self.at(first).record().generation.end();
         self.index.retract(first..first + self.at(first).pages());
     }
 
@@ -314,7 +316,12 @@ impl<'s> Span<'s> {
     }
 
     pub(crate) fn is_swept(self, cycle: u64) -> bool {
-        self.record().swept.load(Ordering::Relaxed) == cycle
+        self.record().generation.is(cycle)
+    }
+
+    /// Claims the span for sweeping; says whether the caller is who sweeps it.
+    pub(crate) fn claim(self, cycle: u64) -> bool {
+        self.record().generation.claim(cycle)
     }
 
     /// Where a slot is.
@@ -347,16 +354,35 @@ impl<'s> Span<'s> {
         self.allocated()[slot / BITS].load(Ordering::Relaxed) >> (slot % BITS) & 1 == 1
     }
 
-    /// Allocates the lowest free slot. Only for the holder, and while nobody frees single slots.
-    pub(crate) fn take(self) -> Option<usize> {
-        let hint = self.record().hint.load(Ordering::Relaxed) as usize;
-        let (words, mut taken) = (self.allocated(), None);
-        let skip = hint / BITS;
-        slots::allocate(words.get(skip..)?, self.slots() - skip * BITS, 1, |slot| taken = Some(skip * BITS + slot));
-        let slot = taken?;
-        self.room().remove(1);
-        self.record().hint.store(slot as u32 + 1, Ordering::Relaxed);
-        Some(slot)
+    /// Claims all free slots of the lowest word that has any: allocates them, to be handed out later. Gives the number of
+    /// the word and the slots. Only for the holder, and while nobody frees single slots.
+    pub(crate) fn claim_word(self) -> Option<(usize, u64)> {
+        let hint = &self.record().hint;
+        let skip = hint.load(Ordering::Relaxed) as usize / BITS;
+        let (words, slots) = (self.allocated(), self.slots());
+        let (word, mask) = slots::claim(words.get(skip..)?, slots - skip * BITS)?;
+        let word = skip + word;
+        self.room().remove(mask.count_ones() as usize);
+        hint.store(((word + 1) * BITS).min(slots) as u32, Ordering::Relaxed);
+        Some((word, mask))
+    }
+
+    /// Gives back what was claimed and not handed out: no longer allocated, no longer marked. Only for the holder.
+    pub(crate) fn give_back(self, word: usize, mask: u64) {
+        if mask == 0 {
+            return;
+        }
+        self.marked()[word].fetch_and(!mask, Ordering::Relaxed);
+        self.room().add(mask.count_ones() as usize);
+        slots::free(self.allocated(), word, mask);
+        let lowest = (word * BITS) as u32 + mask.trailing_zeros();
+        let hint = &self.record().hint;
+        hint.store(lowest.min(hint.load(Ordering::Relaxed)), Ordering::Relaxed);
+    }
+
+    /// Marks all slots of a word that are in `mask`.
+    pub(crate) fn mark_all(self, word: usize, mask: u64) {
+        self.marked()[word].fetch_or(mask, Ordering::Relaxed);
     }
 
     /// Says how many pointer fields an object has.
@@ -370,14 +396,16 @@ impl<'s> Span<'s> {
     }
 
     pub(crate) fn is_marked(self, slot: usize) -> bool {
-        self.marked()[slot / BITS].load(Ordering::Relaxed) >> (slot % BITS) & 1 == 1
+        // Acquire: as in `mark`.
+        self.marked()[slot / BITS].load(Ordering::Acquire) >> (slot % BITS) & 1 == 1
     }
 
     /// Marks a slot; says whether it was not marked before.
     pub(crate) fn mark(self, slot: usize) -> bool {
         let (word, bit) = (&self.marked()[slot / BITS], 1 << (slot % BITS));
-        // Tested first: a bit that is set already costs a load, not a read-modify-write. Relaxed: the queue publishes.
-        word.load(Ordering::Relaxed) & bit == 0 && word.fetch_or(bit, Ordering::Relaxed) & bit == 0
+        // Tested first: a bit that is set already costs a load, not a read-modify-write. Acquire and release: who finds a
+        // bit set knows what its setter announced before, see `gc::terminate`.
+        word.load(Ordering::Acquire) & bit == 0 && word.fetch_or(bit, Ordering::AcqRel) & bit == 0
     }
 
     /// Unmarks a slot; says whether it was marked.
@@ -401,30 +429,38 @@ impl<'s> Span<'s> {
         self.spans.marked[self.first][at / BITS].load(Ordering::Relaxed) >> (at % BITS) & 1 == 1
     }
 
-    /// Frees the slots that are not marked, naming each, and unmarks the others. The span is held afterwards exactly if it
-    /// has room. Only for who has the span to itself.
-    pub(crate) fn sweep(self, cycle: u64, mut freed: impl FnMut(usize)) {
-        let mut live = 0;
-        let mut any = false;
+    /// Frees the slots that are not marked, naming each if `tell`, and unmarks the others. Gives how many were freed. The
+    /// span is held afterwards exactly if it has room. Only for who has claimed it, and says then that it is
+    /// [swept](Span::swept).
+    pub(crate) fn sweep(self, tell: bool, mut freed: impl FnMut(usize)) -> usize {
+        let (mut live, mut count) = (0, 0);
         for (number, (allocated, marked)) in self.allocated().iter().zip(self.marked()).enumerate() {
             let (old, keep) = (allocated.load(Ordering::Relaxed), marked.load(Ordering::Relaxed));
             let mut gone = old & !keep;
-            any |= gone != 0;
             live += (old & keep).count_ones() as usize;
-            allocated.store(old & keep, Ordering::Relaxed);
-            marked.store(0, Ordering::Relaxed);
-            while gone != 0 {
+            count += gone.count_ones() as usize;
+            if gone != 0 {
+                allocated.store(old & keep, Ordering::Relaxed);
+            }
+            if keep != 0 {
+                marked.store(0, Ordering::Relaxed);
+            }
+            while tell && gone != 0 {
                 freed(number * BITS + gone.trailing_zeros() as usize);
                 gone &= gone - 1;
             }
         }
-        let record = self.record();
-        if any {
+        if count > 0 {
             self.set_dirty();
-            record.hint.store(0, Ordering::Relaxed);
+            self.record().hint.store(0, Ordering::Relaxed);
         }
         self.room().reset(self.slots() - live, live < self.slots());
-        record.swept.store(cycle, Ordering::Relaxed);
+        count
+    }
+
+    /// Says that the span, claimed and swept, is swept for this cycle.
+    pub(crate) fn swept(self, cycle: u64) {
+        self.record().generation.done(cycle);
     }
 
     /// The allocated slots, in order.
@@ -460,6 +496,12 @@ impl<'s> Span<'s> {
         };
         let fits = pages > 0 && pages <= end - self.first;
         fits && (self.pages(), self.size(), self.slots()) == (pages, size, slots)
+    }
+
+    /// A word of the bits of allocated slots, and of those that are marked; `None` if there is none of that number.
+    pub(crate) fn bits(self, word: usize) -> Option<[u64; 2]> {
+        let load = |words: &[AtomicU64]| words.get(word).map(|word| word.load(Ordering::Relaxed));
+        Some([load(self.allocated())?, load(self.marked())?])
     }
 
     /// How many slots are marked.

@@ -36,6 +36,14 @@ pub(crate) use modelled::{
 
 pub(crate) use std::sync::{PoisonError, atomic::Ordering};
 
+/// Lets others go on, while waiting for one of them.
+pub(crate) fn relax() {
+    #[cfg(not(all(test, any(heaplaw_loom, heaplaw_shuttle))))]
+    std::thread::yield_now();
+    #[cfg(all(test, any(heaplaw_loom, heaplaw_shuttle)))]
+    thread::yield_now();
+}
+
 /// Locks, whether or not somebody panicked while holding the lock: what it guards is kept consistent between any two
 /// statements that can panic.
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -1,15 +1,20 @@
 //! The heap checks itself: every invariant that the other files state about their data, in one pass over all of it.
 
+use crate::sync::Ordering;
 use crate::{
     class::CLASSES,
-    gc::phase::Phase,
+    events::Listener,
+    gc::{mark::Driver, phase::Phase},
     memory::Memory,
     root::Address,
     space::Slot,
     span::{Kind, Span},
     state::State,
 };
-use std::{collections::BTreeSet, error, fmt};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    error, fmt,
+};
 
 /// A belief of the heap about itself that does not hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,6 +32,9 @@ pub enum Corruption {
     Unswept(usize),
     /// This address lies in the depot of caches, and is no allocated slot of the class that it lies there for.
     Cached(usize),
+    /// A mutator's window into the span at this page holds slots that are not allocated, or of the wrong colour; or the
+    /// mutator does not know of the phase.
+    Window(usize),
     /// The totals are not the sums over all spans.
     Totals,
     /// This object waits to be scanned, twice, unmarked, without pointers, or while nothing is being marked.
@@ -46,6 +54,7 @@ impl fmt::Display for Corruption {
             Corruption::Empty(span) => write!(f, "span {span} is empty"),
             Corruption::Unswept(span) => write!(f, "span {span} is not swept, or marked out of season"),
             Corruption::Cached(at) => write!(f, "{at:#x} is cached and is no slot of its class"),
+            Corruption::Window(span) => write!(f, "a window into span {span} is not as the cycle wants it"),
             Corruption::Totals => f.write_str("the totals are not the sums"),
             Corruption::Grey(at) => write!(f, "the object at {at:?} should not wait to be scanned"),
             Corruption::Dangling(at) => write!(f, "a pointer leads to {at:?}, where there is no object"),
@@ -109,13 +118,17 @@ impl crate::cache::Depot {
     }
 }
 
-impl<L> State<L> {
-    pub(crate) fn verify(&self) -> Result<(), Corruption> {
+/// By span, the slots that a window holds: the number of their word, and which of it.
+type Windows = BTreeMap<usize, (usize, u64)>;
+
+impl<L: Listener> State<L> {
+    pub(crate) fn verify(&self, driver: &Driver) -> Result<(), Corruption> {
         self.space.memory().verify()?;
         self.verify_pages()?;
-        self.verify_spans()?;
-        self.verify_grey()?;
-        self.verify_pointers()
+        let windows = self.verify_windows()?;
+        self.verify_spans(&windows)?;
+        self.verify_grey(driver)?;
+        self.verify_pointers(&windows)
     }
 
     /// That every page that is in no span is free: this heap's mutators cache none.
@@ -125,53 +138,82 @@ impl<L> State<L> {
         lost.map_or(Ok(()), |page| Err(Corruption::Page(page)))
     }
 
-    fn verify_spans(&self) -> Result<(), Corruption> {
+    /// That each mutator sees the phase as it is, and that what its windows hold is allocated, and marked if it has to be.
+    fn verify_windows(&self) -> Result<Windows, Corruption> {
+        let mut windows = Windows::new();
+        let (cycle, phase) = self.stage.now();
+        for local in self.mutators() {
+            let marking = phase == Phase::Mark;
+            ensure(local.cycle() == cycle, Corruption::Window(0))?;
+            ensure((local.barrier.get(), local.black.get()) == (marking, marking), Corruption::Window(0))?;
+            for window in local.windows() {
+                let Some(first) = window.span() else { continue };
+                let (word, mask) = window.left();
+                let span = self.space.containing(first).filter(|span| span.first() == first);
+                let span = span.ok_or(Corruption::Window(first))?;
+                let [allocated, marked] = span.bits(word).ok_or(Corruption::Window(first))?;
+                let marks = if marking { mask } else { 0 };
+                ensure(allocated & mask == mask && marked & mask == marks, Corruption::Window(first))?;
+                ensure(span.room().is_held() && span.is_swept(cycle), Corruption::Window(first))?;
+                ensure(windows.insert(first, (word, mask)).is_none(), Corruption::Room(first))?;
+            }
+        }
+        Ok(windows)
+    }
+
+    fn verify_spans(&self, windows: &Windows) -> Result<(), Corruption> {
         let (mut objects, mut bytes) = (0, 0);
-        let mut held = BTreeSet::new();
-        for first in self.space.held() {
+        let (cycle, phase) = self.stage.now();
+        let mut held: BTreeSet<_> = windows.keys().copied().collect();
+        for first in self.space.listed() {
             let span = self.space.containing(first).filter(|span| span.first() == first);
             ensure(span.is_some() && held.insert(first), Corruption::Room(first))?;
         }
         for span in self.space.spans_from(0) {
             let first = span.first();
             ensure(span.live() > 0, Corruption::Empty(first))?;
-            let swept = span.is_swept(self.cycle);
+            let swept = span.is_swept(cycle);
             let room = span.room().free() > 0 && swept;
-            // A span that has just been filled is held until the next allocation.
+            // The span of a window that has just been emptied is held until the next allocation.
             ensure(held.contains(&first) || !room, Corruption::Room(first))?;
             ensure(!held.contains(&first) || swept && span.room().is_held(), Corruption::Room(first))?;
-            let must = self.phase != Phase::Sweep || first < self.sweep_next;
-            let season = self.phase.is_marking() || !swept || span.count_marked() == 0;
+            let must = phase != Phase::Sweep || first < self.sweep.passed(cycle);
+            let season = phase.is_marking() || !swept || span.count_marked() == 0;
             ensure(season && (swept || !must), Corruption::Unswept(first))?;
             objects += span.live();
             bytes += span.live() * span.size();
         }
-        ensure((objects, bytes) == (self.space.objects(), self.space.bytes()), Corruption::Totals)
+        ensure((objects, bytes) == self.space.allocated(), Corruption::Totals)
     }
 
-    fn verify_grey(&self) -> Result<(), Corruption> {
+    fn verify_grey(&self, driver: &Driver) -> Result<(), Corruption> {
         let mut seen = BTreeSet::new();
-        for at in &self.grey {
-            let waits = self.space.find(*at).is_some_and(|slot| {
+        let mut waiting = self.grey.waiting(&self.space.blocks);
+        waiting.extend(driver.marker.waiting());
+        for at in waiting.into_iter().filter_map(Address::new) {
+            let waits = self.space.find(at).is_some_and(|slot| {
                 let span = self.space.span(slot.span);
                 span.is_marked(slot.number) && !span.kind().pointer_free
             });
-            ensure(waits && self.phase == Phase::Mark && seen.insert(*at), Corruption::Grey(*at))?;
+            ensure(waits && self.stage.phase() == Phase::Mark && seen.insert(at), Corruption::Grey(at))?;
         }
         Ok(())
     }
 
-    fn verify_pointers(&self) -> Result<(), Corruption> {
-        let roots = self.stacks.iter().flatten().flat_map(|stack| &stack.slots);
-        for root in roots.chain(&self.globals.slots) {
-            self.verify_pointer(*root)?;
+    fn verify_pointers(&self, windows: &Windows) -> Result<(), Corruption> {
+        let locals = self.mutators();
+        let roots = locals.iter().flat_map(|local| local.stack.values());
+        let globals = self.globals.iter().map(|global| global.load(Ordering::Relaxed));
+        for value in roots.chain(globals) {
+            self.verify_pointer(windows, value)?;
         }
         for span in self.space.spans_from(0) {
             for number in span.objects() {
                 let slot = Slot { span: span.first(), number };
-                if self.is_alive(slot) {
-                    for index in 0..span.pointers(number) {
-                        self.verify_pointer(self.space.field(slot, index))?;
+                if self.is_alive(windows, slot) {
+                    let at = self.space.address(slot).get();
+                    for field in self.space.fields(at, 0..span.pointers(number)) {
+                        self.verify_pointer(windows, field.load(Ordering::Relaxed))?;
                     }
                 }
             }
@@ -179,17 +221,22 @@ impl<L> State<L> {
         Ok(())
     }
 
-    fn verify_pointer(&self, value: Option<Address>) -> Result<(), Corruption> {
-        match value {
-            Some(at) if !self.space.find(at).is_some_and(|slot| self.is_alive(slot)) => Err(Corruption::Dangling(at)),
+    fn verify_pointer(&self, windows: &Windows, value: usize) -> Result<(), Corruption> {
+        match Address::new(value) {
+            Some(at) if !self.space.find(at).is_some_and(|slot| self.is_alive(windows, slot)) => {
+                Err(Corruption::Dangling(at))
+            }
             _ => Ok(()),
         }
     }
 
-    /// Whether an allocated slot is not about to be swept away.
-    fn is_alive(&self, slot: Slot) -> bool {
+    /// Whether an allocated slot is an object, and not about to be swept away.
+    fn is_alive(&self, windows: &Windows, slot: Slot) -> bool {
         let span = self.space.span(slot.span);
-        span.is_swept(self.cycle) || span.is_marked(slot.number)
+        let in_window = windows
+            .get(&slot.span)
+            .is_some_and(|(word, mask)| slot.number / 64 == *word && mask >> (slot.number % 64) & 1 == 1);
+        !in_window && (span.is_swept(self.stage.now().0) || span.is_marked(slot.number))
     }
 }
 
@@ -222,6 +269,8 @@ mod tests {
         let object = mutator.alloc(&root, 1, 0).unwrap();
         let slot = heap.state().space.find(object.address).unwrap();
         heap.start();
+        drop(mutator);
+        assert_eq!(heap.verify(), Ok(()));
         heap.state().space.span(slot.span).mark(slot.number + 1);
         assert_eq!(heap.verify(), Err(Corruption::Count(slot.span)));
     }
@@ -231,12 +280,12 @@ mod tests {
         let (heap, mut mutator, root) = heap();
         let object = mutator.alloc(&root, 1, 0).unwrap();
         heap.start();
-        heap.state().grey.push(object.address);
+        heap.state().driver().marker.waiting_mut().push(object.address.get());
         assert_eq!(heap.verify(), Err(Corruption::Grey(object.address)));
-        heap.state().grey.clear();
+        heap.state().driver().marker.waiting_mut().clear();
         heap.handshake(mutator.id());
         assert_eq!(heap.verify(), Ok(()));
-        heap.state().grey.push(object.address);
+        heap.state().driver().marker.waiting_mut().push(object.address.get());
         assert_eq!(heap.verify(), Err(Corruption::Grey(object.address)));
     }
 
@@ -246,13 +295,33 @@ mod tests {
         let object = mutator.alloc(&root, 1, 0).unwrap();
         let stray = Address::new(object.address.get() + 8);
         let dangling = Err(Corruption::Dangling(stray.unwrap()));
-        let slot = heap.state().space.find(object.address).unwrap();
-        heap.state().space.set_field(slot, 0, stray);
+        heap.state().space.field(object.address.get(), 0).store(stray.unwrap().get(), Ordering::Relaxed);
         assert_eq!(heap.verify(), dangling);
         mutator.store(Place::Field(&root, 0), None).unwrap();
         assert_eq!(heap.verify(), Ok(()));
-        heap.state().globals.slots[0] = stray;
+        heap.state().globals[0].store(stray.unwrap().get(), Ordering::Relaxed);
         assert_eq!(heap.verify(), dangling);
+    }
+
+    #[test]
+    fn a_window_that_is_not_as_it_should_be_is_noticed() {
+        let (heap, mut mutator, root) = heap();
+        let object = mutator.alloc(&root, 1, 0).unwrap();
+        let slot = heap.state().space.find(object.address).unwrap();
+        let span = heap.state().space.span(slot.span);
+        let wrong = Err(Corruption::Window(slot.span));
+        // White in a window of who allocates black; then not allocated at all.
+        heap.start();
+        assert_eq!(heap.verify(), Ok(()));
+        assert!(span.unmark(slot.number + 1));
+        assert_eq!(heap.verify(), wrong);
+        assert!(span.mark(slot.number + 1));
+        let stray = Address::new(object.address.get() + 8).unwrap();
+        heap.state().globals[0].store(stray.get(), Ordering::Relaxed);
+        assert_eq!(heap.verify(), Err(Corruption::Dangling(stray)), "what is in a window is no object");
+        heap.state().globals[0].store(0, Ordering::Relaxed);
+        heap.state().mutators()[0].black.set(false);
+        assert_eq!(heap.verify(), Err(Corruption::Window(0)));
     }
 
     /// Of everything that says where spans are, what they are cut into and which slots are allocated.
@@ -265,7 +334,7 @@ mod tests {
         }
         memory.flush(&mut cache);
         memory.large(5, 2).unwrap();
-        memory.new_span(Kind { class: LARGE, pointer_free: false }, 3, 1, 0, true).unwrap().take();
+        memory.new_span(Kind { class: LARGE, pointer_free: false }, 3, 1, 0, true).unwrap().claim_word();
         assert_eq!(memory.verify(), Ok(()));
         let mut flips = 0;
         while let Some(what) = memory.spans().flip(flips) {

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::os::Faults;
+use std::iter;
 
 const KIND: Kind = Kind { class: 8, pointer_free: false };
 
@@ -17,17 +18,23 @@ fn spans(with: impl FnOnce(&Spans)) {
 fn the_lowest_free_slot_is_taken_first() {
     spans(|spans| {
         let span = spans.birth(3, KIND, 1, true, 0);
-        let slots: Vec<_> = std::iter::from_fn(|| span.take()).collect();
-        assert_eq!(slots, (0..85).collect::<Vec<_>>());
+        let words: Vec<_> = iter::from_fn(|| span.claim_word()).collect();
+        assert_eq!(words, [(0, u64::MAX), (1, (1 << 21) - 1)]);
         assert_eq!(span.room().free(), 0);
+        span.give_back(0, 1 << 63);
+        assert_eq!((span.claim_word(), span.claim_word()), (Some((0, 1 << 63)), None));
         for slot in (0..85).filter(|slot| ![3, 64, 70].contains(slot)) {
             assert!(span.mark(slot) && !span.mark(slot));
         }
         let mut freed = Vec::new();
-        span.sweep(1, |slot| freed.push(slot));
+        assert!(!span.claim(0) && span.claim(1) && !span.claim(1));
+        assert_eq!(span.sweep(true, |slot| freed.push(slot)), 3);
+        span.swept(1);
+        assert!(!span.claim(1) && span.claim(2), "once for each cycle");
         assert_eq!((freed, span.count_marked(), span.live()), (vec![3, 64, 70], 0, 82));
-        assert!(span.is_swept(1) && span.is_dirty());
-        assert_eq!([span.take(), span.take(), span.take(), span.take()], [Some(3), Some(64), Some(70), None]);
+        assert!(!span.is_swept(1) && span.is_dirty());
+        let words: Vec<_> = iter::from_fn(|| span.claim_word()).collect();
+        assert_eq!(words, [(0, 1 << 3), (1, 1 | 1 << 6)]);
         assert!(span.adds_up());
     });
 }
@@ -36,8 +43,10 @@ fn the_lowest_free_slot_is_taken_first() {
 fn only_the_start_of_an_allocated_slot_is_an_object() {
     spans(|spans| {
         let span = spans.birth(3, KIND, 1, true, 0);
-        span.take();
-        span.take();
+        span.claim_word();
+        span.claim_word();
+        span.give_back(0, !3);
+        span.give_back(1, (1 << 21) - 1);
         let start = spans.base().addr().get() + 3 * PAGE;
         let found: Vec<_> = (0..PAGE).filter(|offset| span.slot_at(start + offset).is_some()).collect();
         assert_eq!(found, [0, 96]);
