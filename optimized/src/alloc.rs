@@ -54,7 +54,7 @@ impl<L: Listener> State<L> {
         if !kind.pointer_free
             && let Some(first) = window.span()
         {
-            self.space.span(first).set_pointers(slot, pointers);
+            self.space.spans().set_pointers(first, kind.class, slot, pointers);
         }
         Some(at)
     }
@@ -72,7 +72,10 @@ impl<L: Listener> State<L> {
             self.space.let_go(span);
         }
         self.safepoint(local);
-        let span = self.span_with_room(local, kind).map_err(|error| at_least(error, size))?;
+        if self.config.workers > 0 {
+            self.keep_pace(local, class(kind.class).size * 64);
+        }
+        let span = self.insist(local, || self.span_with_room(local, kind)).map_err(|error| at_least(error, size))?;
         let filled = self.claim(local, window, span);
         debug_assert!(filled, "the span has room");
         Ok(())
@@ -95,7 +98,7 @@ impl<L: Listener> State<L> {
             if let Some(first) = window.span() {
                 let (span, (word, mask)) = (self.space.span(first), window.left());
                 window.clear();
-                self.space.discount(mask.count_ones() as usize, span.size());
+                self.space.recant(mask.count_ones() as usize, span.size());
                 span.give_back(word, mask);
                 self.space.let_go(span);
             }
@@ -132,8 +135,11 @@ impl<L: Listener> State<L> {
             return Err(Error::OutOfMemory { requested: size });
         }
         self.safepoint(local);
-        let kind = Kind { class: LARGE, pointer_free: pointers == 0 };
-        let span = self.add_span(local, kind, size.div_ceil(PAGE)).map_err(|error| at_least(error, size))?;
+        if self.config.workers > 0 {
+            self.keep_pace(local, size);
+        }
+        let (kind, pages) = (Kind { class: LARGE, pointer_free: pointers == 0 }, size.div_ceil(PAGE));
+        let span = self.insist(local, || self.add_span(local, kind, pages)).map_err(|error| at_least(error, size))?;
         let (word, mask) = span.claim_word().expect("a new span has room");
         if local.black.get() {
             span.mark_all(word, mask);

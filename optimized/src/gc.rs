@@ -11,3 +11,4 @@ pub(crate) mod barrier;
 pub(crate) mod mark;
 pub(crate) mod sweep;
 pub(crate) mod cycle;
+pub(crate) mod worker;

@@ -2,9 +2,14 @@
 
 use crate::{
     error::Error, events::Listener, gc::phase::Phase, geometry::PAGE, os::Faults, root::MutatorId, space::Space,
-    state::State, stats::Stats, verify::Corruption,
+    state::State, stats::Stats, sync::lock, verify::Corruption,
 };
-use std::{fmt, sync::Arc};
+use std::{
+    fmt,
+    sync::Arc,
+    thread::{self, JoinHandle},
+    time::Duration,
+};
 
 /// What a heap is made with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,12 +61,45 @@ impl Default for Config {
 /// # Ok::<(), heaplaw_optimized::Error>(())
 /// ```
 pub struct Heap<L: Listener = ()> {
+    core: Arc<Core<L>>,
+}
+
+/// What all handles of a heap share. The workers have the state, but not this: they end with the last handle.
+struct Core<L: Listener> {
     state: Arc<State<L>>,
+    workers: Vec<JoinHandle<()>>,
+}
+
+impl<L: Listener> Drop for Core<L> {
+    fn drop(&mut self) {
+        self.state.work.close();
+        for worker in self.workers.drain(..) {
+            // One that panicked has said so.
+            _ = worker.join();
+        }
+    }
+}
+
+impl<L: Listener> Core<L> {
+    fn new(state: State<L>) -> Result<Core<L>, Error> {
+        let mut core = Core { state: Arc::new(state), workers: Vec::new() };
+        if core.state.config.workers > 0 {
+            core.state.work.open();
+        }
+        for number in 0..core.state.config.workers {
+            let state = Arc::clone(&core.state);
+            let work = move || if number == 0 { state.drive() } else { state.help() };
+            let worker = thread::Builder::new().name("heaplaw-worker".to_owned()).spawn(work);
+            core.workers
+                .push(worker.map_err(|error| Error::Os { call: "clone", code: error.raw_os_error().unwrap_or(0) })?);
+        }
+        Ok(core)
+    }
 }
 
 impl<L: Listener> Clone for Heap<L> {
     fn clone(&self) -> Self {
-        Heap { state: Arc::clone(&self.state) }
+        Heap { core: Arc::clone(&self.core) }
     }
 }
 
@@ -84,7 +122,7 @@ impl Heap {
 impl<L: Listener> Heap<L> {
     /// Whether two handles are of one heap.
     pub(crate) fn is(&self, other: &Heap<L>) -> bool {
-        Arc::ptr_eq(&self.state, &other.state)
+        Arc::ptr_eq(&self.core, &other.core)
     }
 
     /// A new, empty heap that tells `listener` what its collector does.
@@ -93,52 +131,60 @@ impl<L: Listener> Heap<L> {
     /// [`Error::Os`] if the kernel does not grant the reservation.
     pub fn with_listener(config: Config, listener: L) -> Result<Heap<L>, Error> {
         let space = Space::reserve(config.reservation / PAGE, config.limit / PAGE, config.faults)?;
-        Ok(Heap { state: Arc::new(State::new(space, config, listener)) })
+        Ok(Heap { core: Arc::new(Core::new(State::new(space, config, listener))?) })
     }
 
     /// Finishes a cycle that is marking, then runs a whole new one, including its sweep (Go: `runtime.GC`). Every
     /// object that cannot be reached is freed.
     pub fn collect(&self) {
-        self.state.collect(&mut self.state.driver());
+        if !self.state().work.cycle() {
+            self.state().collect(&mut self.state().driver());
+        }
     }
 
     /// Finishes the sweep of the last cycle and begins to mark. Does nothing, and gives `false`, while already marking.
     pub fn start(&self) -> bool {
-        self.state.start(&mut self.state.driver())
+        self.state().start(&mut self.state().driver())
     }
 
     /// Scans the roots of a mutator. Gives `false` if they were scanned in this cycle, if nothing is being marked, or
     /// if the mutator has left.
     pub fn handshake(&self, mutator: MutatorId) -> bool {
-        self.state.handshake(&mut self.state.driver(), mutator)
+        self.state().handshake(&mut self.state().driver(), mutator)
     }
 
     /// Scans up to so many grey objects, of which the globals count as one; gives how many there were.
     pub fn mark(&self, steps: usize) -> usize {
-        let driver = &mut self.state.driver();
-        (0..steps).take_while(|_| self.state.mark_step(driver)).count()
+        let driver = &mut self.state().driver();
+        (0..steps).take_while(|_| self.state().mark_step(driver)).count()
     }
 
     /// Ends marking and begins to sweep, if no object, no mutator and no global is left to scan. Otherwise gives
     /// `false`.
     pub fn finish(&self) -> bool {
-        self.state.finish(&mut self.state.driver())
+        self.state().finish(&mut self.state().driver())
     }
 
     /// Takes up to so many steps of sweeping: each sweeps a span, and one more ends the cycle. Gives how many were
     /// taken.
     pub fn sweep(&self, steps: usize) -> usize {
-        self.state.sweep_steps(steps)
+        self.state().sweep_steps(steps)
     }
 
     /// The phase of the collector.
     pub fn phase(&self) -> Phase {
-        self.state.stage.phase()
+        self.state().stage.phase()
     }
 
     /// What there is now. Exact as long as no mutator allocates and nothing is swept at the same time.
     pub fn stats(&self) -> Stats {
-        self.state.stats()
+        self.state().stats()
+    }
+
+    /// The mutator that the collector has been waiting for, for so long or longer: one that neither operates, nor parks, nor
+    /// ends, within [`Mutator::run`](crate::Mutator::run).
+    pub fn stalled(&self, after: Duration) -> Option<MutatorId> {
+        lock(&self.state().awaited).filter(|(_, since)| since.elapsed() >= after).map(|(id, _)| id)
     }
 
     /// Checks everything that the heap believes about itself, while no mutator and no collector is at work. Takes time in
@@ -147,11 +193,11 @@ impl<L: Listener> Heap<L> {
     /// # Errors
     /// The first belief that does not hold: a bug in this crate.
     pub fn verify(&self) -> Result<(), Corruption> {
-        self.state.verify(&self.state.driver())
+        self.state().verify(&self.state().driver())
     }
 
     /// What the heap's mutators and its collector share.
     pub(crate) fn state(&self) -> &State<L> {
-        &self.state
+        &self.core.state
     }
 }

@@ -78,6 +78,7 @@ mod malloc;
 mod alloc;
 mod heap;
 mod mutator;
+mod raw;
 mod stats;
 mod verify;
 
@@ -97,6 +98,7 @@ pub use global::{Global, GlobalStats};
 pub use heap::{Config, Heap};
 pub use mutator::{Mutator, Object, Place};
 pub use os::Faults;
+pub use raw::Raw;
 pub use root::{Address, MutatorId, Root};
 pub use stats::Stats;
 pub use verify::Corruption;

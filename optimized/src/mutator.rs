@@ -324,6 +324,11 @@ impl<L: Listener> Mutator<L> {
         Ok(look(&bytes))
     }
 
+    /// What it works with, for who is inside [`run`](Mutator::run).
+    pub(crate) fn parts(&self) -> (&State<L>, &Local) {
+        (self.heap.state(), &self.local)
+    }
+
     // ---- from roots to objects
 
     fn check(&self, root: &Root) -> Result<(), Error> {

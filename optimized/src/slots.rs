@@ -144,6 +144,18 @@ pub(crate) fn all_free(words: &[AtomicU64]) -> bool {
     words.iter().all(|word| word.load(Ordering::Acquire) == 0)
 }
 
+/// Marks a slot, by its bit in a word, if it is not marked, after calling `white`. Of all who try, one gets `true`.
+#[inline]
+pub(crate) fn mark(word: &AtomicU64, bit: usize, white: impl FnOnce()) -> bool {
+    // Tested first: a bit that is set already costs a load, not a read-modify-write. Acquire and release: who finds a bit
+    // set knows what its setter announced before, see `gc::terminate`.
+    if word.load(Ordering::Acquire) >> bit & 1 == 1 {
+        return false;
+    }
+    white();
+    word.fetch_or(1 << bit, Ordering::AcqRel) >> bit & 1 == 0
+}
+
 #[cfg(all(test, not(any(heaplaw_loom, heaplaw_shuttle))))]
 mod tests {
     use super::*;

@@ -18,7 +18,7 @@ use crate::{
     os::{Faults, Mapped},
     page::Pages,
     root::Address,
-    span::{Kind, Span},
+    span::{Kind, Located, Span, Spans},
     stack::Links,
     sync::{AtomicU64, AtomicUsize, MutexGuard, Ordering},
 };
@@ -68,6 +68,8 @@ pub(crate) struct Space {
     pub(crate) blocks: Blocks,
     objects: AtomicUsize,
     bytes: AtomicUsize,
+    /// The bytes that were ever allocated.
+    claimed: AtomicUsize,
     start: usize,
     len: usize,
     /// Last, as the blocks are in it.
@@ -82,11 +84,23 @@ impl Space {
         // SAFETY: of the plan that the memory was reserved with, and dropped before it.
         let blocks = unsafe { Blocks(arenas.open(planned.0), arenas.open(planned.1)) };
         let (start, len) = (arenas.base().addr().get(), pages * PAGE);
-        Ok(Space { blocks, objects: AtomicUsize::new(0), bytes: AtomicUsize::new(0), start, len, memory })
+        Ok(Space {
+            blocks,
+            objects: AtomicUsize::new(0),
+            bytes: AtomicUsize::new(0),
+            claimed: AtomicUsize::new(0),
+            start,
+            len,
+            memory,
+        })
     }
 
     pub(crate) fn memory(&self) -> &Memory {
         &self.memory
+    }
+
+    pub(crate) fn spans(&self) -> &Spans {
+        self.memory.spans()
     }
 
     pub(crate) fn pages(&self) -> MutexGuard<'_, Pages> {
@@ -98,15 +112,27 @@ impl Space {
         (self.objects.load(Ordering::Relaxed), self.bytes.load(Ordering::Relaxed))
     }
 
-    /// Counts slots that were allocated. Gives the bytes that are allocated now.
-    pub(crate) fn count(&self, slots: usize, size: usize) -> usize {
-        // Relaxed, here and below: counts that order nothing.
-        self.objects.fetch_add(slots, Ordering::Relaxed);
-        self.bytes.fetch_add(slots * size, Ordering::Relaxed) + slots * size
+    /// The bytes of all slots that were ever allocated, but not of those that mutators gave back unused.
+    pub(crate) fn claimed(&self) -> usize {
+        self.claimed.load(Ordering::Relaxed)
     }
 
-    /// Uncounts slots that were freed, or given back.
-    pub(crate) fn discount(&self, slots: usize, size: usize) {
+    /// Counts slots that were allocated.
+    pub(crate) fn count(&self, slots: usize, size: usize) {
+        // Relaxed, here and below: counts that order nothing.
+        self.objects.fetch_add(slots, Ordering::Relaxed);
+        self.bytes.fetch_add(slots * size, Ordering::Relaxed);
+        self.claimed.fetch_add(slots * size, Ordering::Relaxed);
+    }
+
+    /// Uncounts slots that were given back unused.
+    pub(crate) fn recant(&self, slots: usize, size: usize) {
+        self.discount(slots, size);
+        self.claimed.fetch_sub(slots * size, Ordering::Relaxed);
+    }
+
+    /// Uncounts slots that were freed.
+    fn discount(&self, slots: usize, size: usize) {
         self.objects.fetch_sub(slots, Ordering::Relaxed);
         self.bytes.fetch_sub(slots * size, Ordering::Relaxed);
     }
@@ -138,22 +164,10 @@ impl Space {
         Some(Slot { span: span.first(), number: span.slot_at(at.get())? })
     }
 
-    /// The span and the slot that an address is in, if it starts there.
+    /// The slot that an address is in.
     #[inline]
-    pub(crate) fn locate(&self, at: usize) -> Option<(Span<'_>, usize)> {
-        let spans = self.memory.spans();
-        let span = spans.containing(spans.page_of(at))?;
-        let (slot, rest) = span.slot_of(at);
-        (rest == 0).then_some((span, slot))
-    }
-
-    /// Where the object starts that an address is in, and how many pointer fields it has.
-    #[inline]
-    pub(crate) fn shape(&self, at: usize) -> Option<(usize, usize)> {
-        let spans = self.memory.spans();
-        let span = spans.containing(spans.page_of(at))?;
-        let (slot, rest) = span.slot_of(at);
-        Some((at - rest, span.pointers(slot)))
+    pub(crate) fn locate(&self, at: usize) -> Option<Located> {
+        self.memory.spans().locate(at)
     }
 
     /// Has the memory at an address fetched, if that can be asked for.
@@ -241,10 +255,16 @@ impl Space {
         unsafe { slice::from_raw_parts(start.as_ptr().add(offset).cast(), bytes / WORD) }
     }
 
-    /// A pointer field.
+    /// A word of an object: for one, a pointer field.
+    ///
+    /// # Panics
+    /// If it is not in the window.
     #[inline]
     pub(crate) fn field(&self, object: usize, index: usize) -> &AtomicUsize {
-        &self.words(object + index * WORD, WORD)[0]
+        let offset = object.wrapping_add(index.wrapping_mul(WORD)).wrapping_sub(self.start);
+        assert!(offset < self.len, "a word outside of the window");
+        // SAFETY: as in `words`; the window is a whole number of words, and what is left of `offset` is the start of one.
+        unsafe { &*self.memory.arenas().base().as_ptr().add(offset & !(WORD - 1)).cast() }
     }
 
     /// A run of pointer fields.

@@ -29,7 +29,7 @@ use crate::{
     class::{CLASSES, Class, LARGE, class},
     generation::Generation,
     geometry::{BITS, PAGE, PAGE_WORDS, WORD},
-    layout::Layout,
+    layout::{self, Layout},
     os::{Mapped, Zeroed},
     slots::{self, Room},
     stack::Links,
@@ -205,6 +205,54 @@ impl Spans {
         self.index.publish(first..first + pages, kind.number() as u8 + 1);
     }
 
+    /// The slot that an address is in.
+    #[inline]
+    pub(crate) fn locate(&self, at: usize) -> Option<Located> {
+        let page = self.page_of(at);
+        let kind = Kind::numbered(usize::from(self.index.kind(page).checked_sub(1)?));
+        let first = page - self.index.at(page).back();
+        let offset = at - self.base.addr().get() - first * PAGE;
+        let (slot, rest) = if kind.class == LARGE {
+            (0, offset)
+        } else {
+            let row = class(kind.class);
+            let slot = row.slot(offset);
+            (slot, offset - slot * row.size)
+        };
+        Some(Located { first, kind, slot, rest })
+    }
+
+    /// As [`Span::mark`] and [`Span::is_marked`]: marks a slot, after calling `white`, if it is not marked; says whether
+    /// the caller did. A slot that cannot be is marked already.
+    #[inline]
+    pub(crate) fn mark(&self, first: usize, slot: usize, white: impl FnOnce()) -> bool {
+        let Some(word) = self.marked[first].get(slot / BITS) else { return false };
+        slots::mark(word, slot % BITS, white)
+    }
+
+    /// As [`Span::set_pointers`], for slots of a small class.
+    #[inline]
+    pub(crate) fn set_pointers(&self, first: usize, class: usize, slot: usize, pointers: usize) {
+        let width = usize::from(WIDTH[class]);
+        let at = slot * width;
+        let (page, word) = (first + at / PAGE_WORDS, at % PAGE_WORDS / BITS);
+        layout::set(&self.layout[page][word], at % BITS, width, pointers);
+    }
+
+    /// As [`Span::pointers`].
+    #[inline]
+    pub(crate) fn pointers(&self, at: Located) -> usize {
+        if at.kind.pointer_free {
+            return 0;
+        }
+        if at.kind.class == LARGE {
+            return self.at(at.first).pointers(0);
+        }
+        let width = usize::from(WIDTH[at.kind.class]);
+        let bit = at.slot * width;
+        layout::get(&self.layout[at.first + bit / PAGE_WORDS][bit % PAGE_WORDS / BITS], bit % BITS, width)
+    }
+
     /// The spans from a page on, in address order, below another page.
     pub(crate) fn from(&self, page: usize, end: usize) -> impl Iterator<Item = Span<'_>> {
         let mut page = page;
@@ -240,6 +288,26 @@ impl Store for Spans {
     fn slots(&self, span: usize) -> usize {
         self.at(span).slots()
     }
+}
+
+/// By class, the bits that say how many pointer fields a slot has.
+static WIDTH: [u8; CLASSES] = {
+    let mut widths = [0; CLASSES];
+    let mut number = 1;
+    while number < CLASSES {
+        widths[number] = layout::width(class(number).size / WORD) as u8;
+        number += 1;
+    }
+    widths
+};
+
+/// Where an address is: the first page of its span, what that is for, the slot, and how far into it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Located {
+    pub(crate) first: usize,
+    pub(crate) kind: Kind,
+    pub(crate) slot: usize,
+    pub(crate) rest: usize,
 }
 
 /// A span: a run of pages and what is in it.
@@ -396,16 +464,13 @@ impl<'s> Span<'s> {
     }
 
     pub(crate) fn is_marked(self, slot: usize) -> bool {
-        // Acquire: as in `mark`.
+        // Acquire: as in `slots::mark`.
         self.marked()[slot / BITS].load(Ordering::Acquire) >> (slot % BITS) & 1 == 1
     }
 
     /// Marks a slot; says whether it was not marked before.
     pub(crate) fn mark(self, slot: usize) -> bool {
-        let (word, bit) = (&self.marked()[slot / BITS], 1 << (slot % BITS));
-        // Tested first: a bit that is set already costs a load, not a read-modify-write. Acquire and release: who finds a
-        // bit set knows what its setter announced before, see `gc::terminate`.
-        word.load(Ordering::Acquire) & bit == 0 && word.fetch_or(bit, Ordering::AcqRel) & bit == 0
+        slots::mark(&self.marked()[slot / BITS], slot % BITS, || ())
     }
 
     /// Unmarks a slot; says whether it was marked.

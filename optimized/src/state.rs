@@ -12,6 +12,7 @@ use crate::{
         mark::{Driver, Marker},
         phase::Stage,
         sweep::Sweep,
+        worker::Work,
     },
     heap::Config,
     local::Local,
@@ -19,7 +20,7 @@ use crate::{
     space::Space,
     sync::{AtomicU64, AtomicUsize, Mutex, MutexGuard, Ordering, lock},
 };
-use std::sync::Arc;
+use std::{sync::Arc, time::Instant};
 
 /// Everything that a heap is.
 pub(crate) struct State<L> {
@@ -34,6 +35,9 @@ pub(crate) struct State<L> {
     pub(crate) stage: Stage,
     pub(crate) grey: Grey,
     pub(crate) sweep: Sweep,
+    pub(crate) work: Work,
+    /// Which mutator a handshake waits for, and since when.
+    pub(crate) awaited: Mutex<Option<(MutatorId, Instant)>>,
     driver: Mutex<Driver>,
     pub(crate) listener: L,
 }
@@ -49,7 +53,9 @@ impl<L: Listener> State<L> {
             stage: Stage::new(),
             grey: Grey::new(),
             sweep: Sweep::new(),
-            driver: Mutex::new(Driver { marker: Marker::new(), globals_scanned: true, round: 0 }),
+            work: Work::new(),
+            awaited: Mutex::new(None),
+            driver: Mutex::new(Driver { marker: Marker::new(), globals_scanned: true, round: 0, claimed: 0 }),
             listener,
         }
     }

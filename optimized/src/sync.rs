@@ -16,14 +16,14 @@
 
 #[cfg(not(all(test, any(heaplaw_loom, heaplaw_shuttle))))]
 pub(crate) use std::sync::{
-    Mutex, MutexGuard,
+    Condvar, Mutex, MutexGuard,
     atomic::{AtomicBool, AtomicPtr, AtomicU8, AtomicU32, AtomicU64, AtomicUsize},
 };
 
 #[cfg(all(test, heaplaw_shuttle))]
 pub(crate) use shuttle::{
     sync::{
-        Mutex, MutexGuard,
+        Condvar, Mutex, MutexGuard,
         atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, AtomicUsize},
     },
     thread,
@@ -31,7 +31,7 @@ pub(crate) use shuttle::{
 
 #[cfg(all(test, heaplaw_loom))]
 pub(crate) use modelled::{
-    AtomicBool, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Mutex, MutexGuard, interleaved, reset, thread,
+    AtomicBool, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Condvar, Mutex, MutexGuard, interleaved, reset, thread,
 };
 
 pub(crate) use std::sync::{PoisonError, atomic::Ordering};
@@ -55,7 +55,7 @@ pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 mod modelled {
     use super::Ordering;
     pub(crate) use loom::{
-        sync::{Mutex, MutexGuard},
+        sync::{Condvar, Mutex, MutexGuard},
         thread,
     };
     use std::sync::atomic;

@@ -20,14 +20,15 @@
 //!
 //! Source: Go's `mgc.go`.
 
-use super::{handshake, mark::Driver, phase::Phase, sweep::Swept};
+use super::{handshake, mark::Driver, phase::Phase, sweep::Swept, worker::rest};
 use crate::{
     events::{Event, Listener},
     local::Local,
     root::MutatorId,
     state::State,
+    sync::lock,
 };
-use std::{mem, sync::Arc};
+use std::{mem, sync::Arc, time::Instant};
 
 /// What is asked of a mutator.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -123,8 +124,18 @@ impl<L: Listener> State<L> {
     fn ask(&self, driver: &mut Driver, mutators: &[Arc<Local>], request: Request) {
         driver.round += 1;
         let request = driver.round << 3 | request as u64;
-        let wait = |_: &Arc<Local>| crate::sync::relax();
+        let mut waits = 0;
+        let wait = |local: &Arc<Local>| {
+            let mut awaited = lock(&self.awaited);
+            if awaited.is_none_or(|(id, _)| id != local.id) {
+                (*awaited, waits) = (Some((local.id, Instant::now())), 0);
+            }
+            drop(awaited);
+            waits += 1;
+            rest(waits);
+        };
         handshake::round(mutators, |local| &local.post, request, |local| self.act(local, request), wait);
+        *lock(&self.awaited) = None;
     }
 
     fn ask_all(&self, driver: &mut Driver, request: Request) {
@@ -188,6 +199,7 @@ impl<L: Listener> State<L> {
             return false;
         }
         let cycle = cycle + 1;
+        driver.claimed = self.space.claimed();
         self.enter(cycle, Phase::Terminate);
         self.ask_all(driver, Request::Release);
         // No mutator holds a span any more that is not swept for this cycle.
@@ -216,15 +228,19 @@ impl<L: Listener> State<L> {
         if !driver.globals_scanned {
             self.mark_step(driver);
         }
+        self.work.mark(true);
+        let mut waits = 0;
         loop {
             self.grey.start_work();
-            self.drain(&mut driver.marker, usize::MAX);
+            let done = self.drain(&mut driver.marker, usize::MAX);
             self.grey.end_work();
             if self.finish(driver) {
-                return;
+                break;
             }
-            crate::sync::relax();
+            waits = if done > 0 { 0 } else { waits + 1 };
+            rest(waits);
         }
+        self.work.mark(false);
     }
 
     /// Takes up to so many steps of sweeping; gives how many were taken.

@@ -54,6 +54,8 @@ pub(crate) struct Driver {
     pub(crate) globals_scanned: bool,
     /// How many rounds there were.
     pub(crate) round: u64,
+    /// What was [claimed](crate::space::Space::claimed) when the last cycle ended marking.
+    pub(crate) claimed: usize,
 }
 
 impl<L: Listener> State<L> {
@@ -62,15 +64,12 @@ impl<L: Listener> State<L> {
     /// what is white is marked.
     #[inline]
     fn shade(&self, at: usize, white: impl FnOnce(), push: impl FnOnce(usize)) {
-        let Some((span, slot)) = self.space.locate(at) else { return };
-        if span.is_marked(slot) {
+        let Some(found) = self.space.locate(at) else { return };
+        // A pointer leads to the start of an object, or it is none.
+        if found.rest != 0 || !self.space.spans().mark(found.first, found.slot, white) {
             return;
         }
-        white();
-        if !span.mark(slot) {
-            return;
-        }
-        let pointer_free = span.kind().pointer_free;
+        let pointer_free = found.kind.pointer_free;
         self.tell(at, Event::Shade);
         if pointer_free {
             self.tell(at, Event::Scan);
@@ -192,7 +191,8 @@ impl<L: Listener> State<L> {
     /// Scans an object, or the piece of a large one that starts at this address; gives how many words that were.
     fn scan(&self, marker: &mut Marker, at: usize, piece: usize) -> usize {
         // Nothing is freed while objects are being marked, so what was shaded is still there.
-        let Some((object, pointers)) = self.space.shape(at) else { return 0 };
+        let Some(found) = self.space.locate(at) else { return 0 };
+        let (object, pointers) = (at - found.rest, self.space.spans().pointers(found));
         let from = (at - object) / WORD;
         if from == 0 {
             // The other pieces, for whoever comes first.
