@@ -1,8 +1,17 @@
 //! The heap as a value: making one, sharing it, and stepping its collector.
 
 use crate::{
-    error::Error, events::Listener, gc::phase::Phase, geometry::PAGE, os::Faults, root::MutatorId, space::Space,
-    state::State, stats::Stats, sync::lock, verify::Corruption,
+    error::Error,
+    events::Listener,
+    gc::phase::Phase,
+    geometry::PAGE,
+    os::Faults,
+    root::MutatorId,
+    space::Space,
+    state::State,
+    stats::{Cycle, Stats},
+    sync::lock,
+    verify::Corruption,
 };
 use std::{
     fmt,
@@ -179,6 +188,11 @@ impl<L: Listener> Heap<L> {
     /// What there is now. Exact as long as no mutator allocates and nothing is swept at the same time.
     pub fn stats(&self) -> Stats {
         self.state().stats()
+    }
+
+    /// What is known of the last cycle that is over; it is over when all is swept.
+    pub fn last_cycle(&self) -> Option<Cycle> {
+        lock(&self.state().last).over
     }
 
     /// The mutator that the collector has been waiting for, for so long or longer: one that neither operates, nor parks, nor

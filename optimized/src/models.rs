@@ -8,9 +8,15 @@
 //! no bound is set on time or number, and a model is small enough to end.
 
 mod central;
+mod generation;
+mod grey;
+mod handshake;
 mod publish;
 mod remote;
 mod stack;
+mod sweep;
+mod terminate;
+mod trigger;
 
 use crate::sync::AtomicU64;
 

@@ -18,7 +18,7 @@ use crate::{
     state::State,
     sync::{AtomicUsize, Ordering},
 };
-use std::{cell::Cell, fmt, marker::PhantomData, ops::Range, sync::Arc};
+use std::{cell::Cell, fmt, marker::PhantomData, mem, ops::Range, sync::Arc};
 
 /// Where a pointer is kept outside a stack.
 #[derive(Clone, Copy, Debug)]
@@ -51,17 +51,36 @@ pub struct Mutator<L: Listener = ()> {
     local: Arc<Local>,
     /// Shared with its roots.
     identity: Arc<()>,
-    /// The slots of roots that were released.
+    /// The slots of roots that were released, of the innermost frame and of frames around it.
     vacant: Vec<usize>,
+    /// The outermost first.
+    frames: Vec<Frame>,
     /// Not to be shared between threads: what it has to itself is used by one at a time.
     alone: PhantomData<Cell<()>>,
+}
+
+/// What is known of a [frame](Mutator::frame).
+struct Frame {
+    /// Shared with the roots that were made in it.
+    identity: Arc<()>,
+    /// Its first slot.
+    base: usize,
+    /// What was vacant around it.
+    vacant: Vec<usize>,
 }
 
 impl<L: Listener> Heap<L> {
     /// A new mutator, without roots.
     pub fn join(&self) -> Mutator<L> {
         let local = self.state().join();
-        Mutator { heap: self.clone(), local, identity: Arc::new(()), vacant: Vec::new(), alone: PhantomData }
+        Mutator {
+            heap: self.clone(),
+            local,
+            identity: Arc::new(()),
+            vacant: Vec::new(),
+            frames: Vec::new(),
+            alone: PhantomData,
+        }
     }
 }
 
@@ -158,11 +177,29 @@ impl<L: Listener> Mutator<L> {
 
     /// A new root, nil.
     pub fn root(&mut self) -> Root {
-        let inside = self.enter();
-        let slot = self.vacant.last().copied().unwrap_or_else(|| inside.local.stack.grow());
-        drop(inside);
-        self.vacant.pop();
-        Root { owner: Arc::clone(&self.identity), slot }
+        let base = self.frames.last().map_or(0, |frame| frame.base);
+        let slot = match self.vacant.pop_if(|slot| *slot >= base) {
+            Some(slot) => slot,
+            None => self.enter().local.stack.grow(),
+        };
+        let owner = self.frames.last().map_or(&self.identity, |frame| &frame.identity);
+        Root { owner: Arc::clone(owner), slot }
+    }
+
+    /// Runs `body`, and ends all roots that are made in it. Any of them that is kept is nobody's afterwards.
+    pub fn frame<R>(&mut self, body: impl FnOnce(&mut Self) -> R) -> R {
+        let (base, vacant) = (self.local.stack.len(), mem::take(&mut self.vacant));
+        self.frames.push(Frame { identity: Arc::new(()), base, vacant });
+        let depth = self.frames.len();
+        let result = body(self);
+        // If a frame in this one has panicked, it is still there.
+        self.frames.truncate(depth);
+        self.enter().local.stack.truncate(base);
+        if let Some(frame) = self.frames.pop() {
+            let released = mem::replace(&mut self.vacant, frame.vacant);
+            self.vacant.extend(released.into_iter().filter(|slot| *slot < base));
+        }
+        result
     }
 
     /// Ends a root. One that is dropped instead goes on holding its object until the mutator leaves.
@@ -332,7 +369,8 @@ impl<L: Listener> Mutator<L> {
     // ---- from roots to objects
 
     fn check(&self, root: &Root) -> Result<(), Error> {
-        if Arc::ptr_eq(&root.owner, &self.identity) { Ok(()) } else { Err(Error::ForeignRoot) }
+        let mut own = self.frames.iter().rev().map(|frame| &frame.identity).chain([&self.identity]);
+        if own.any(|identity| Arc::ptr_eq(&root.owner, identity)) { Ok(()) } else { Err(Error::ForeignRoot) }
     }
 
     fn value(&self, inside: &Inside<'_, L>, root: &Root) -> Result<usize, Error> {

@@ -18,6 +18,7 @@ use crate::{
     local::Local,
     root::MutatorId,
     space::Space,
+    stats::Last,
     sync::{AtomicU64, AtomicUsize, Mutex, MutexGuard, Ordering, lock},
 };
 use std::{sync::Arc, time::Instant};
@@ -39,6 +40,9 @@ pub(crate) struct State<L> {
     /// Which mutator a handshake waits for, and since when.
     pub(crate) awaited: Mutex<Option<(MutatorId, Instant)>>,
     driver: Mutex<Driver>,
+    /// When the heap was made.
+    pub(crate) made: Instant,
+    pub(crate) last: Mutex<Last>,
     pub(crate) listener: L,
 }
 
@@ -55,7 +59,9 @@ impl<L: Listener> State<L> {
             sweep: Sweep::new(),
             work: Work::new(),
             awaited: Mutex::new(None),
-            driver: Mutex::new(Driver { marker: Marker::new(), globals_scanned: true, round: 0, claimed: 0 }),
+            driver: Mutex::new(Driver { marker: Marker::new(), globals_scanned: true, round: 0 }),
+            made: Instant::now(),
+            last: Mutex::new(Last::default()),
             listener,
         }
     }

@@ -26,6 +26,7 @@ use crate::{
     local::Local,
     root::MutatorId,
     state::State,
+    stats::Cycle,
     sync::lock,
 };
 use std::{mem, sync::Arc, time::Instant};
@@ -156,11 +157,15 @@ impl<L: Listener> State<L> {
             return false;
         }
         // All mark bits are clear: everything is white.
+        let began = self.made.elapsed();
         self.enter(cycle, Phase::Arm);
         self.ask_all(driver, Request::Arm);
         driver.globals_scanned = false;
         self.enter(cycle, Phase::Mark);
         self.ask_all(driver, Request::Blacken);
+        let before = self.space.allocated().1;
+        let (arming, workers) = (self.made.elapsed() - began, self.config.workers);
+        lock(&self.last).cycle = Cycle { number: cycle + 1, began, arming, before, workers, ..Cycle::default() };
         true
     }
 
@@ -199,9 +204,16 @@ impl<L: Listener> State<L> {
             return false;
         }
         let cycle = cycle + 1;
-        driver.claimed = self.space.claimed();
+        let ended = self.made.elapsed();
+        {
+            let mut last = lock(&self.last);
+            last.claimed = self.space.claimed();
+            last.cycle.after = self.space.allocated().1;
+            last.cycle.marking = ended - last.cycle.began - last.cycle.arming;
+        }
         self.enter(cycle, Phase::Terminate);
         self.ask_all(driver, Request::Release);
+        lock(&self.last).cycle.releasing = self.made.elapsed() - ended;
         // No mutator holds a span any more that is not swept for this cycle.
         self.space.forget_room(cycle);
         self.sweep.begin(cycle, self.space.pages().mapped());

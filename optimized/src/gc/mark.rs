@@ -54,8 +54,6 @@ pub(crate) struct Driver {
     pub(crate) globals_scanned: bool,
     /// How many rounds there were.
     pub(crate) round: u64,
-    /// What was [claimed](crate::space::Space::claimed) when the last cycle ended marking.
-    pub(crate) claimed: usize,
 }
 
 impl<L: Listener> State<L> {

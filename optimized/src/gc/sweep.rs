@@ -51,8 +51,20 @@ impl Sweep {
         self.cursor.store(Sweep::word(cycle, 0), Ordering::Release);
     }
 
+    /// Somebody sweeps, and looks at the cursor only now.
+    pub(crate) fn enter(&self) {
+        // Acquire and release: pairs with `is_over`.
+        self.active.fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// The same has done what it came upon.
+    pub(crate) fn leave(&self) {
+        // Release: pairs with `is_over`.
+        self.active.fetch_sub(1, Ordering::AcqRel);
+    }
+
     /// The page to look from; `None` if the sweep of this cycle has come to its end.
-    fn next(&self, cycle: u64) -> Option<usize> {
+    pub(crate) fn next(&self, cycle: u64) -> Option<usize> {
         // Acquire: pairs with the release in `begin`.
         let word = self.cursor.load(Ordering::Acquire);
         let page = word & END;
@@ -60,7 +72,7 @@ impl Sweep {
     }
 
     /// Moves the cursor up to a page.
-    fn advance(&self, cycle: u64, page: u64) {
+    pub(crate) fn advance(&self, cycle: u64, page: u64) {
         let new = Sweep::word(cycle, page);
         let mut old = self.cursor.load(Ordering::Relaxed);
         while old >> PAGE_BITS == new >> PAGE_BITS && old < new {
@@ -72,13 +84,18 @@ impl Sweep {
         }
     }
 
+    /// Moves the cursor to its end.
+    pub(crate) fn finish(&self, cycle: u64) {
+        self.advance(cycle, END);
+    }
+
     /// The page below which all is swept, while nobody sweeps.
     pub(crate) fn passed(&self, cycle: u64) -> usize {
         self.next(cycle).unwrap_or(usize::MAX)
     }
 
     /// Whether the sweep of a cycle is over.
-    fn is_over(&self, cycle: u64) -> bool {
+    pub(crate) fn is_over(&self, cycle: u64) -> bool {
         // Acquire and release: pairs with the start of every other sweeper, who then sees the cursor at its end.
         self.next(cycle).is_none() && self.active.fetch_add(0, Ordering::AcqRel) == 0
     }
@@ -102,19 +119,20 @@ impl<L: Listener> State<L> {
         if phase != Phase::Sweep {
             return Swept::Nothing;
         }
-        // Acquire and release: before the cursor is looked at.
-        self.sweep.active.fetch_add(1, Ordering::AcqRel);
+        self.sweep.enter();
         let swept = self.sweep_next(cycle);
-        // Release: pairs with `is_over`.
-        self.sweep.active.fetch_sub(1, Ordering::AcqRel);
+        self.sweep.leave();
         if swept {
-            Swept::Span
-        } else if self.sweep.is_over(cycle) && self.stage.end_sweep(cycle) {
-            self.listener.on(Event::Phase(Phase::Off));
-            Swept::Cycle
-        } else {
-            Swept::Nothing
+            return Swept::Span;
         }
+        if self.sweep.is_over(cycle) {
+            self.note_swept(cycle);
+            if self.stage.end_sweep(cycle) {
+                self.listener.on(Event::Phase(Phase::Off));
+                return Swept::Cycle;
+            }
+        }
+        Swept::Nothing
     }
 
     fn sweep_next(&self, cycle: u64) -> bool {
@@ -135,7 +153,7 @@ impl<L: Listener> State<L> {
                 return true;
             }
         }
-        self.sweep.advance(cycle, END);
+        self.sweep.finish(cycle);
         false
     }
 

@@ -102,13 +102,25 @@ impl Work {
         self.wait_until(|orders| orders.done >= ticket).open
     }
 
-    /// Orders a cycle, if this is still due when it is found that nobody else has.
-    fn trigger(&self, claimed: impl Fn() -> usize) {
+    /// Takes up what is ordered.
+    fn take(orders: &mut Orders) -> u64 {
+        orders.taken = orders.wanted;
+        orders.taken
+    }
+
+    /// Whether so much was allocated that a cycle is due.
+    #[inline]
+    pub(crate) fn is_due(&self, claimed: usize) -> bool {
+        claimed >= self.trigger.load(Ordering::Relaxed)
+    }
+
+    /// Orders a cycle that was found due, if it still is when it is found that nobody else has.
+    pub(crate) fn trigger(&self, claimed: impl Fn() -> usize) {
         // Tested first: while a cycle runs, all who allocate come here. Acquire and release: pairs with `settle`.
         if self.pending.load(Ordering::Relaxed) || self.pending.swap(true, Ordering::AcqRel) {
             return;
         }
-        if claimed() < self.trigger.load(Ordering::Relaxed) {
+        if !self.is_due(claimed()) {
             // Somebody did, and the cycle is over.
             self.pending.store(false, Ordering::Release);
             return;
@@ -120,8 +132,8 @@ impl Work {
         }
     }
 
-    /// Says how much may be allocated until the next cycle.
-    fn settle(&self, claimed: usize, alive: usize) {
+    /// Says how much may be allocated until the next cycle, when so much is alive; gives the sum.
+    pub(crate) fn settle(&self, claimed: usize, alive: usize) -> usize {
         let allowance = alive.max(ALLOWANCE);
         // Relaxed, all: published by `pending`, or estimates.
         self.alive.store(alive, Ordering::Relaxed);
@@ -129,6 +141,13 @@ impl Work {
         self.bound.store(claimed.saturating_add(2 * allowance), Ordering::Relaxed);
         // Release: pairs with the acquire in `trigger`.
         self.pending.store(false, Ordering::Release);
+        alive + allowance
+    }
+
+    /// Takes up what is ordered, and gives how many cycles were ordered so far.
+    #[cfg(all(test, any(heaplaw_loom, heaplaw_shuttle)))]
+    pub(crate) fn begin(&self) -> u64 {
+        Work::take(&mut lock(&self.orders))
     }
 
     /// Wakes those who help to mark.
@@ -160,17 +179,9 @@ impl<L: Listener> State<L> {
                 if !orders.open {
                     return;
                 }
-                orders.taken = orders.wanted;
-                orders.taken
+                Work::take(&mut orders)
             };
-            let claimed = {
-                let mut driver = self.driver();
-                self.collect(&mut driver);
-                driver.claimed
-            };
-            // What was allocated since marking ended is no part of what was found alive.
-            let since = self.space.claimed().saturating_sub(claimed);
-            self.work.settle(self.space.claimed(), self.space.allocated().1.saturating_sub(since));
+            self.collect(&mut self.driver());
             lock(&self.work.orders).done = ticket;
             self.work.changed.notify_all();
         }
@@ -207,7 +218,7 @@ impl<L: Listener> State<L> {
     /// to one that is late, and waits for one that is very late.
     pub(crate) fn keep_pace(&self, local: &Local, bytes: usize) {
         let claimed = || self.space.claimed();
-        if claimed() < self.work.trigger.load(Ordering::Relaxed) {
+        if !self.work.is_due(claimed()) {
             return;
         }
         self.work.trigger(claimed);
