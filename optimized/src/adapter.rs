@@ -31,7 +31,10 @@ use heaplaw_reference::{
     object::{self, Content, Stamp},
     op::{self, Action, Collect, GLOBALS, MUTATORS, ROOTS},
 };
-use std::collections::HashMap;
+use std::{
+    collections::HashMap,
+    sync::{Mutex, MutexGuard, PoisonError},
+};
 
 /// A new small heap for one program: 64 MiB at most, mutators taking turns. Cheap to make and to drop.
 ///
@@ -49,9 +52,20 @@ pub fn small(memory: usize) -> Result<InTurn<Subject>, Error> {
     Ok(InTurn::new(Subject::new(Config { reservation: memory, ..Config::default() })?))
 }
 
-/// Takes down what happens in the kit's words, and what only the kit's mutators know.
+/// Takes down what happens in the kit's words, and what only the kit's mutators know. The order is exact as long as one
+/// thread is at work.
 #[derive(Default)]
-struct Journal {
+struct Journal(Mutex<Pages>);
+
+impl Journal {
+    fn open(&self) -> MutexGuard<'_, Pages> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What is in the journal.
+#[derive(Default)]
+struct Pages {
     events: Vec<event::Event>,
     /// What this heap calls the kit's mutators.
     mutators: [Option<MutatorId>; MUTATORS as usize],
@@ -60,9 +74,12 @@ struct Journal {
 }
 
 impl Listener for Journal {
-    fn on(&mut self, event: Event) {
-        self.events.push(match event {
+    fn on(&self, event: Event) {
+        let mut pages = self.open();
+        let told = match event {
             Event::Phase(phase) => event::Event::Phase(match phase {
+                // To the kit a cycle begins when all mutators know of it.
+                Phase::Arm => return,
                 Phase::Off => event::Phase::Off,
                 Phase::Mark => event::Phase::Mark,
                 Phase::Terminate => event::Phase::Terminate,
@@ -71,15 +88,16 @@ impl Listener for Journal {
             Event::Shade(at) => event::Event::Shade(shown(at)),
             Event::Scan(at) => event::Event::Scan(shown(at)),
             Event::ScanStack(mutator) => {
-                let Some(number) = self.mutators.iter().position(|known| *known == Some(mutator)) else { return };
+                let Some(number) = pages.mutators.iter().position(|known| *known == Some(mutator)) else { return };
                 event::Event::ScanStack(op::MutatorId(number as u8))
             }
             Event::ScanGlobals => event::Event::ScanGlobals,
             Event::Free(at) => {
-                self.bytes.remove(&at);
+                pages.bytes.remove(&at);
                 event::Event::Free(shown(at))
             }
-        });
+        };
+        pages.events.push(told);
     }
 }
 
@@ -124,7 +142,7 @@ impl Subject {
 
 /// Moves what was taken down to the end of `events`.
 fn report(heap: &Heap<Journal>, events: &mut Vec<event::Event>) {
-    events.append(&mut heap.state().listener.events);
+    events.append(&mut heap.state().listener.open().events);
 }
 
 impl SharedHeap for Subject {
@@ -149,7 +167,7 @@ impl SharedHeap for Subject {
 
     fn join(&self, id: op::MutatorId, events: &mut Vec<event::Event>) -> Participant {
         let mut mutator = self.heap.join();
-        self.heap.state().listener.mutators[usize::from(id.0)] = Some(mutator.id());
+        self.heap.state().listener.open().mutators[usize::from(id.0)] = Some(mutator.id());
         let roots = std::array::from_fn(|_| mutator.root());
         self.report(events);
         Participant { mutator, roots, data: Vec::new() }
@@ -181,7 +199,7 @@ impl SharedHeap for Subject {
             Collect::Start => self.heap.start(),
             Collect::Mark(steps) => self.heap.mark(steps as usize) > 0,
             Collect::Handshake(mutator) => {
-                let known = self.heap.state().listener.mutators[usize::from(mutator.0)];
+                let known = self.heap.state().listener.open().mutators[usize::from(mutator.0)];
                 known.is_some_and(|mutator| self.heap.handshake(mutator))
             }
             Collect::Finish => self.heap.finish(),
@@ -225,7 +243,7 @@ impl Participant {
             Action::Alloc { into, shape } => {
                 let object = mutator.alloc(root(into), shape.pointers as usize, shape.bytes as usize)?;
                 let found = mutator.image(root(into), Content::of)?;
-                mutator.heap().state().listener.bytes.insert(object.address, shape.bytes);
+                mutator.heap().state().listener.open().bytes.insert(object.address, shape.bytes);
                 data.resize(shape.bytes as usize, 0);
                 stamp.fill(data);
                 mutator.write(root(into), 0, data)?;
@@ -263,16 +281,9 @@ impl Participant {
 }
 
 impl Mutator<Journal> {
-    /// Looks at all bytes of an object, fields included.
-    fn image<R>(&self, root: &Root, look: impl FnOnce(&[u8]) -> R) -> Result<R, Error> {
-        let state = self.heap().state();
-        let slot = self.object(&state, root)?;
-        Ok(look(state.space.image(slot)))
-    }
-
     /// How many data bytes an object was asked to have.
     fn bytes(&self, root: &Root) -> Result<u32, Error> {
         let object = self.inspect(root)?.ok_or(Error::Nil)?;
-        self.heap().state().listener.bytes.get(&object.address).copied().ok_or(Error::Dangling)
+        self.heap().state().listener.open().bytes.get(&object.address).copied().ok_or(Error::Dangling)
     }
 }

@@ -23,12 +23,19 @@ pub enum Event {
     Free(Address),
 }
 
-/// Is told of every [`Event`], in the order in which they happen. `()` does not listen, and costs nothing.
-pub trait Listener: Send {
-    /// Takes note of `event`. Called while the heap is locked: must not use the heap.
-    fn on(&mut self, event: Event);
+/// Is told of every [`Event`], by whichever thread it happens in: a mutator's, if that shades or sweeps, or the
+/// collector's. Where only one thread is at work, the order is that in which things happen. `()` does not listen, and costs
+/// nothing.
+pub trait Listener: Send + Sync + 'static {
+    /// Whether anybody listens. If not, nothing is told.
+    const LISTENS: bool = true;
+
+    /// Takes note of `event`. Must not use the heap.
+    fn on(&self, event: Event);
 }
 
 impl Listener for () {
-    fn on(&mut self, _: Event) {}
+    const LISTENS: bool = false;
+
+    fn on(&self, _: Event) {}
 }

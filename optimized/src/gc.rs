@@ -1,8 +1,14 @@
-//! The collector: Go's, one step at a time. Each file is one of its verbs, as methods of
-//! [`State`](crate::state::State).
+//! The collector: Go's, without its stopped world. Each file is one of its verbs, as methods of
+//! [`State`](crate::state::State); the kernels, [`handshake`], [`grey`], [`terminate`] and [`phase`], know nothing of it and
+//! stand below the spans.
+
+pub(crate) mod handshake;
+pub(crate) mod phase;
+pub(crate) mod grey;
+pub(crate) mod terminate;
 
 pub(crate) mod barrier;
-pub(crate) mod grey;
 pub(crate) mod mark;
-pub(crate) mod phase;
 pub(crate) mod sweep;
+pub(crate) mod cycle;
+pub(crate) mod worker;

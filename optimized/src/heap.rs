@@ -1,14 +1,23 @@
 //! The heap as a value: making one, sharing it, and stepping its collector.
-//!
-//! One lock guards all of it: mutators and the collector take turns.
 
 use crate::{
-    error::Error, events::Listener, gc::phase::Phase, geometry::PAGE, memory::Memory, os::Faults, root::MutatorId,
-    space::Space, state::State, stats::Stats, verify::Corruption,
+    error::Error,
+    events::Listener,
+    gc::phase::Phase,
+    geometry::PAGE,
+    os::Faults,
+    root::MutatorId,
+    space::Space,
+    state::State,
+    stats::{Cycle, Stats},
+    sync::lock,
+    verify::Corruption,
 };
 use std::{
     fmt,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::Arc,
+    thread::{self, JoinHandle},
+    time::Duration,
 };
 
 /// What a heap is made with.
@@ -20,14 +29,21 @@ pub struct Config {
     pub limit: usize,
     /// How many globals there are.
     pub globals: usize,
+    /// How many threads collect in the background. With none, the collector runs only when it is told to.
+    pub workers: usize,
     /// Which calls to the kernel fail: none, but in tests.
     pub faults: Faults,
 }
 
+impl Config {
+    /// A reservation of 1 GiB, no other limit, 16 globals, and no workers.
+    pub const DEFAULT: Config =
+        Config { reservation: 1 << 30, limit: usize::MAX, globals: 16, workers: 0, faults: Faults::NONE };
+}
+
 impl Default for Config {
-    /// A reservation of 1 GiB, no other limit, and 16 globals.
     fn default() -> Self {
-        Config { reservation: 1 << 30, limit: usize::MAX, globals: 16, faults: Faults::default() }
+        Config::DEFAULT
     }
 }
 
@@ -54,12 +70,45 @@ impl Default for Config {
 /// # Ok::<(), heaplaw_optimized::Error>(())
 /// ```
 pub struct Heap<L: Listener = ()> {
-    state: Arc<Mutex<State<L>>>,
+    core: Arc<Core<L>>,
+}
+
+/// What all handles of a heap share. The workers have the state, but not this: they end with the last handle.
+struct Core<L: Listener> {
+    state: Arc<State<L>>,
+    workers: Vec<JoinHandle<()>>,
+}
+
+impl<L: Listener> Drop for Core<L> {
+    fn drop(&mut self) {
+        self.state.work.close();
+        for worker in self.workers.drain(..) {
+            // One that panicked has said so.
+            _ = worker.join();
+        }
+    }
+}
+
+impl<L: Listener> Core<L> {
+    fn new(state: State<L>) -> Result<Core<L>, Error> {
+        let mut core = Core { state: Arc::new(state), workers: Vec::new() };
+        if core.state.config.workers > 0 {
+            core.state.work.open();
+        }
+        for number in 0..core.state.config.workers {
+            let state = Arc::clone(&core.state);
+            let work = move || if number == 0 { state.drive() } else { state.help() };
+            let worker = thread::Builder::new().name("heaplaw-worker".to_owned()).spawn(work);
+            core.workers
+                .push(worker.map_err(|error| Error::Os { call: "clone", code: error.raw_os_error().unwrap_or(0) })?);
+        }
+        Ok(core)
+    }
 }
 
 impl<L: Listener> Clone for Heap<L> {
     fn clone(&self) -> Self {
-        Heap { state: Arc::clone(&self.state) }
+        Heap { core: Arc::clone(&self.core) }
     }
 }
 
@@ -82,7 +131,7 @@ impl Heap {
 impl<L: Listener> Heap<L> {
     /// Whether two handles are of one heap.
     pub(crate) fn is(&self, other: &Heap<L>) -> bool {
-        Arc::ptr_eq(&self.state, &other.state)
+        Arc::ptr_eq(&self.core, &other.core)
     }
 
     /// A new, empty heap that tells `listener` what its collector does.
@@ -90,76 +139,79 @@ impl<L: Listener> Heap<L> {
     /// # Errors
     /// [`Error::Os`] if the kernel does not grant the reservation.
     pub fn with_listener(config: Config, listener: L) -> Result<Heap<L>, Error> {
-        let (memory, ()) = Memory::reserve(config.reservation / PAGE, config.limit / PAGE, config.faults, |_| ())?;
-        let space = Space::new(memory);
-        Ok(Heap { state: Arc::new(Mutex::new(State::new(space, config.globals, listener))) })
+        let space = Space::reserve(config.reservation / PAGE, config.limit / PAGE, config.faults)?;
+        Ok(Heap { core: Arc::new(Core::new(State::new(space, config, listener))?) })
     }
 
     /// Finishes a cycle that is marking, then runs a whole new one, including its sweep (Go: `runtime.GC`). Every
     /// object that cannot be reached is freed.
     pub fn collect(&self) {
-        self.state().collect();
+        if !self.state().work.cycle() {
+            self.state().collect(&mut self.state().driver());
+        }
     }
 
     /// Finishes the sweep of the last cycle and begins to mark. Does nothing, and gives `false`, while already marking.
     pub fn start(&self) -> bool {
-        self.state().start()
+        self.state().start(&mut self.state().driver())
     }
 
     /// Scans the roots of a mutator. Gives `false` if they were scanned in this cycle, if nothing is being marked, or
     /// if the mutator has left.
     pub fn handshake(&self, mutator: MutatorId) -> bool {
-        self.state().handshake(mutator)
+        self.state().handshake(&mut self.state().driver(), mutator)
     }
 
     /// Scans up to so many grey objects, of which the globals count as one; gives how many there were.
     pub fn mark(&self, steps: usize) -> usize {
-        let mut state = self.state();
-        (0..steps).take_while(|_| state.mark_step()).count()
+        let driver = &mut self.state().driver();
+        (0..steps).take_while(|_| self.state().mark_step(driver)).count()
     }
 
     /// Ends marking and begins to sweep, if no object, no mutator and no global is left to scan. Otherwise gives
     /// `false`.
     pub fn finish(&self) -> bool {
-        self.state().finish()
+        self.state().finish(&mut self.state().driver())
     }
 
     /// Takes up to so many steps of sweeping: each sweeps a span, and one more ends the cycle. Gives how many were
     /// taken.
     pub fn sweep(&self, steps: usize) -> usize {
-        let mut state = self.state();
-        (0..steps).take_while(|_| state.sweep_step()).count()
+        self.state().sweep_steps(steps)
     }
 
     /// The phase of the collector.
     pub fn phase(&self) -> Phase {
-        self.state().phase
+        self.state().stage.phase()
     }
 
-    /// What there is now.
+    /// What there is now. Exact as long as no mutator allocates and nothing is swept at the same time.
     pub fn stats(&self) -> Stats {
-        let state = self.state();
-        let (space, pages) = (&state.space, state.space.pages());
-        Stats {
-            objects: space.objects(),
-            bytes: space.bytes(),
-            in_use: pages.in_use() * PAGE,
-            mapped: pages.mapped() * PAGE,
-            released: pages.released() * PAGE,
-        }
+        self.state().stats()
     }
 
-    /// Checks everything that the heap believes about itself. Takes time in proportion to the whole heap.
+    /// What is known of the last cycle that is over; it is over when all is swept.
+    pub fn last_cycle(&self) -> Option<Cycle> {
+        lock(&self.state().last).over
+    }
+
+    /// The mutator that the collector has been waiting for, for so long or longer: one that neither operates, nor parks, nor
+    /// ends, within [`Mutator::run`](crate::Mutator::run).
+    pub fn stalled(&self, after: Duration) -> Option<MutatorId> {
+        lock(&self.state().awaited).filter(|(_, since)| since.elapsed() >= after).map(|(id, _)| id)
+    }
+
+    /// Checks everything that the heap believes about itself, while no mutator and no collector is at work. Takes time in
+    /// proportion to the whole heap.
     ///
     /// # Errors
     /// The first belief that does not hold: a bug in this crate.
     pub fn verify(&self) -> Result<(), Corruption> {
-        self.state().verify()
+        self.state().verify(&self.state().driver())
     }
 
-    /// The state, locked. A panic while it was locked (a listener's) leaves at worst a heap that does not
-    /// [verify](Heap::verify): memory is only touched inside the region.
-    pub(crate) fn state(&self) -> MutexGuard<'_, State<L>> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    /// What the heap's mutators and its collector share.
+    pub(crate) fn state(&self) -> &State<L> {
+        &self.core.state
     }
 }

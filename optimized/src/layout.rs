@@ -23,38 +23,45 @@ pub(crate) struct Layout<'w> {
 impl<'w> Layout<'w> {
     /// For slots of `size` words, in these words.
     pub(crate) fn new(words: &'w [AtomicU64], size: usize) -> Layout<'w> {
-        let width = ((usize::BITS - size.leading_zeros()) as usize).next_power_of_two();
-        Layout { words, width }
+        Layout { words, width: width(size) }
     }
 
     /// The pointer fields of a slot.
     pub(crate) fn pointers(self, slot: usize) -> usize {
         let at = slot * self.width;
-        // Relaxed: written before the object was published.
-        (self.words[at / BITS].load(Ordering::Relaxed) >> (at % BITS) & self.mask()) as usize
+        get(&self.words[at / BITS], at % BITS, self.width)
     }
 
-    /// Says how many pointer fields a slot has; gives by which bits that changes the [`sum`](Layout::sum). Only for who
-    /// allocates in the span.
-    pub(crate) fn set_pointers(self, slot: usize, pointers: usize) -> u64 {
-        let (at, mask) = (slot * self.width, self.mask());
-        debug_assert!(pointers as u64 <= mask);
-        let word = &self.words[at / BITS];
-        let old = word.load(Ordering::Relaxed);
-        let new = old & !(mask << (at % BITS)) | (pointers as u64) << (at % BITS);
-        // Relaxed: nobody else writes it, and who reads it got the object from us.
-        word.store(new, Ordering::Relaxed);
-        old ^ new
+    /// Says how many pointer fields a slot has. Only for who allocates in the span.
+    pub(crate) fn set_pointers(self, slot: usize, pointers: usize) {
+        let at = slot * self.width;
+        set(&self.words[at / BITS], at % BITS, self.width, pointers);
     }
+}
 
-    /// The exclusive or of all words, by which a check notices that one was changed.
-    pub(crate) fn sum(self) -> u64 {
-        self.words.iter().fold(0, |sum, word| sum ^ word.load(Ordering::Relaxed))
-    }
+/// The bits for each slot of so many words.
+pub(crate) const fn width(size: usize) -> usize {
+    ((usize::BITS - size.leading_zeros()) as usize).next_power_of_two()
+}
 
-    fn mask(self) -> u64 {
-        u64::MAX >> (BITS - self.width)
-    }
+fn mask(width: usize) -> u64 {
+    u64::MAX >> (BITS - width)
+}
+
+/// The count at a bit of a word.
+#[inline]
+pub(crate) fn get(word: &AtomicU64, bit: usize, width: usize) -> usize {
+    // Relaxed: written before the object was published.
+    (word.load(Ordering::Relaxed) >> bit & mask(width)) as usize
+}
+
+/// Overwrites the count at a bit of a word. Only for who allocates in the span.
+#[inline]
+pub(crate) fn set(word: &AtomicU64, bit: usize, width: usize, pointers: usize) {
+    debug_assert!(pointers as u64 <= mask(width));
+    let others = word.load(Ordering::Relaxed) & !(mask(width) << bit);
+    // Relaxed: nobody else writes it, and who reads it got the object from us.
+    word.store(others | (pointers as u64) << bit, Ordering::Relaxed);
 }
 
 #[cfg(all(test, not(any(heaplaw_loom, heaplaw_shuttle))))]
@@ -70,12 +77,11 @@ mod tests {
         let classes = (1..CLASSES).map(|number| (class(number).slots, class(number).size / WORD, class(number).pages));
         for (slots, size, pages) in classes.chain([(1, 1 << 20, 1024), (1, 1 << 40, 1 << 30)]) {
             let words: Vec<_> = (0..(pages * PAGE_WORDS / BITS).min(1024)).map(|_| AtomicU64::new(0)).collect();
-            let (layout, mut sum) = (Layout::new(&words, size), 0);
+            let layout = Layout::new(&words, size);
             for slot in (0..slots).rev() {
-                sum ^= layout.set_pointers(slot, size);
-                sum ^= layout.set_pointers(slot, slot % (size + 1));
+                layout.set_pointers(slot, size);
+                layout.set_pointers(slot, slot % (size + 1));
             }
-            assert_eq!(layout.sum(), sum, "{size} words");
             assert!((0..slots).all(|slot| layout.pointers(slot) == slot % (size + 1)), "{size} words");
         }
     }

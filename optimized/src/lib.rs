@@ -7,23 +7,28 @@
 //!
 //! ```text
 //!   Mutator ── Root ──▶ stack slot ──▶ object: pointer fields │ data          Heap
-//!                                      └─ a slot of a span ───┘               start handshake mark finish sweep
+//!   Raw ───────┘                       └─ a slot of a span ───┘               start handshake mark finish sweep
 //!                                         └─ a run of pages of the region     collect
 //! ```
 //!
-//! The collector does not run by itself. Programs step it, or call [`Heap::collect`]; so every run can be repeated
-//! exactly. For now one lock guards all objects: a heap can be shared between threads, but they take turns.
+//! Mutators allocate from windows of their own, without a lock. The collector works while they do: it never stops them all,
+//! but asks each of them, at a time of its own, to use the barrier, to show its roots, to hand out what it has recorded, to
+//! forget the cycle. With [`Config::workers`] it runs on threads of its own, when enough was allocated. Without, it runs
+//! when programs step it, or call [`Heap::collect`]; so every run of one thread can be repeated exactly. Both are the same
+//! code.
 //!
 //! * **Memory.** A [`Config`] says how much address space to reserve and how much memory to use. What cannot be granted
-//!   is an [`Error`]. Bookkeeping lies beside the pages, in tables of the same reservation, which add a sixteenth to it
-//!   and take memory as they are used. Only roots and the queue of grey objects lie in Rust's global allocator, whose
-//!   failure ends the process, as it does for any `Vec`.
+//!   is an [`Error`]. Bookkeeping lies beside the pages, in tables of the same reservation, which add a twelfth to it
+//!   and take memory as they are used. Only what is kept of each mutator lies in Rust's global allocator, and grey objects
+//!   for which there is no table left; its failure ends the process, as it does for any `Vec`.
 //! * **Blocks.** The lower layers serve programs that free by hand as well: [`Global`] is a global allocator on the same
 //!   spans, without locks on its usual paths.
 //! * **Fits.** [`fit`] has the sequential allocators, first fit to segregated fit, as values to be embedded.
-//! * **Safety.** A [`Mutator`] names objects only by its own [`Root`]s, so the whole interface is safe.
-//! * **Seeing.** A [`Listener`] is told what the collector does; [`Stats`] are exact; [`Heap::verify`] checks every
-//!   invariant that the heap has.
+//! * **Safety.** A [`Mutator`] names objects only by its own [`Root`]s. A [`Raw`] names them by address, for language
+//!   runtimes; a wrong address does damage to objects, and is still no undefined behaviour. The whole interface is safe.
+//! * **Seeing.** A [`Listener`] is told what the collector does; [`Stats`] are exact; [`Cycle`] tells of the last cycle, in
+//!   a line such as Go's `gctrace`; [`Heap::stalled`] names the mutator that a collector waits for; [`Heap::verify`] checks
+//!   every invariant that the heap has.
 //!
 //! With the feature `reference`, `adapter` makes a heap a subject of the conformance kit, and `foreign` other allocators.
 //!
@@ -33,8 +38,8 @@
 // Models use the kernels alone.
 #![cfg_attr(all(test, any(heaplaw_loom, heaplaw_shuttle)), allow(dead_code))]
 
-// In layers, the lowest first: a module uses only its own layer and the ones before it, and never in a circle. Of `gc`,
-// `events` and `state` use the phases, and the steps of the collector use them.
+// In layers, the lowest first: a module uses only its own layer and the ones before it, and never in a circle. Of `gc`, the
+// kernels stand with the other kernels, and the rest uses all of its layer.
 
 // Numbers, bits and the kernel.
 mod class;
@@ -45,6 +50,7 @@ mod sync;
 
 // Kernels: lock-free, and given their storage.
 mod central;
+mod generation;
 mod layout;
 mod parked;
 mod slots;
@@ -61,7 +67,9 @@ mod span;
 // The collector.
 mod events;
 mod gc;
+mod local;
 mod state;
+mod stats;
 
 // Blocks that are freed by hand.
 #[cfg(not(all(test, any(heaplaw_loom, heaplaw_shuttle))))]
@@ -83,7 +91,7 @@ pub mod fit;
 mod alloc;
 mod heap;
 mod mutator;
-mod stats;
+mod raw;
 mod verify;
 
 #[cfg(all(test, any(heaplaw_loom, heaplaw_shuttle)))]
@@ -108,6 +116,7 @@ pub use global::{Global, GlobalStats};
 pub use heap::{Config, Heap};
 pub use mutator::{Mutator, Object, Place};
 pub use os::Faults;
+pub use raw::Raw;
 pub use root::{Address, MutatorId, Root};
-pub use stats::Stats;
+pub use stats::{Cycle, Stats};
 pub use verify::Corruption;

@@ -8,11 +8,17 @@
 //! no bound is set on time or number, and a model is small enough to end.
 
 mod central;
+mod generation;
+mod grey;
+mod handshake;
 mod parked;
 mod publish;
 mod remote;
 mod selftest;
 mod stack;
+mod sweep;
+mod terminate;
+mod trigger;
 
 use crate::sync::AtomicU64;
 

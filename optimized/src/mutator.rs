@@ -2,18 +2,23 @@
 //!
 //! A [`Mutator`] is owned by whoever acts, and can be sent to another thread. It reaches objects only through its
 //! [roots](Root), so what it can reach is alive, and nothing here is unsafe.
+//!
+//! Between two operations a mutator is parked: the collector can do at once what it has to do with it, and need not wait.
+//! Within [`Mutator::run`] it is not. There an operation need not say that it begins and ends, which is faster; for that,
+//! the collector waits for the next one.
 
 use crate::{
     error::Error,
     events::Listener,
-    gc::barrier::Cell,
     geometry::WORD,
     heap::Heap,
+    local::Local,
     root::{Address, MutatorId, Root},
     space::Slot,
     state::State,
+    sync::{AtomicUsize, Ordering},
 };
-use std::{fmt, ops::Range, sync::Arc};
+use std::{cell::Cell, fmt, marker::PhantomData, mem, ops::Range, sync::Arc};
 
 /// Where a pointer is kept outside a stack.
 #[derive(Clone, Copy, Debug)]
@@ -43,24 +48,61 @@ pub struct Object {
 /// [`Error::ForeignRoot`] if it is another mutator's.
 pub struct Mutator<L: Listener = ()> {
     heap: Heap<L>,
-    place: usize,
-    id: MutatorId,
+    local: Arc<Local>,
     /// Shared with its roots.
     identity: Arc<()>,
+    /// The slots of roots that were released, of the innermost frame and of frames around it.
+    vacant: Vec<usize>,
+    /// The outermost first.
+    frames: Vec<Frame>,
+    /// Not to be shared between threads: what it has to itself is used by one at a time.
+    alone: PhantomData<Cell<()>>,
+}
+
+/// What is known of a [frame](Mutator::frame).
+struct Frame {
+    /// Shared with the roots that were made in it.
+    identity: Arc<()>,
+    /// Its first slot.
+    base: usize,
+    /// What was vacant around it.
+    vacant: Vec<usize>,
 }
 
 impl<L: Listener> Heap<L> {
     /// A new mutator, without roots.
     pub fn join(&self) -> Mutator<L> {
-        let (place, id) = self.state().join();
-        Mutator { heap: self.clone(), place, id, identity: Arc::new(()) }
+        let local = self.state().join();
+        Mutator {
+            heap: self.clone(),
+            local,
+            identity: Arc::new(()),
+            vacant: Vec::new(),
+            frames: Vec::new(),
+            alone: PhantomData,
+        }
+    }
+}
+
+/// An operation in progress: the mutator runs, and no handshake comes in between.
+struct Inside<'m, L: Listener> {
+    state: &'m State<L>,
+    local: &'m Local,
+}
+
+impl<L: Listener> Drop for Inside<'_, L> {
+    #[inline]
+    fn drop(&mut self) {
+        if !self.local.inside.get() {
+            self.local.post.park();
+        }
     }
 }
 
 impl<L: Listener> Mutator<L> {
     /// Which one it is.
     pub fn id(&self) -> MutatorId {
-        self.id
+        self.local.id
     }
 
     /// The heap that it belongs to.
@@ -68,13 +110,96 @@ impl<L: Listener> Mutator<L> {
         &self.heap
     }
 
+    // ---- running and parking
+
+    /// Begins an operation, after whatever the collector asks for.
+    #[inline]
+    fn enter(&self) -> Inside<'_, L> {
+        let (state, local) = (self.heap.state(), &*self.local);
+        if !local.inside.get() {
+            local.post.enter();
+        }
+        state.safepoint(local);
+        Inside { state, local }
+    }
+
+    /// Runs `body`, in which operations are cheaper: the mutator is not parked between them. The collector waits for each
+    /// operation, or [`safepoint`](Mutator::safepoint), or the end of `body`; so whatever takes long or blocks belongs into
+    /// [`park`](Mutator::park). To collect in it, use [`Mutator::collect`]: the heap's own method would wait for ever.
+    pub fn run<R>(&mut self, body: impl FnOnce(&mut Self) -> R) -> R {
+        struct Outside(Arc<Local>);
+        impl Drop for Outside {
+            fn drop(&mut self) {
+                self.0.inside.set(false);
+                self.0.post.park();
+            }
+        }
+        if self.local.inside.get() {
+            return body(self);
+        }
+        self.local.post.enter();
+        self.local.inside.set(true);
+        let _outside = Outside(Arc::clone(&self.local));
+        body(self)
+    }
+
+    /// Does what the collector asks for, if it does. Every operation begins with one.
+    #[inline]
+    pub fn safepoint(&mut self) {
+        drop(self.enter());
+    }
+
+    /// Runs `body` parked, as operations outside of [`run`](Mutator::run) leave a mutator: the collector does not wait.
+    pub fn park<R>(&mut self, body: impl FnOnce() -> R) -> R {
+        struct Again(Arc<Local>);
+        impl Drop for Again {
+            fn drop(&mut self) {
+                self.0.post.enter();
+                self.0.inside.set(true);
+            }
+        }
+        if !self.local.inside.get() {
+            return body();
+        }
+        self.local.inside.set(false);
+        self.local.post.park();
+        let _again = Again(Arc::clone(&self.local));
+        body()
+    }
+
+    /// As [`Heap::collect`], also within [`run`](Mutator::run).
+    pub fn collect(&mut self) {
+        let heap = self.heap.clone();
+        self.park(|| heap.collect());
+    }
+
     // ---- roots
 
     /// A new root, nil.
     pub fn root(&mut self) -> Root {
-        let mut state = self.heap.state();
-        let slot = state.stack_mut(self.place).take();
-        Root { owner: Arc::clone(&self.identity), slot }
+        let base = self.frames.last().map_or(0, |frame| frame.base);
+        let slot = match self.vacant.pop_if(|slot| *slot >= base) {
+            Some(slot) => slot,
+            None => self.enter().local.stack.grow(),
+        };
+        let owner = self.frames.last().map_or(&self.identity, |frame| &frame.identity);
+        Root { owner: Arc::clone(owner), slot }
+    }
+
+    /// Runs `body`, and ends all roots that are made in it. Any of them that is kept is nobody's afterwards.
+    pub fn frame<R>(&mut self, body: impl FnOnce(&mut Self) -> R) -> R {
+        let (base, vacant) = (self.local.stack.len(), mem::take(&mut self.vacant));
+        self.frames.push(Frame { identity: Arc::new(()), base, vacant });
+        let depth = self.frames.len();
+        let result = body(self);
+        // If a frame in this one has panicked, it is still there.
+        self.frames.truncate(depth);
+        self.enter().local.stack.truncate(base);
+        if let Some(frame) = self.frames.pop() {
+            let released = mem::replace(&mut self.vacant, frame.vacant);
+            self.vacant.extend(released.into_iter().filter(|slot| *slot < base));
+        }
+        result
     }
 
     /// Ends a root. One that is dropped instead goes on holding its object until the mutator leaves.
@@ -82,9 +207,8 @@ impl<L: Listener> Mutator<L> {
     /// # Errors
     /// Only [`Error::ForeignRoot`].
     pub fn release(&mut self, root: Root) -> Result<(), Error> {
-        let mut state = self.heap.state();
-        self.check(&root)?;
-        state.stack_mut(self.place).release(root.slot);
+        self.set(&self.enter(), &root, 0)?;
+        self.vacant.push(root.slot);
         Ok(())
     }
 
@@ -93,9 +217,9 @@ impl<L: Listener> Mutator<L> {
     /// # Errors
     /// Only [`Error::ForeignRoot`].
     pub fn copy(&mut self, into: &Root, from: &Root) -> Result<(), Error> {
-        let mut state = self.heap.state();
-        let value = self.value(&state, from)?;
-        self.set(&mut state, into, value)
+        let inside = self.enter();
+        let value = self.value(&inside, from)?;
+        self.set(&inside, into, value)
     }
 
     /// Makes a root nil.
@@ -103,7 +227,7 @@ impl<L: Listener> Mutator<L> {
     /// # Errors
     /// Only [`Error::ForeignRoot`].
     pub fn clear(&mut self, root: &Root) -> Result<(), Error> {
-        self.set(&mut self.heap.state(), root, None)
+        self.set(&self.enter(), root, 0)
     }
 
     /// What a root holds; `None` for nil.
@@ -111,10 +235,13 @@ impl<L: Listener> Mutator<L> {
     /// # Errors
     /// [`Error::ForeignRoot`], [`Error::Dangling`].
     pub fn inspect(&self, root: &Root) -> Result<Option<Object>, Error> {
-        let state = self.heap.state();
-        match self.value(&state, root)? {
+        let inside = self.enter();
+        match Address::new(self.value(&inside, root)?) {
             None => Ok(None),
-            Some(at) => state.space.find(at).map(|slot| Some(state.describe(slot))).ok_or(Error::Dangling),
+            Some(at) => {
+                let found = inside.state.space.find(at);
+                found.map(|slot| Some(inside.state.describe(slot))).ok_or(Error::Dangling)
+            }
         }
     }
 
@@ -124,16 +251,15 @@ impl<L: Listener> Mutator<L> {
     /// # Errors
     /// [`Error::ForeignRoot`], also if `to` is of another heap.
     pub fn send(&mut self, value: &Root, to: &mut Mutator<L>, into: &Root) -> Result<(), Error> {
-        let mut state = self.heap.state();
-        let value = self.value(&state, value)?;
+        let inside = self.enter();
+        let value = self.value(&inside, value)?;
         to.check(into)?;
         if !self.heap.is(&to.heap) {
             return Err(Error::ForeignRoot);
         }
-        if state.phase.is_marking() {
-            state.shade(value);
-        }
-        to.set(&mut state, into, value)
+        // As a store into a field that was nil: whoever's stack is scanned already, the object is found.
+        inside.state.barrier(inside.local, 0, value);
+        to.set(&to.enter(), into, value)
     }
 
     // ---- objects
@@ -147,12 +273,11 @@ impl<L: Listener> Mutator<L> {
     /// # Errors
     /// [`Error::OutOfMemory`], [`Error::Os`] if the kernel does not grant memory, [`Error::ForeignRoot`].
     pub fn alloc(&mut self, into: &Root, pointers: usize, bytes: usize) -> Result<Object, Error> {
-        let mut state = self.heap.state();
+        let inside = self.enter();
         self.check(into)?;
-        let slot = state.allocate(pointers, bytes)?;
-        let object = state.describe(slot);
-        self.set(&mut state, into, Some(object.address))?;
-        Ok(object)
+        let at = inside.state.allocate(inside.local, pointers, bytes)?;
+        self.set(&inside, into, at)?;
+        self.object(&inside, into).map(|slot| inside.state.describe(slot))
     }
 
     /// Makes a root hold what a place holds; gives its address, or `None` for nil.
@@ -160,10 +285,11 @@ impl<L: Listener> Mutator<L> {
     /// # Errors
     /// [`Error::Nil`], [`Error::NoPlace`], [`Error::ForeignRoot`], [`Error::Dangling`].
     pub fn load(&mut self, into: &Root, from: Place<'_>) -> Result<Option<Address>, Error> {
-        let mut state = self.heap.state();
-        let value = state.get(self.cell(&state, from)?);
-        self.set(&mut state, into, value)?;
-        Ok(value)
+        let inside = self.enter();
+        // Acquire: pairs with the release of the store, so the object is seen initialised.
+        let value = self.cell(&inside, from)?.load(Ordering::Acquire);
+        self.set(&inside, into, value)?;
+        Ok(Address::new(value))
     }
 
     /// Stores what a root holds, or nil, in a place. Goes through the write barrier.
@@ -172,10 +298,10 @@ impl<L: Listener> Mutator<L> {
     /// [`Error::Nil`] if the root that is looked through is; [`Error::NoPlace`], [`Error::ForeignRoot`],
     /// [`Error::Dangling`].
     pub fn store(&mut self, into: Place<'_>, value: Option<&Root>) -> Result<(), Error> {
-        let mut state = self.heap.state();
-        let value = value.map_or(Ok(None), |root| self.value(&state, root))?;
-        let cell = self.cell(&state, into)?;
-        state.store(cell, value);
+        let inside = self.enter();
+        let value = value.map_or(Ok(0), |root| self.value(&inside, root))?;
+        let cell = self.cell(&inside, into)?;
+        inside.state.store(inside.local, cell, value);
         Ok(())
     }
 
@@ -185,10 +311,10 @@ impl<L: Listener> Mutator<L> {
     /// # Errors
     /// As [`Mutator::store`].
     pub fn copy_fields(&mut self, into: (&Root, usize), from: (&Root, usize), count: usize) -> Result<(), Error> {
-        let mut state = self.heap.state();
-        let target = self.fields(&state, into.0, into.1, count)?;
-        let source = self.fields(&state, from.0, from.1, count)?;
-        state.copy_fields((target, into.1), (source, from.1), count);
+        let inside = self.enter();
+        let target = self.fields(&inside, into.0, into.1, count)?;
+        let source = self.fields(&inside, from.0, from.1, count)?;
+        inside.state.copy_fields(inside.local, (target, into.1), (source, from.1), count);
         Ok(())
     }
 
@@ -197,9 +323,9 @@ impl<L: Listener> Mutator<L> {
     /// # Errors
     /// As [`Mutator::store`].
     pub fn clear_fields(&mut self, object: &Root, at: usize, count: usize) -> Result<(), Error> {
-        let mut state = self.heap.state();
-        let slot = self.fields(&state, object, at, count)?;
-        state.clear_fields(slot, at, count);
+        let inside = self.enter();
+        let object = self.fields(&inside, object, at, count)?;
+        inside.state.clear_fields(inside.local, object, at, count);
         Ok(())
     }
 
@@ -208,10 +334,9 @@ impl<L: Listener> Mutator<L> {
     /// # Errors
     /// [`Error::Nil`], [`Error::NoData`], [`Error::ForeignRoot`], [`Error::Dangling`].
     pub fn read(&self, object: &Root, at: usize, data: &mut [u8]) -> Result<(), Error> {
-        let state = self.heap.state();
-        let slot = self.object(&state, object)?;
-        let range = state.data(slot, at, data.len())?;
-        data.copy_from_slice(&state.space.image(slot)[range]);
+        let inside = self.enter();
+        let range = self.data(&inside, object, at, data.len())?;
+        inside.state.space.read(range.start, data);
         Ok(())
     }
 
@@ -220,63 +345,94 @@ impl<L: Listener> Mutator<L> {
     /// # Errors
     /// As [`Mutator::read`].
     pub fn write(&mut self, object: &Root, at: usize, data: &[u8]) -> Result<(), Error> {
-        let mut state = self.heap.state();
-        let slot = self.object(&state, object)?;
-        let range = state.data(slot, at, data.len())?;
-        state.space.image_mut(slot)[range].copy_from_slice(data);
+        let inside = self.enter();
+        let range = self.data(&inside, object, at, data.len())?;
+        inside.state.space.write(range.start, data);
         Ok(())
     }
 
-    // ---- from roots to slots
+    /// Looks at all bytes of an object, fields included.
+    #[cfg(feature = "reference")]
+    pub(crate) fn image<R>(&self, root: &Root, look: impl FnOnce(&[u8]) -> R) -> Result<R, Error> {
+        let inside = self.enter();
+        let object = inside.state.describe(self.object(&inside, root)?);
+        let mut bytes = vec![0; object.usable];
+        inside.state.space.read(object.address.get(), &mut bytes);
+        Ok(look(&bytes))
+    }
+
+    /// What it works with, for who is inside [`run`](Mutator::run).
+    pub(crate) fn parts(&self) -> (&State<L>, &Local) {
+        (self.heap.state(), &self.local)
+    }
+
+    // ---- from roots to objects
 
     fn check(&self, root: &Root) -> Result<(), Error> {
-        if Arc::ptr_eq(&root.owner, &self.identity) { Ok(()) } else { Err(Error::ForeignRoot) }
+        let mut own = self.frames.iter().rev().map(|frame| &frame.identity).chain([&self.identity]);
+        if own.any(|identity| Arc::ptr_eq(&root.owner, identity)) { Ok(()) } else { Err(Error::ForeignRoot) }
     }
 
-    fn value(&self, state: &State<L>, root: &Root) -> Result<Option<Address>, Error> {
+    fn value(&self, inside: &Inside<'_, L>, root: &Root) -> Result<usize, Error> {
         self.check(root)?;
-        Ok(state.stack(self.place).slots[root.slot])
+        Ok(inside.local.stack.slot(root.slot).load(Ordering::Relaxed))
     }
 
-    fn set(&self, state: &mut State<L>, root: &Root, value: Option<Address>) -> Result<(), Error> {
+    fn set(&self, inside: &Inside<'_, L>, root: &Root, value: usize) -> Result<(), Error> {
         self.check(root)?;
-        state.stack_mut(self.place).slots[root.slot] = value;
+        inside.local.stack.slot(root.slot).store(value, Ordering::Relaxed);
         Ok(())
     }
 
-    pub(crate) fn object(&self, state: &State<L>, root: &Root) -> Result<Slot, Error> {
-        let at = self.value(state, root)?.ok_or(Error::Nil)?;
-        state.space.find(at).ok_or(Error::Dangling)
+    fn object(&self, inside: &Inside<'_, L>, root: &Root) -> Result<Slot, Error> {
+        let at = Address::new(self.value(inside, root)?).ok_or(Error::Nil)?;
+        inside.state.space.find(at).ok_or(Error::Dangling)
     }
 
     /// The object that a root holds, if it has pointer fields `at .. at + count`.
-    fn fields(&self, state: &State<L>, root: &Root, at: usize, count: usize) -> Result<Slot, Error> {
-        let slot = self.object(state, root)?;
-        let pointers = state.describe(slot).pointers;
+    fn fields(&self, inside: &Inside<'_, L>, root: &Root, at: usize, count: usize) -> Result<usize, Error> {
+        let Object { address, pointers, .. } = inside.state.describe(self.object(inside, root)?);
         match at.checked_add(count) {
-            Some(end) if end <= pointers => Ok(slot),
+            Some(end) if end <= pointers => Ok(address.get()),
             _ => Err(Error::NoPlace { index: at.max(pointers), count: pointers }),
         }
     }
 
-    fn cell(&self, state: &State<L>, place: Place<'_>) -> Result<Cell, Error> {
+    fn cell<'i>(&self, inside: &Inside<'i, L>, place: Place<'_>) -> Result<&'i AtomicUsize, Error> {
         match place {
-            Place::Field(root, index) => Ok(Cell::Field(self.fields(state, root, index, 1)?, index)),
-            Place::Global(index) if index < state.globals.slots.len() => Ok(Cell::Global(index)),
-            Place::Global(index) => Err(Error::NoPlace { index, count: state.globals.slots.len() }),
+            Place::Field(root, index) => {
+                let object = self.fields(inside, root, index, 1)?;
+                Ok(inside.state.space.field(object, index))
+            }
+            Place::Global(index) => {
+                let globals = &inside.state.globals;
+                globals.get(index).ok_or(Error::NoPlace { index, count: globals.len() })
+            }
+        }
+    }
+
+    /// Where the data bytes `at .. at + count` of an object are.
+    fn data(&self, inside: &Inside<'_, L>, root: &Root, at: usize, count: usize) -> Result<Range<usize>, Error> {
+        let object = inside.state.describe(self.object(inside, root)?);
+        let fields = object.pointers * WORD;
+        let start = object.address.get() + fields;
+        match at.checked_add(count) {
+            Some(end) if end <= object.usable - fields => Ok(start + at..start + end),
+            end => Err(Error::NoData { end: end.unwrap_or(usize::MAX), count: object.usable - fields }),
         }
     }
 }
 
 impl<L: Listener> fmt::Debug for Mutator<L> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Mutator").field("id", &self.id).finish_non_exhaustive()
+        f.debug_struct("Mutator").field("id", &self.id()).finish_non_exhaustive()
     }
 }
 
 impl<L: Listener> Drop for Mutator<L> {
     fn drop(&mut self) {
-        self.heap.state().stacks[self.place] = None;
+        self.local.post.enter();
+        self.heap.state().retire(&self.local);
     }
 }
 
@@ -285,15 +441,5 @@ impl<L: Listener> State<L> {
         let span = self.space.span(slot.span);
         let (pointers, marked) = (span.pointers(slot.number), span.is_marked(slot.number));
         Object { address: self.space.address(slot), pointers, usable: span.size(), marked }
-    }
-
-    /// Where in an object the data bytes `at .. at + count` are.
-    fn data(&self, slot: Slot, at: usize, count: usize) -> Result<Range<usize>, Error> {
-        let object = self.describe(slot);
-        let fields = object.pointers * WORD;
-        match at.checked_add(count) {
-            Some(end) if end <= object.usable - fields => Ok(fields + at..fields + end),
-            end => Err(Error::NoData { end: end.unwrap_or(usize::MAX), count: object.usable - fields }),
-        }
     }
 }

@@ -213,6 +213,8 @@ unsafe impl Zeroed for crate::sync::AtomicU8 {}
 unsafe impl Zeroed for crate::sync::AtomicU32 {}
 // SAFETY: as for the number inside.
 unsafe impl Zeroed for crate::sync::AtomicU64 {}
+// SAFETY: as for the number inside.
+unsafe impl Zeroed for AtomicUsize {}
 // SAFETY: as for the element.
 unsafe impl<T: Zeroed, const N: usize> Zeroed for [T; N] {}
 

@@ -4,9 +4,15 @@
 //! A mutator's roots are its stack. They live in the heap, where the collector finds them; the mutator has a [`Root`]
 //! for each, which says no more than which one.
 //!
-//! Invariants: a slot is vacant or belongs to exactly one [`Root`]; vacant slots are nil.
+//! Invariants: a slot is vacant or belongs to exactly one [`Root`]; vacant slots are nil. Slots are touched by the mutator
+//! while it runs, and by the collector while it has borrowed them.
 
-use std::{fmt, num::NonZeroUsize, sync::Arc};
+use crate::sync::{AtomicUsize, Ordering};
+use std::{
+    fmt,
+    num::NonZeroUsize,
+    sync::{Arc, OnceLock},
+};
 
 /// Where an object is. It does not move. A number for comparing and showing: nothing can be reached through it.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -51,39 +57,80 @@ impl PartialEq for Root {
 
 impl Eq for Root {}
 
-/// The roots of a mutator.
+/// The roots in the first chunk; each following chunk has twice as many.
+const FIRST: usize = 64;
+const CHUNKS: usize = 32;
+
+/// The stack of a mutator: words that hold addresses, 0 for nil. It grows by chunks that do not move, so that whoever may
+/// look at it needs no lock.
+#[derive(Debug)]
 pub(crate) struct Stack {
-    pub(crate) owner: MutatorId,
-    /// Whether this cycle has looked at it: black, not grey.
-    pub(crate) scanned: bool,
-    pub(crate) slots: Vec<Option<Address>>,
-    vacant: Vec<usize>,
+    chunks: [OnceLock<Box<[AtomicUsize]>>; CHUNKS],
+    len: AtomicUsize,
 }
 
 impl Stack {
-    /// No roots yet, so nothing to look at.
-    pub(crate) fn new(owner: MutatorId) -> Stack {
-        Stack { owner, scanned: true, slots: Vec::new(), vacant: Vec::new() }
+    pub(crate) fn new() -> Stack {
+        Stack { chunks: [const { OnceLock::new() }; CHUNKS], len: AtomicUsize::new(0) }
     }
 
-    /// A slot for a new root.
-    pub(crate) fn take(&mut self) -> usize {
-        self.vacant.pop().unwrap_or_else(|| {
-            self.slots.push(None);
-            self.slots.len() - 1
-        })
+    /// One more slot, nil. Only for the mutator.
+    pub(crate) fn grow(&self) -> usize {
+        let slot = self.len.load(Ordering::Relaxed);
+        let (chunk, _) = Stack::place(slot);
+        self.chunks[chunk].get_or_init(|| (0..FIRST << chunk).map(|_| AtomicUsize::new(0)).collect());
+        self.slot(slot).store(0, Ordering::Relaxed);
+        self.len.store(slot + 1, Ordering::Relaxed);
+        slot
     }
 
-    /// Takes a slot back.
-    pub(crate) fn release(&mut self, slot: usize) {
-        self.slots[slot] = None;
-        self.vacant.push(slot);
+    /// Ends the slots from this one on. Only for the mutator.
+    pub(crate) fn truncate(&self, len: usize) {
+        debug_assert!(len <= self.len());
+        self.len.store(len, Ordering::Relaxed);
+    }
+
+    /// How many slots there are.
+    pub(crate) fn len(&self) -> usize {
+        self.len.load(Ordering::Relaxed)
+    }
+
+    /// The chunk that a slot is in, and where in it.
+    #[inline]
+    fn place(slot: usize) -> (usize, usize) {
+        let chunk = (slot / FIRST + 1).ilog2() as usize;
+        (chunk, slot - FIRST * ((1 << chunk) - 1))
+    }
+
+    /// A slot. Relaxed loads and stores will do: who may use it is decided by the mutator's post.
+    ///
+    /// # Panics
+    /// If it was never made.
+    #[inline]
+    pub(crate) fn slot(&self, slot: usize) -> &AtomicUsize {
+        let (chunk, at) = Stack::place(slot);
+        &self.chunks[chunk].get().expect("a slot's chunk is there")[at]
+    }
+
+    /// What the slots hold.
+    pub(crate) fn values(&self) -> impl Iterator<Item = usize> + '_ {
+        (0..self.len()).map(|slot| self.slot(slot).load(Ordering::Relaxed))
     }
 }
 
-/// The globals of a heap.
-pub(crate) struct Globals {
-    pub(crate) slots: Box<[Option<Address>]>,
-    /// Whether this cycle has looked at them: black, not grey.
-    pub(crate) scanned: bool,
+#[cfg(all(test, not(any(heaplaw_loom, heaplaw_shuttle))))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn slots_stay_what_they_are_while_the_stack_grows() {
+        let stack = Stack::new();
+        for number in 0..1000 {
+            assert_eq!(stack.grow(), number);
+            stack.slot(number).store(number + 1, Ordering::Relaxed);
+        }
+        assert!(stack.values().eq(1..=1000));
+        stack.truncate(65);
+        assert_eq!((stack.grow(), stack.values().last()), (65, Some(0)));
+    }
 }

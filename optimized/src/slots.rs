@@ -120,6 +120,18 @@ pub(crate) fn allocate(words: &[AtomicU64], slots: usize, want: usize, mut took:
     want - left
 }
 
+/// Allocates all free slots of the first word that has any; gives the word's number and the slots. Only for the holder.
+pub(crate) fn claim(words: &[AtomicU64], slots: usize) -> Option<(usize, u64)> {
+    words.iter().enumerate().find_map(|(number, word)| {
+        // Relaxed and acquire: as in `allocate`.
+        let free = !word.load(Ordering::Relaxed) & valid(number, slots);
+        (free != 0).then(|| {
+            word.fetch_or(free, Ordering::Acquire);
+            (number, free)
+        })
+    })
+}
+
 /// Frees the slots of a word that `mask` names. Gives whether all of them were allocated.
 pub(crate) fn free(words: &[AtomicU64], word: usize, mask: u64) -> bool {
     // Release: pairs with the acquires in `allocate` and `all_free`.
@@ -130,6 +142,18 @@ pub(crate) fn free(words: &[AtomicU64], word: usize, mask: u64) -> bool {
 pub(crate) fn all_free(words: &[AtomicU64]) -> bool {
     // Acquire: pairs with the release in `free`, so every free is over.
     words.iter().all(|word| word.load(Ordering::Acquire) == 0)
+}
+
+/// Marks a slot, by its bit in a word, if it is not marked, after calling `white`. Of all who try, one gets `true`.
+#[inline]
+pub(crate) fn mark(word: &AtomicU64, bit: usize, white: impl FnOnce()) -> bool {
+    // Tested first: a bit that is set already costs a load, not a read-modify-write. Acquire and release: who finds a bit
+    // set knows what its setter announced before, see `gc::terminate`.
+    if word.load(Ordering::Acquire) >> bit & 1 == 1 {
+        return false;
+    }
+    white();
+    word.fetch_or(1 << bit, Ordering::AcqRel) >> bit & 1 == 0
 }
 
 #[cfg(all(test, not(any(heaplaw_loom, heaplaw_shuttle))))]

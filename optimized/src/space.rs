@@ -1,25 +1,28 @@
 //! The space: objects in spans, and the way from an address to its slot. Above [`memory`](crate::memory); knows nothing of
 //! colours or mutators.
 //!
-//! For each kind the space holds one span that it allocates in. When that is full, the next comes from the central set,
-//! and then from free pages. When a cycle has ended marking, the space forgets what it holds and what the sets have
-//! ([`Space::forget_room`]): a span is used again only after it was swept.
+//! The memory of objects is words, and all of them are atomic: fields are stored with release order and loaded with
+//! acquire order, so who finds a pointer finds what is behind it initialised; data is relaxed. So mutators that race for
+//! an object are in nobody's way but each other's.
 //!
-//! Invariants: the small spans with room that are swept are held, either here or in a set, and no others are; no span is
-//! empty between operations; `objects` and `bytes` are the sums over all spans.
+//! Invariant: `objects` and `bytes` are the sums over all spans of what is allocated, of which mutators may hold some in
+//! their windows.
 
 use crate::{
-    central::Central,
+    arena::{Plan, Planned},
     class::{LARGE, class},
     error::Error,
-    geometry::WORD,
+    gc::grey,
+    geometry::{PAGE, WORD},
     memory::Memory,
+    os::{Faults, Mapped},
     page::Pages,
     root::Address,
-    span::{Kind, Span},
-    sync::MutexGuard,
+    span::{Kind, Located, Span, Spans},
+    stack::Links,
+    sync::{AtomicU64, AtomicUsize, MutexGuard, Ordering},
 };
-use std::{ptr::NonNull, slice};
+use std::{ops::Range, slice};
 
 /// A slot: the first page of its span, and its number there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,38 +31,110 @@ pub(crate) struct Slot {
     pub(crate) number: usize,
 }
 
-const NO_SPANS: [Option<usize>; Kind::COUNT] = [None; Kind::COUNT];
+/// The words of a block of grey objects.
+const BLOCK: usize = 64;
+
+/// Blocks for the queue of grey objects, and the links between them.
+pub(crate) struct Blocks(Mapped<[AtomicUsize; BLOCK]>, Mapped<AtomicU64>);
+
+struct PlannedBlocks(Planned<[AtomicUsize; BLOCK]>, Planned<AtomicU64>);
+
+impl Blocks {
+    /// Plans for a window of so many pages: as many blocks as take a sixty-fourth of it.
+    fn plan(plan: &mut Plan, pages: usize) -> PlannedBlocks {
+        let blocks = pages * PAGE / 64 / (BLOCK * WORD);
+        PlannedBlocks(plan.table(blocks), plan.table(blocks))
+    }
+}
+
+impl Links for Blocks {
+    fn link(&self, number: usize) -> &AtomicU64 {
+        &self.1[number]
+    }
+}
+
+impl grey::Blocks for Blocks {
+    fn block(&self, number: usize) -> &[AtomicUsize] {
+        &self.0[number]
+    }
+
+    fn blocks(&self) -> usize {
+        self.0.len()
+    }
+}
 
 /// All spans.
 pub(crate) struct Space {
+    pub(crate) blocks: Blocks,
+    objects: AtomicUsize,
+    bytes: AtomicUsize,
+    /// The bytes that were ever allocated.
+    claimed: AtomicUsize,
+    start: usize,
+    len: usize,
+    /// Last, as the blocks are in it.
     memory: Memory,
-    /// By kind, the span that is allocated in.
-    current: [Option<usize>; Kind::COUNT],
-    objects: usize,
-    bytes: usize,
 }
 
 impl Space {
-    pub(crate) fn new(memory: Memory) -> Space {
-        Space { memory, current: NO_SPANS, objects: 0, bytes: 0 }
+    /// Reserves a window of so many pages, of which at most `limit` will be mapped.
+    pub(crate) fn reserve(pages: usize, limit: usize, faults: Faults) -> Result<Space, Error> {
+        let (memory, planned) = Memory::reserve(pages, limit, faults, |plan| Blocks::plan(plan, pages))?;
+        let arenas = memory.arenas();
+        // SAFETY: of the plan that the memory was reserved with, and dropped before it.
+        let blocks = unsafe { Blocks(arenas.open(planned.0), arenas.open(planned.1)) };
+        let (start, len) = (arenas.base().addr().get(), pages * PAGE);
+        Ok(Space {
+            blocks,
+            objects: AtomicUsize::new(0),
+            bytes: AtomicUsize::new(0),
+            claimed: AtomicUsize::new(0),
+            start,
+            len,
+            memory,
+        })
     }
 
     pub(crate) fn memory(&self) -> &Memory {
         &self.memory
     }
 
+    pub(crate) fn spans(&self) -> &Spans {
+        self.memory.spans()
+    }
+
     pub(crate) fn pages(&self) -> MutexGuard<'_, Pages> {
         self.memory.pages()
     }
 
-    /// How many objects are allocated.
-    pub(crate) fn objects(&self) -> usize {
-        self.objects
+    /// How many slots are allocated, and their bytes.
+    pub(crate) fn allocated(&self) -> (usize, usize) {
+        (self.objects.load(Ordering::Relaxed), self.bytes.load(Ordering::Relaxed))
     }
 
-    /// The usable bytes of all objects that are allocated.
-    pub(crate) fn bytes(&self) -> usize {
-        self.bytes
+    /// The bytes of all slots that were ever allocated, but not of those that mutators gave back unused.
+    pub(crate) fn claimed(&self) -> usize {
+        self.claimed.load(Ordering::Relaxed)
+    }
+
+    /// Counts slots that were allocated.
+    pub(crate) fn count(&self, slots: usize, size: usize) {
+        // Relaxed, here and below: counts that order nothing.
+        self.objects.fetch_add(slots, Ordering::Relaxed);
+        self.bytes.fetch_add(slots * size, Ordering::Relaxed);
+        self.claimed.fetch_add(slots * size, Ordering::Relaxed);
+    }
+
+    /// Uncounts slots that were given back unused.
+    pub(crate) fn recant(&self, slots: usize, size: usize) {
+        self.discount(slots, size);
+        self.claimed.fetch_sub(slots * size, Ordering::Relaxed);
+    }
+
+    /// Uncounts slots that were freed.
+    fn discount(&self, slots: usize, size: usize) {
+        self.objects.fetch_sub(slots, Ordering::Relaxed);
+        self.bytes.fetch_sub(slots * size, Ordering::Relaxed);
     }
 
     /// The span that starts at this page.
@@ -72,36 +147,14 @@ impl Space {
         self.memory.spans().containing(page)
     }
 
-    /// The spans from this page on, in address order.
+    /// The spans from this page on, in address order, while nobody makes or ends any.
     pub(crate) fn spans_from(&self, page: usize) -> impl Iterator<Item = Span<'_>> {
         self.memory.spans().from(page, self.pages().mapped())
     }
 
-    /// The spans that are held, each as often as it is.
-    pub(crate) fn held(&self) -> impl Iterator<Item = usize> + '_ {
-        let listed = self.memory.centrals().iter().flat_map(|central| central.iter(self.memory.spans()));
-        self.current.iter().flatten().copied().chain(listed)
-    }
-
-    /// A span of this kind, other than large, with room.
-    pub(crate) fn with_room(&mut self, kind: Kind) -> Option<usize> {
-        let current = &mut self.current[kind.number()];
-        if let Some(first) = *current {
-            let room = self.memory.spans().at(first).room();
-            if room.free() > 0 || !room.let_go() {
-                return *current;
-            }
-        }
-        *current = self.memory.central(kind).pop(self.memory.spans());
-        *current
-    }
-
-    /// Forgets which spans have room.
-    pub(crate) fn forget_room(&mut self) {
-        self.current = NO_SPANS;
-        for central in self.memory.centrals() {
-            central.take_all(self.memory.spans()).for_each(drop);
-        }
+    /// The spans that are in a set, each as often as it is.
+    pub(crate) fn listed(&self) -> impl Iterator<Item = usize> + '_ {
+        self.memory.centrals().iter().flat_map(|central| central.iter(self.memory.spans()))
     }
 
     /// The object that starts at this address.
@@ -111,93 +164,195 @@ impl Space {
         Some(Slot { span: span.first(), number: span.slot_at(at.get())? })
     }
 
+    /// The slot that an address is in.
+    #[inline]
+    pub(crate) fn locate(&self, at: usize) -> Option<Located> {
+        self.memory.spans().locate(at)
+    }
+
+    /// Has the memory at an address fetched, if that can be asked for.
+    #[inline]
+    pub(crate) fn fetch(&self, at: usize) {
+        #[cfg(target_arch = "x86_64")]
+        // SAFETY: a hint, which may name any address.
+        unsafe {
+            std::arch::x86_64::_mm_prefetch::<{ std::arch::x86_64::_MM_HINT_T0 }>(at as *const i8);
+        }
+        #[cfg(not(target_arch = "x86_64"))]
+        let _ = at;
+    }
+
     /// The address of a slot of a span.
     pub(crate) fn address(&self, at: Slot) -> Address {
-        Address::new(self.place(at).addr().get()).expect("the kernel maps nothing at address 0")
+        address_of(self.span(at.span), at.number)
     }
 
     // ---- spans come and go
 
-    /// Makes a span, of `pages` pages if it is large. Maps more pages only if `grow`.
-    pub(crate) fn add(&mut self, kind: Kind, pages: usize, cycle: u64, grow: bool) -> Result<usize, Error> {
+    /// Makes a span, of `pages` pages if it is large, which the caller holds. Maps more pages only if `grow`.
+    pub(crate) fn add(&self, kind: Kind, pages: usize, cycle: u64, grow: bool) -> Result<Span<'_>, Error> {
         let pages = if kind.class == LARGE { pages } else { class(kind.class).pages };
-        let first = self.memory.new_span(kind, pages, 1, cycle, grow)?.first();
-        if kind.class != LARGE {
-            debug_assert_eq!(self.current[kind.number()], None);
-            self.current[kind.number()] = Some(first);
-        }
-        Ok(first)
+        self.memory.new_span(kind, pages, 1, cycle, grow)
     }
 
-    /// Allocates the lowest free slot of a span, and zeroes it if need be.
-    pub(crate) fn take(&mut self, first: usize, pointers: usize) -> Option<Slot> {
-        let span = self.span(first);
-        let number = span.take()?;
-        let (size, kind, dirty) = (span.size(), span.kind(), span.is_dirty());
-        if !kind.pointer_free {
-            span.set_pointers(number, pointers);
-        }
-        if kind.class == LARGE {
-            span.room().let_go();
-        }
-        let slot = Slot { span: first, number };
-        if dirty {
-            self.image_mut(slot).fill(0);
-        }
-        self.objects += 1;
-        self.bytes += size;
-        Some(slot)
+    /// A span of this kind with room that nobody holds; the caller does now.
+    pub(crate) fn pop(&self, kind: Kind) -> Option<Span<'_>> {
+        self.memory.central(kind).pop(self.memory.spans()).map(|first| self.span(first))
     }
 
-    /// Sweeps a span, naming the address of each object that is freed, and gives its pages back if it is empty.
-    pub(crate) fn sweep(&mut self, first: usize, cycle: u64, mut freed: impl FnMut(Address)) {
-        let span = self.memory.spans().at(first);
-        let mut count = 0;
-        span.sweep(cycle, |slot| {
-            count += 1;
-            freed(Address::new(span.address(slot).addr().get()).expect("not at address 0"));
-        });
-        self.objects -= count;
-        self.bytes -= count * span.size();
+    /// Lets go of a span that the caller holds, and that is swept: into the set of its kind if it has room. An empty one
+    /// ends.
+    pub(crate) fn let_go(&self, span: Span<'_>) {
         if span.live() == 0 {
             self.memory.end(span);
-        } else if span.room().is_held() {
-            self.central(span.kind()).push(self.memory.spans(), first);
+        } else if !span.room().let_go() {
+            self.memory.central(span.kind()).push(self.memory.spans(), span.first());
         }
     }
 
-    fn central(&self, kind: Kind) -> &Central {
-        self.memory.central(kind)
+    /// Empties the sets, but for spans that are swept for this cycle. What was in them is held by nobody until it is swept.
+    pub(crate) fn forget_room(&self, cycle: u64) {
+        for central in self.memory.centrals() {
+            for first in central.take_all(self.memory.spans()).collect::<Vec<_>>() {
+                if self.span(first).is_swept(cycle) {
+                    central.push(self.memory.spans(), first);
+                }
+            }
+        }
+    }
+
+    /// Sweeps a span that the caller has claimed, naming the address of each object that is freed if `tell`, and gives its
+    /// pages back if it is empty.
+    pub(crate) fn sweep(&self, span: Span<'_>, cycle: u64, tell: bool, mut freed: impl FnMut(Address)) {
+        let (size, kind) = (span.size(), span.kind());
+        let count = span.sweep(tell, |slot| freed(address_of(span, slot)));
+        self.discount(count, size);
+        let (empty, room) = (span.live() == 0, span.room().is_held());
+        span.swept(cycle);
+        if empty {
+            self.memory.end(span);
+        } else if room {
+            self.memory.central(kind).push(self.memory.spans(), span.first());
+        }
     }
 
     // ---- memory
 
-    fn place(&self, at: Slot) -> NonNull<u8> {
-        self.span(at.span).address(at.number)
+    /// The words of a run of bytes, which starts at a multiple of a word.
+    ///
+    /// # Panics
+    /// If it is not in the window.
+    #[inline]
+    fn words(&self, at: usize, bytes: usize) -> &[AtomicUsize] {
+        let offset = at.wrapping_sub(self.start);
+        assert!(
+            offset <= self.len && bytes <= self.len - offset && at.is_multiple_of(WORD),
+            "{bytes} bytes at {at:#x}"
+        );
+        let start = self.memory.arenas().base();
+        // SAFETY: by the assertion the words lie in the window, whose memory stays as long as the space; the kernel
+        // initialised it, and everybody reaches it as atomic words alone.
+        unsafe { slice::from_raw_parts(start.as_ptr().add(offset).cast(), bytes / WORD) }
     }
 
-    /// The bytes of a slot.
-    pub(crate) fn image(&self, at: Slot) -> &[u8] {
-        // SAFETY: a slot's pages are mapped as long as its span lives, which is until the space is borrowed mutably; the
-        // kernel initialised them. Nobody writes them meanwhile: that takes the space, borrowed mutably.
-        unsafe { slice::from_raw_parts(self.place(at).as_ptr(), self.span(at.span).size()) }
+    /// A word of an object: for one, a pointer field.
+    ///
+    /// # Panics
+    /// If it is not in the window.
+    #[inline]
+    pub(crate) fn field(&self, object: usize, index: usize) -> &AtomicUsize {
+        let offset = object.wrapping_add(index.wrapping_mul(WORD)).wrapping_sub(self.start);
+        assert!(offset < self.len, "a word outside of the window");
+        // SAFETY: as in `words`; the window is a whole number of words, and what is left of `offset` is the start of one.
+        unsafe { &*self.memory.arenas().base().as_ptr().add(offset & !(WORD - 1)).cast() }
     }
 
-    /// The bytes of a slot, to be written.
-    pub(crate) fn image_mut(&mut self, at: Slot) -> &mut [u8] {
-        // SAFETY: as in `image`, and the space is borrowed exclusively.
-        unsafe { slice::from_raw_parts_mut(self.place(at).as_ptr(), self.span(at.span).size()) }
+    /// A run of pointer fields.
+    #[inline]
+    pub(crate) fn fields(&self, object: usize, run: Range<usize>) -> &[AtomicUsize] {
+        self.words(object + run.start * WORD, run.len() * WORD)
     }
 
-    /// What a pointer field holds.
-    pub(crate) fn field(&self, at: Slot, index: usize) -> Option<Address> {
-        let bytes = self.image(at)[index * WORD..].first_chunk().expect("a field is a whole word");
-        Address::new(usize::from_ne_bytes(*bytes))
+    /// Zeroes a slot that nobody else knows of.
+    pub(crate) fn zero(&self, at: usize, bytes: usize) {
+        for word in self.words(at, bytes) {
+            // Relaxed: whoever publishes the object publishes this.
+            word.store(0, Ordering::Relaxed);
+        }
     }
 
-    /// Overwrites a pointer field.
-    pub(crate) fn set_field(&mut self, at: Slot, index: usize, value: Option<Address>) {
-        let word = value.map_or(0, Address::get).to_ne_bytes();
-        self.image_mut(at)[index * WORD..][..WORD].copy_from_slice(&word);
+    /// Reads bytes.
+    pub(crate) fn read(&self, at: usize, data: &mut [u8]) {
+        let (words, mut skip) = self.around(at, data.len());
+        let mut rest = data;
+        for word in words {
+            // Relaxed: data orders nothing.
+            let bytes = word.load(Ordering::Relaxed).to_ne_bytes();
+            let count = (WORD - skip).min(rest.len());
+            let (some, more) = rest.split_at_mut(count);
+            some.copy_from_slice(&bytes[skip..][..count]);
+            (rest, skip) = (more, 0);
+        }
+    }
+
+    /// Writes bytes.
+    pub(crate) fn write(&self, at: usize, data: &[u8]) {
+        let (words, mut skip) = self.around(at, data.len());
+        let mut rest = data;
+        for word in words {
+            let count = (WORD - skip).min(rest.len());
+            let (some, more) = rest.split_at(count);
+            // Relaxed, all: data orders nothing.
+            if let Some(whole) = some.first_chunk() {
+                word.store(usize::from_ne_bytes(*whole), Ordering::Relaxed);
+            } else {
+                // Others may be writing the other bytes of the word.
+                let mut old = word.load(Ordering::Relaxed);
+                loop {
+                    let mut bytes = old.to_ne_bytes();
+                    bytes[skip..][..count].copy_from_slice(some);
+                    let new = usize::from_ne_bytes(bytes);
+                    match word.compare_exchange_weak(old, new, Ordering::Relaxed, Ordering::Relaxed) {
+                        Ok(_) => break,
+                        Err(now) => old = now,
+                    }
+                }
+            }
+            (rest, skip) = (more, 0);
+        }
+    }
+
+    /// The words that a run of bytes lies in, and how far into the first it starts.
+    fn around(&self, at: usize, bytes: usize) -> (&[AtomicUsize], usize) {
+        let skip = at % WORD;
+        (self.words(at - skip, (skip + bytes).next_multiple_of(WORD)), skip)
+    }
+}
+
+fn address_of(span: Span<'_>, slot: usize) -> Address {
+    Address::new(span.address(slot).addr().get()).expect("the kernel maps nothing at address 0")
+}
+
+#[cfg(all(test, not(any(heaplaw_loom, heaplaw_shuttle))))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_are_read_and_written_wherever_they_start() {
+        let space = Space::reserve(64, usize::MAX, Faults::NONE).unwrap();
+        let span = space.add(Kind { class: LARGE, pointer_free: true }, 1, 0, true).unwrap();
+        let start = span.address(0).addr().get();
+        let mut expected = [0_u8; 64];
+        for (at, len) in (0..20).flat_map(|at| (0..20).map(move |len| (at, len))) {
+            let data: Vec<u8> = (0..len).map(|byte| (byte * 7 + at * 31 + len) as u8).collect();
+            space.write(start + at, &data);
+            expected[at..at + len].copy_from_slice(&data);
+            let mut all = [0; 64];
+            space.read(start, &mut all);
+            assert_eq!(all, expected, "{len} bytes at {at}");
+            let mut some = vec![0; len];
+            space.read(start + at, &mut some);
+            assert_eq!(some, data);
+        }
     }
 }

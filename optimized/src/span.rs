@@ -15,8 +15,7 @@
 //! * `marked` is a part of `allocated`, and empty unless objects are being marked or the span waits to be swept.
 //! * All slots below `hint` are allocated. Nothing is allocated in a page that is in no span.
 //! * A slot that is not allocated reads zero unless the span is `dirty`.
-//! * `sum` is that of the layout, of a span with pointers.
-//! * `swept` is the number of the cycle that the span was swept for, or born in.
+//! * Whoever holds a span, or has claimed it for sweeping, has it to itself, but for the marks.
 //! * Size, slots, pages and magic do not change from the publication of a span to its end.
 //!
 //! Orderings: relaxed, all. What is fixed from publication to end is ordered by the index, which publishes it; what the
@@ -28,8 +27,9 @@ use crate::{
     arena::{Arenas, Index, Plan, Planned, PlannedIndex},
     central::Store,
     class::{CLASSES, Class, LARGE, class},
+    generation::Generation,
     geometry::{BITS, PAGE, PAGE_WORDS, WORD},
-    layout::Layout,
+    layout::{self, Layout},
     os::{Mapped, Zeroed},
     slots::{self, Room},
     stack::Links,
@@ -65,9 +65,7 @@ pub(crate) struct Record {
     room: Room,
     pages: AtomicUsize,
     size: AtomicUsize,
-    swept: AtomicU64,
-    /// Of a span with pointers, the sum of its layout.
-    sum: AtomicU64,
+    generation: Generation,
     slots: AtomicU32,
     hint: AtomicU32,
     /// 1 if free slots have to be zeroed before use.
@@ -180,17 +178,13 @@ impl Spans {
         record.slots.store(slots as u32, Ordering::Relaxed);
         record.hint.store(0, Ordering::Relaxed);
         record.dirty.store(u8::from(!clean), Ordering::Relaxed);
-        record.swept.store(cycle, Ordering::Relaxed);
+        record.generation.begin(cycle);
         record.room.reset(slots, true);
         for word in span.allocated().iter().chain(&self.marked[first]) {
             // Tested first: most are zero, and in memory that was never touched.
             if word.load(Ordering::Relaxed) != 0 {
                 word.store(0, Ordering::Relaxed);
             }
-        }
-        if !kind.pointer_free {
-            // What was left behind there counts.
-            record.sum.store(span.layout().sum(), Ordering::Relaxed);
         }
         self.index.publish(first..first + pages, kind.number() as u8 + 1);
         span
@@ -200,6 +194,7 @@ impl Spans {
     pub(crate) fn death(&self, first: usize) {
         // Of small spans nothing is allocated any more; of a large one, this is its slot.
         self.at(first).allocated()[0].store(0, Ordering::Relaxed);
+        self.at(first).record().generation.end();
         self.index.retract(first..first + self.at(first).pages());
     }
 
@@ -216,6 +211,54 @@ impl Spans {
         span.record().pages.store(pages, Ordering::Relaxed);
         span.record().size.store(pages * PAGE, Ordering::Relaxed);
         self.index.publish(first..first + pages, kind.number() as u8 + 1);
+    }
+
+    /// The slot that an address is in.
+    #[inline]
+    pub(crate) fn locate(&self, at: usize) -> Option<Located> {
+        let page = self.page_of(at);
+        let kind = Kind::numbered(usize::from(self.index.kind(page).checked_sub(1)?));
+        let first = page - self.index.at(page).back();
+        let offset = at - self.base.addr().get() - first * PAGE;
+        let (slot, rest) = if kind.class == LARGE {
+            (0, offset)
+        } else {
+            let row = class(kind.class);
+            let slot = row.slot(offset);
+            (slot, offset - slot * row.size)
+        };
+        Some(Located { first, kind, slot, rest })
+    }
+
+    /// As [`Span::mark`] and [`Span::is_marked`]: marks a slot, after calling `white`, if it is not marked; says whether
+    /// the caller did. A slot that cannot be is marked already.
+    #[inline]
+    pub(crate) fn mark(&self, first: usize, slot: usize, white: impl FnOnce()) -> bool {
+        let Some(word) = self.marked[first].get(slot / BITS) else { return false };
+        slots::mark(word, slot % BITS, white)
+    }
+
+    /// As [`Span::set_pointers`], for slots of a small class.
+    #[inline]
+    pub(crate) fn set_pointers(&self, first: usize, class: usize, slot: usize, pointers: usize) {
+        let width = usize::from(WIDTH[class]);
+        let at = slot * width;
+        let (page, word) = (first + at / PAGE_WORDS, at % PAGE_WORDS / BITS);
+        layout::set(&self.layout[page][word], at % BITS, width, pointers);
+    }
+
+    /// As [`Span::pointers`].
+    #[inline]
+    pub(crate) fn pointers(&self, at: Located) -> usize {
+        if at.kind.pointer_free {
+            return 0;
+        }
+        if at.kind.class == LARGE {
+            return self.at(at.first).pointers(0);
+        }
+        let width = usize::from(WIDTH[at.kind.class]);
+        let bit = at.slot * width;
+        layout::get(&self.layout[at.first + bit / PAGE_WORDS][bit % PAGE_WORDS / BITS], bit % BITS, width)
     }
 
     /// The spans from a page on, in address order, below another page.
@@ -253,6 +296,26 @@ impl Store for Spans {
     fn slots(&self, span: usize) -> usize {
         self.at(span).slots()
     }
+}
+
+/// By class, the bits that say how many pointer fields a slot has.
+static WIDTH: [u8; CLASSES] = {
+    let mut widths = [0; CLASSES];
+    let mut number = 1;
+    while number < CLASSES {
+        widths[number] = layout::width(class(number).size / WORD) as u8;
+        number += 1;
+    }
+    widths
+};
+
+/// Where an address is: the first page of its span, what that is for, the slot, and how far into it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Located {
+    pub(crate) first: usize,
+    pub(crate) kind: Kind,
+    pub(crate) slot: usize,
+    pub(crate) rest: usize,
 }
 
 /// A span: a run of pages and what is in it.
@@ -334,7 +397,12 @@ impl<'s> Span<'s> {
     }
 
     pub(crate) fn is_swept(self, cycle: u64) -> bool {
-        self.record().swept.load(Ordering::Relaxed) == cycle
+        self.record().generation.is(cycle)
+    }
+
+    /// Claims the span for sweeping; says whether the caller is who sweeps it.
+    pub(crate) fn claim(self, cycle: u64) -> bool {
+        self.record().generation.claim(cycle)
     }
 
     /// Where a slot is.
@@ -377,23 +445,40 @@ impl<'s> Span<'s> {
         self.allocated()[slot / BITS].load(Ordering::Relaxed) >> (slot % BITS) & 1 == 1
     }
 
-    /// Allocates the lowest free slot. Only for the holder, and while nobody frees single slots.
-    pub(crate) fn take(self) -> Option<usize> {
-        let hint = self.record().hint.load(Ordering::Relaxed) as usize;
-        let (words, mut taken) = (self.allocated(), None);
-        let skip = hint / BITS;
-        slots::allocate(words.get(skip..)?, self.slots() - skip * BITS, 1, |slot| taken = Some(skip * BITS + slot));
-        let slot = taken?;
-        self.room().remove(1);
-        self.record().hint.store(slot as u32 + 1, Ordering::Relaxed);
-        Some(slot)
+    /// Claims all free slots of the lowest word that has any: allocates them, to be handed out later. Gives the number of
+    /// the word and the slots. Only for the holder, and while nobody frees single slots.
+    pub(crate) fn claim_word(self) -> Option<(usize, u64)> {
+        let hint = &self.record().hint;
+        let skip = hint.load(Ordering::Relaxed) as usize / BITS;
+        let (words, slots) = (self.allocated(), self.slots());
+        let (word, mask) = slots::claim(words.get(skip..)?, slots - skip * BITS)?;
+        let word = skip + word;
+        self.room().remove(mask.count_ones() as usize);
+        hint.store(((word + 1) * BITS).min(slots) as u32, Ordering::Relaxed);
+        Some((word, mask))
+    }
+
+    /// Gives back what was claimed and not handed out: no longer allocated, no longer marked. Only for the holder.
+    pub(crate) fn give_back(self, word: usize, mask: u64) {
+        if mask == 0 {
+            return;
+        }
+        self.marked()[word].fetch_and(!mask, Ordering::Relaxed);
+        self.room().add(mask.count_ones() as usize);
+        slots::free(self.allocated(), word, mask);
+        let lowest = (word * BITS) as u32 + mask.trailing_zeros();
+        let hint = &self.record().hint;
+        hint.store(lowest.min(hint.load(Ordering::Relaxed)), Ordering::Relaxed);
+    }
+
+    /// Marks all slots of a word that are in `mask`.
+    pub(crate) fn mark_all(self, word: usize, mask: u64) {
+        self.marked()[word].fetch_or(mask, Ordering::Relaxed);
     }
 
     /// Says how many pointer fields an object has.
     pub(crate) fn set_pointers(self, slot: usize, pointers: usize) {
-        let (sum, changed) = (&self.record().sum, self.layout().set_pointers(slot, pointers));
-        // Relaxed: who writes the layout writes its sum.
-        sum.store(sum.load(Ordering::Relaxed) ^ changed, Ordering::Relaxed);
+        self.layout().set_pointers(slot, pointers);
     }
 
     /// The pointer fields of a slot.
@@ -402,14 +487,13 @@ impl<'s> Span<'s> {
     }
 
     pub(crate) fn is_marked(self, slot: usize) -> bool {
-        self.marked()[slot / BITS].load(Ordering::Relaxed) >> (slot % BITS) & 1 == 1
+        // Acquire: as in `slots::mark`.
+        self.marked()[slot / BITS].load(Ordering::Acquire) >> (slot % BITS) & 1 == 1
     }
 
     /// Marks a slot; says whether it was not marked before.
     pub(crate) fn mark(self, slot: usize) -> bool {
-        let (word, bit) = (&self.marked()[slot / BITS], 1 << (slot % BITS));
-        // Tested first: a bit that is set already costs a load, not a read-modify-write. Relaxed: the queue publishes.
-        word.load(Ordering::Relaxed) & bit == 0 && word.fetch_or(bit, Ordering::Relaxed) & bit == 0
+        slots::mark(&self.marked()[slot / BITS], slot % BITS, || ())
     }
 
     /// Unmarks a slot; says whether it was marked.
@@ -433,30 +517,38 @@ impl<'s> Span<'s> {
         self.spans.marked[self.first][at / BITS].load(Ordering::Relaxed) >> (at % BITS) & 1 == 1
     }
 
-    /// Frees the slots that are not marked, naming each, and unmarks the others. The span is held afterwards exactly if it
-    /// has room. Only for who has the span to itself.
-    pub(crate) fn sweep(self, cycle: u64, mut freed: impl FnMut(usize)) {
-        let mut live = 0;
-        let mut any = false;
+    /// Frees the slots that are not marked, naming each if `tell`, and unmarks the others. Gives how many were freed. The
+    /// span is held afterwards exactly if it has room. Only for who has claimed it, and says then that it is
+    /// [swept](Span::swept).
+    pub(crate) fn sweep(self, tell: bool, mut freed: impl FnMut(usize)) -> usize {
+        let (mut live, mut count) = (0, 0);
         for (number, (allocated, marked)) in self.allocated().iter().zip(self.marked()).enumerate() {
             let (old, keep) = (allocated.load(Ordering::Relaxed), marked.load(Ordering::Relaxed));
             let mut gone = old & !keep;
-            any |= gone != 0;
             live += (old & keep).count_ones() as usize;
-            allocated.store(old & keep, Ordering::Relaxed);
-            marked.store(0, Ordering::Relaxed);
-            while gone != 0 {
+            count += gone.count_ones() as usize;
+            if gone != 0 {
+                allocated.store(old & keep, Ordering::Relaxed);
+            }
+            if keep != 0 {
+                marked.store(0, Ordering::Relaxed);
+            }
+            while tell && gone != 0 {
                 freed(number * BITS + gone.trailing_zeros() as usize);
                 gone &= gone - 1;
             }
         }
-        let record = self.record();
-        if any {
+        if count > 0 {
             self.set_dirty();
-            record.hint.store(0, Ordering::Relaxed);
+            self.record().hint.store(0, Ordering::Relaxed);
         }
         self.room().reset(self.slots() - live, live < self.slots());
-        record.swept.store(cycle, Ordering::Relaxed);
+        count
+    }
+
+    /// Says that the span, claimed and swept, is swept for this cycle.
+    pub(crate) fn swept(self, cycle: u64) {
+        self.record().generation.done(cycle);
     }
 
     /// The allocated slots, in order.
@@ -478,7 +570,6 @@ impl<'s> Span<'s> {
             && full_below
             && beyond == 0
             && self.record().dirty.load(Ordering::Relaxed) <= 1
-            && (self.kind().pointer_free || self.layout().sum() == self.record().sum.load(Ordering::Relaxed))
             && slots::all_free(&self.spans.allocated[self.first][allocated.len()..])
             && (0..allocated.len()).all(|at| word(marked, at) & !word(allocated, at) == 0)
     }
@@ -495,6 +586,12 @@ impl<'s> Span<'s> {
         };
         let fits = pages > 0 && pages <= end - self.first;
         fits && (self.pages(), self.size(), self.slots()) == (pages, size, slots)
+    }
+
+    /// A word of the bits of allocated slots, and of those that are marked; `None` if there is none of that number.
+    pub(crate) fn bits(self, word: usize) -> Option<[u64; 2]> {
+        let load = |words: &[AtomicU64]| words.get(word).map(|word| word.load(Ordering::Relaxed));
+        Some([load(self.allocated())?, load(self.marked())?])
     }
 
     /// How many slots are marked.

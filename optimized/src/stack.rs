@@ -79,6 +79,12 @@ impl Stack {
         }
     }
 
+    /// Whether there is nothing in it now.
+    pub(crate) fn is_empty(&self) -> bool {
+        // Acquire: pairs with the release of `push`, whose continuation every exchange is.
+        self.head.load(Ordering::Acquire) & NUMBER == 0
+    }
+
     /// Takes everything; gives the numbers from the top down.
     pub(crate) fn take_all<'l>(&self, links: &'l impl Links) -> impl Iterator<Item = usize> + 'l {
         let mut head = self.head.load(Ordering::Relaxed);

@@ -1,66 +1,94 @@
-//! The state of a heap: what is behind its lock. Its methods are in [`gc`](crate::gc) and [`alloc`](crate::alloc).
+//! The state of a heap: what its mutators and its collector share. The methods are in [`gc`](crate::gc) and
+//! [`alloc`](crate::alloc).
+//!
+//! No lock guards it. Who may touch what follows from the protocols: what is a mutator's own, from its
+//! [`Post`](crate::gc::handshake::Post); spans, from who holds or has claimed them; pages, from their lock; and the
+//! collector's own, from the lock of its [`Driver`], which no mutator takes.
 
 use crate::{
-    gc::phase::Phase,
-    root::{Address, Globals, MutatorId, Stack},
+    events::Listener,
+    gc::{
+        grey::Grey,
+        mark::{Driver, Marker},
+        phase::Stage,
+        sweep::Sweep,
+        worker::Work,
+    },
+    heap::Config,
+    local::Local,
+    root::MutatorId,
     space::Space,
+    stats::Last,
+    sync::{AtomicU64, AtomicUsize, Mutex, MutexGuard, Ordering, lock},
 };
+use std::{sync::Arc, time::Instant};
 
 /// Everything that a heap is.
 pub(crate) struct State<L> {
+    pub(crate) config: Config,
     pub(crate) space: Space,
-    /// By mutator; a place is taken again when its mutator has left.
-    pub(crate) stacks: Vec<Option<Stack>>,
-    pub(crate) globals: Globals,
-    /// How many mutators ever joined.
-    pub(crate) joined: u64,
-    pub(crate) phase: Phase,
-    /// How many cycles have ended marking.
-    pub(crate) cycle: u64,
-    /// What is grey; see [`gc::grey`](crate::gc::grey).
-    pub(crate) grey: Vec<Address>,
-    /// Every span that starts below this page is swept, in phase sweep.
-    pub(crate) sweep_next: usize,
+    /// 0 for nil.
+    pub(crate) globals: Box<[AtomicUsize]>,
+    /// The mutators, in the order in which they joined.
+    locals: Mutex<Vec<Arc<Local>>>,
+    /// How many ever joined.
+    joined: AtomicU64,
+    pub(crate) stage: Stage,
+    pub(crate) grey: Grey,
+    pub(crate) sweep: Sweep,
+    pub(crate) work: Work,
+    /// Which mutator a handshake waits for, and since when.
+    pub(crate) awaited: Mutex<Option<(MutatorId, Instant)>>,
+    driver: Mutex<Driver>,
+    /// When the heap was made.
+    pub(crate) made: Instant,
+    pub(crate) last: Mutex<Last>,
     pub(crate) listener: L,
 }
 
-impl<L> State<L> {
-    pub(crate) fn new(space: Space, globals: usize, listener: L) -> Self {
+impl<L: Listener> State<L> {
+    pub(crate) fn new(space: Space, config: Config, listener: L) -> Self {
         State {
+            config,
             space,
-            stacks: Vec::new(),
-            globals: Globals { slots: vec![None; globals].into(), scanned: true },
-            joined: 0,
-            phase: Phase::Off,
-            cycle: 0,
-            grey: Vec::new(),
-            sweep_next: 0,
+            globals: (0..config.globals).map(|_| AtomicUsize::new(0)).collect(),
+            locals: Mutex::new(Vec::new()),
+            joined: AtomicU64::new(0),
+            stage: Stage::new(),
+            grey: Grey::new(),
+            sweep: Sweep::new(),
+            work: Work::new(),
+            awaited: Mutex::new(None),
+            driver: Mutex::new(Driver { marker: Marker::new(), globals_scanned: true, round: 0 }),
+            made: Instant::now(),
+            last: Mutex::new(Last::default()),
             listener,
         }
     }
 
-    /// Lets a mutator in; gives its place among the stacks and its name.
-    pub(crate) fn join(&mut self) -> (usize, MutatorId) {
-        let id = MutatorId(self.joined);
-        self.joined += 1;
-        let place = self.stacks.iter().position(Option::is_none).unwrap_or_else(|| {
-            self.stacks.push(None);
-            self.stacks.len() - 1
-        });
-        self.stacks[place] = Some(Stack::new(id));
-        (place, id)
+    /// The right to drive the collector.
+    pub(crate) fn driver(&self) -> MutexGuard<'_, Driver> {
+        lock(&self.driver)
     }
 
-    /// The stack of a mutator that has not left.
-    ///
-    /// # Panics
-    /// If it has.
-    pub(crate) fn stack(&self, place: usize) -> &Stack {
-        self.stacks[place].as_ref().expect("a mutator has a stack until it is dropped")
+    /// All mutators that are there now. Whoever joins later sees the phase as it is now, or a later one.
+    pub(crate) fn mutators(&self) -> Vec<Arc<Local>> {
+        lock(&self.locals).clone()
     }
 
-    /// As [`State::stack`], to be changed.
-    pub(crate) fn stack_mut(&mut self, place: usize) -> &mut Stack {
-        self.stacks[place].as_mut().expect("a mutator has a stack until it is dropped")
+    /// Lets a mutator in.
+    pub(crate) fn join(&self) -> Arc<Local> {
+        let id = MutatorId(self.joined.fetch_add(1, Ordering::Relaxed));
+        let mut locals = lock(&self.locals);
+        let (cycle, phase) = self.stage.now();
+        let local = Arc::new(Local::new(id, cycle));
+        self.admit(&local, phase);
+        locals.push(Arc::clone(&local));
+        local
+    }
+
+    /// Lets a mutator go, which has flushed everything.
+    pub(crate) fn dismiss(&self, local: &Arc<Local>) {
+        lock(&self.locals).retain(|other| !Arc::ptr_eq(other, local));
     }
 }

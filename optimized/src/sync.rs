@@ -16,23 +16,33 @@
 
 #[cfg(not(all(test, any(heaplaw_loom, heaplaw_shuttle))))]
 pub(crate) use std::sync::{
-    Mutex, MutexGuard,
-    atomic::{AtomicPtr, AtomicU8, AtomicU32, AtomicU64, AtomicUsize},
+    Condvar, Mutex, MutexGuard,
+    atomic::{AtomicBool, AtomicPtr, AtomicU8, AtomicU32, AtomicU64, AtomicUsize},
 };
 
 #[cfg(all(test, heaplaw_shuttle))]
 pub(crate) use shuttle::{
     sync::{
-        Mutex, MutexGuard,
-        atomic::{AtomicU8, AtomicU32, AtomicU64, AtomicUsize},
+        Condvar, Mutex, MutexGuard,
+        atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, AtomicUsize},
     },
     thread,
 };
 
 #[cfg(all(test, heaplaw_loom))]
-pub(crate) use modelled::{AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Mutex, MutexGuard, interleaved, reset, thread};
+pub(crate) use modelled::{
+    AtomicBool, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Condvar, Mutex, MutexGuard, interleaved, reset, thread,
+};
 
 pub(crate) use std::sync::{PoisonError, atomic::Ordering};
+
+/// Lets others go on, while waiting for one of them.
+pub(crate) fn relax() {
+    #[cfg(not(all(test, any(heaplaw_loom, heaplaw_shuttle))))]
+    std::thread::yield_now();
+    #[cfg(all(test, any(heaplaw_loom, heaplaw_shuttle)))]
+    thread::yield_now();
+}
 
 /// Locks, whether or not somebody panicked while holding the lock: what it guards is kept consistent between any two
 /// statements that can panic.
@@ -45,7 +55,7 @@ pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 mod modelled {
     use super::Ordering;
     pub(crate) use loom::{
-        sync::{Mutex, MutexGuard},
+        sync::{Condvar, Mutex, MutexGuard},
         thread,
     };
     use std::sync::atomic;

@@ -1,15 +1,20 @@
 //! The heap checks itself: every invariant that the other files state about their data, in one pass over all of it.
 
+use crate::sync::Ordering;
 use crate::{
     class::{CLASSES, LARGE},
-    gc::phase::Phase,
+    events::Listener,
+    gc::{mark::Driver, phase::Phase},
     memory::Memory,
     root::Address,
     space::Slot,
     span::{Kind, Span},
     state::State,
 };
-use std::{collections::BTreeSet, error, fmt};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    error, fmt,
+};
 
 /// A belief of the heap about itself that does not hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,6 +35,9 @@ pub enum Corruption {
     Dirty(usize),
     /// This address lies in the depot of caches, and is no allocated slot of the class that it lies there for.
     Cached(usize),
+    /// A mutator's window into the span at this page holds slots that are not allocated, or of the wrong colour; or the
+    /// mutator does not know of the phase.
+    Window(usize),
     /// The totals are not the sums over all spans.
     Totals,
     /// This object waits to be scanned, twice, unmarked, without pointers, or while nothing is being marked.
@@ -50,6 +58,7 @@ impl fmt::Display for Corruption {
             Corruption::Unswept(span) => write!(f, "span {span} is not swept, or marked out of season"),
             Corruption::Dirty(span) => write!(f, "a free slot of span {span} is said to read zero and does not"),
             Corruption::Cached(at) => write!(f, "{at:#x} is cached and is no slot of its class"),
+            Corruption::Window(span) => write!(f, "a window into span {span} is not as the cycle wants it"),
             Corruption::Totals => f.write_str("the totals are not the sums"),
             Corruption::Grey(at) => write!(f, "the object at {at:?} should not wait to be scanned"),
             Corruption::Dangling(at) => write!(f, "a pointer leads to {at:?}, where there is no object"),
@@ -136,13 +145,17 @@ impl crate::cache::Depot {
     }
 }
 
-impl<L> State<L> {
-    pub(crate) fn verify(&self) -> Result<(), Corruption> {
+/// By span, the slots that a window holds: the number of their word, and which of it.
+type Windows = BTreeMap<usize, (usize, u64)>;
+
+impl<L: Listener> State<L> {
+    pub(crate) fn verify(&self, driver: &Driver) -> Result<(), Corruption> {
         self.space.memory().verify()?;
         self.verify_pages()?;
-        self.verify_spans()?;
-        self.verify_grey()?;
-        self.verify_pointers()
+        let windows = self.verify_windows()?;
+        self.verify_spans(&windows)?;
+        self.verify_grey(driver)?;
+        self.verify_pointers(&windows)
     }
 
     /// That every page that is in no span is free: this heap's mutators cache none.
@@ -152,56 +165,89 @@ impl<L> State<L> {
         lost.map_or(Ok(()), |page| Err(Corruption::Page(page)))
     }
 
-    fn verify_spans(&self) -> Result<(), Corruption> {
+    /// That each mutator sees the phase as it is, and that what its windows hold is allocated, and marked if it has to be.
+    fn verify_windows(&self) -> Result<Windows, Corruption> {
+        let mut windows = Windows::new();
+        let (cycle, phase) = self.stage.now();
+        for local in self.mutators() {
+            let marking = phase == Phase::Mark;
+            ensure(local.cycle() == cycle, Corruption::Window(0))?;
+            ensure((local.barrier.get(), local.black.get()) == (marking, marking), Corruption::Window(0))?;
+            for window in local.windows() {
+                let Some(first) = window.span() else { continue };
+                let (word, mask) = window.left();
+                let span = self.space.containing(first).filter(|span| span.first() == first);
+                let span = span.ok_or(Corruption::Window(first))?;
+                let [allocated, marked] = span.bits(word).ok_or(Corruption::Window(first))?;
+                let marks = if marking { mask } else { 0 };
+                ensure(allocated & mask == mask && marked & mask == marks, Corruption::Window(first))?;
+                ensure(span.room().is_held() && span.is_swept(cycle), Corruption::Window(first))?;
+                ensure(windows.insert(first, (word, mask)).is_none(), Corruption::Room(first))?;
+            }
+        }
+        Ok(windows)
+    }
+
+    fn verify_spans(&self, windows: &Windows) -> Result<(), Corruption> {
         let (mut objects, mut bytes) = (0, 0);
-        let mut held = BTreeSet::new();
-        for first in self.space.held() {
+        let (cycle, phase) = self.stage.now();
+        let mut held: BTreeSet<_> = windows.keys().copied().collect();
+        for first in self.space.listed() {
             let span = self.space.containing(first).filter(|span| span.first() == first);
             ensure(span.is_some() && held.insert(first), Corruption::Room(first))?;
         }
         for span in self.space.spans_from(0) {
             let first = span.first();
             ensure(span.live() > 0, Corruption::Empty(first))?;
-            let swept = span.is_swept(self.cycle);
+            let swept = span.is_swept(cycle);
             let room = span.room().free() > 0 && swept;
-            // A span that has just been filled is held until the next allocation.
+            // The span of a window that has just been emptied is held until the next allocation.
             ensure(held.contains(&first) || !room, Corruption::Room(first))?;
             ensure(!held.contains(&first) || swept && span.room().is_held(), Corruption::Room(first))?;
-            let must = self.phase != Phase::Sweep || first < self.sweep_next;
-            let season = self.phase.is_marking() || !swept || span.count_marked() == 0;
+            let must = phase != Phase::Sweep || first < self.sweep.passed(cycle);
+            let season = phase.is_marking() || !swept || span.count_marked() == 0;
             ensure(season && (swept || !must), Corruption::Unswept(first))?;
-            let zero = |number| self.space.image(Slot { span: first, number }).iter().all(|byte| *byte == 0);
+            let mut image = vec![0; span.size()];
+            let mut zero = |number| {
+                self.space.read(span.address(number).addr().get(), &mut image);
+                image.iter().all(|byte| *byte == 0)
+            };
             let clean = span.is_dirty() || (0..span.slots()).all(|slot| span.is_allocated(slot) || zero(slot));
             ensure(clean, Corruption::Dirty(first))?;
             objects += span.live();
             bytes += span.live() * span.size();
         }
-        ensure((objects, bytes) == (self.space.objects(), self.space.bytes()), Corruption::Totals)
+        ensure((objects, bytes) == self.space.allocated(), Corruption::Totals)
     }
 
-    fn verify_grey(&self) -> Result<(), Corruption> {
+    fn verify_grey(&self, driver: &Driver) -> Result<(), Corruption> {
         let mut seen = BTreeSet::new();
-        for at in &self.grey {
-            let waits = self.space.find(*at).is_some_and(|slot| {
+        let mut waiting = self.grey.waiting(&self.space.blocks);
+        waiting.extend(driver.marker.waiting());
+        for at in waiting.into_iter().filter_map(Address::new) {
+            let waits = self.space.find(at).is_some_and(|slot| {
                 let span = self.space.span(slot.span);
                 span.is_marked(slot.number) && !span.kind().pointer_free
             });
-            ensure(waits && self.phase == Phase::Mark && seen.insert(*at), Corruption::Grey(*at))?;
+            ensure(waits && self.stage.phase() == Phase::Mark && seen.insert(at), Corruption::Grey(at))?;
         }
         Ok(())
     }
 
-    fn verify_pointers(&self) -> Result<(), Corruption> {
-        let roots = self.stacks.iter().flatten().flat_map(|stack| &stack.slots);
-        for root in roots.chain(&self.globals.slots) {
-            self.verify_pointer(*root)?;
+    fn verify_pointers(&self, windows: &Windows) -> Result<(), Corruption> {
+        let locals = self.mutators();
+        let roots = locals.iter().flat_map(|local| local.stack.values());
+        let globals = self.globals.iter().map(|global| global.load(Ordering::Relaxed));
+        for value in roots.chain(globals) {
+            self.verify_pointer(windows, value)?;
         }
         for span in self.space.spans_from(0) {
             for number in span.objects() {
                 let slot = Slot { span: span.first(), number };
-                if self.is_alive(slot) {
-                    for index in 0..span.pointers(number) {
-                        self.verify_pointer(self.space.field(slot, index))?;
+                if self.is_alive(windows, slot) {
+                    let at = self.space.address(slot).get();
+                    for field in self.space.fields(at, 0..span.pointers(number)) {
+                        self.verify_pointer(windows, field.load(Ordering::Relaxed))?;
                     }
                 }
             }
@@ -209,17 +255,22 @@ impl<L> State<L> {
         Ok(())
     }
 
-    fn verify_pointer(&self, value: Option<Address>) -> Result<(), Corruption> {
-        match value {
-            Some(at) if !self.space.find(at).is_some_and(|slot| self.is_alive(slot)) => Err(Corruption::Dangling(at)),
+    fn verify_pointer(&self, windows: &Windows, value: usize) -> Result<(), Corruption> {
+        match Address::new(value) {
+            Some(at) if !self.space.find(at).is_some_and(|slot| self.is_alive(windows, slot)) => {
+                Err(Corruption::Dangling(at))
+            }
             _ => Ok(()),
         }
     }
 
-    /// Whether an allocated slot is not about to be swept away.
-    fn is_alive(&self, slot: Slot) -> bool {
+    /// Whether an allocated slot is an object, and not about to be swept away.
+    fn is_alive(&self, windows: &Windows, slot: Slot) -> bool {
         let span = self.space.span(slot.span);
-        span.is_swept(self.cycle) || span.is_marked(slot.number)
+        let in_window = windows
+            .get(&slot.span)
+            .is_some_and(|(word, mask)| slot.number / 64 == *word && mask >> (slot.number % 64) & 1 == 1);
+        !in_window && (span.is_swept(self.stage.now().0) || span.is_marked(slot.number))
     }
 }
 
@@ -258,6 +309,8 @@ mod tests {
         let object = mutator.alloc(&root, 1, 0).unwrap();
         let slot = heap.state().space.find(object.address).unwrap();
         heap.start();
+        drop(mutator);
+        assert_eq!(heap.verify(), Ok(()));
         heap.state().space.span(slot.span).mark(slot.number + 1);
         assert_eq!(heap.verify(), Err(Corruption::Count(slot.span)));
     }
@@ -267,12 +320,12 @@ mod tests {
         let (heap, mut mutator, root) = heap();
         let object = mutator.alloc(&root, 1, 0).unwrap();
         heap.start();
-        heap.state().grey.push(object.address);
+        heap.state().driver().marker.waiting_mut().push(object.address.get());
         assert_eq!(heap.verify(), Err(Corruption::Grey(object.address)));
-        heap.state().grey.clear();
+        heap.state().driver().marker.waiting_mut().clear();
         heap.handshake(mutator.id());
         assert_eq!(heap.verify(), Ok(()));
-        heap.state().grey.push(object.address);
+        heap.state().driver().marker.waiting_mut().push(object.address.get());
         assert_eq!(heap.verify(), Err(Corruption::Grey(object.address)));
     }
 
@@ -282,12 +335,11 @@ mod tests {
         let object = mutator.alloc(&root, 1, 0).unwrap();
         let stray = Address::new(object.address.get() + 8);
         let dangling = Err(Corruption::Dangling(stray.unwrap()));
-        let slot = heap.state().space.find(object.address).unwrap();
-        heap.state().space.set_field(slot, 0, stray);
+        heap.state().space.field(object.address.get(), 0).store(stray.unwrap().get(), Ordering::Relaxed);
         assert_eq!(heap.verify(), dangling);
         mutator.store(Place::Field(&root, 0), None).unwrap();
         assert_eq!(heap.verify(), Ok(()));
-        heap.state().globals.slots[0] = stray;
+        heap.state().globals[0].store(stray.unwrap().get(), Ordering::Relaxed);
         assert_eq!(heap.verify(), dangling);
     }
 
@@ -315,8 +367,6 @@ mod tests {
         NoSingleFrees,
         /// Beyond the slots of the span, in words that are not read.
         NoSlot,
-        /// The span has no pointers.
-        PointerFree,
     }
 
     /// Why it is harmless that a bit is flipped, if it is.
@@ -341,16 +391,12 @@ mod tests {
         let full = span.room().free() == 0;
         match table {
             Table::Kind | Table::Back => None,
-            Table::Layout if span.kind().pointer_free => Some(PointerFree),
-            // Of large spans, words of the first pages.
-            Table::Layout => (page - span.first() >= 16).then_some(NoSlot),
             _ if !starts => Some(NoSpanStarts),
             Table::Record => match Table::field(bit) {
                 "" => Some(Padding),
                 "link" if !sets.contains(&page) => Some(InNoSet),
                 "hint" => Some(SearchBegins),
-                "swept" if !collected => Some(NotCollected),
-                "sum" if span.kind().pointer_free => Some(PointerFree),
+                "generation" if !collected => Some(NotCollected),
                 "dirty" => Some(ReadsZero),
                 "room" if collected && full => Some(NoSingleFrees),
                 _ => None,
@@ -392,6 +438,28 @@ mod tests {
     }
 
     /// 64 pages of blocks that are freed by hand.
+    #[test]
+    fn a_window_that_is_not_as_it_should_be_is_noticed() {
+        let (heap, mut mutator, root) = heap();
+        let object = mutator.alloc(&root, 1, 0).unwrap();
+        let slot = heap.state().space.find(object.address).unwrap();
+        let span = heap.state().space.span(slot.span);
+        let wrong = Err(Corruption::Window(slot.span));
+        // White in a window of who allocates black; then not allocated at all.
+        heap.start();
+        assert_eq!(heap.verify(), Ok(()));
+        assert!(span.unmark(slot.number + 1));
+        assert_eq!(heap.verify(), wrong);
+        assert!(span.mark(slot.number + 1));
+        let stray = Address::new(object.address.get() + 8).unwrap();
+        heap.state().globals[0].store(stray.get(), Ordering::Relaxed);
+        assert_eq!(heap.verify(), Err(Corruption::Dangling(stray)), "what is in a window is no object");
+        heap.state().globals[0].store(0, Ordering::Relaxed);
+        heap.state().mutators()[0].black.set(false);
+        assert_eq!(heap.verify(), Err(Corruption::Window(0)));
+    }
+
+    /// Of everything that says where spans are, what they are cut into and which slots are allocated.
     #[test]
     fn every_flipped_bit_is_noticed_or_does_no_harm() {
         let (memory, ()) = Memory::reserve(64, usize::MAX, Faults::NONE, |_| ()).unwrap();
@@ -453,7 +521,7 @@ mod tests {
         heap.collect();
         assert_eq!(heap.verify(), Ok(()));
         let state = heap.state();
-        let (noticed, harmless) = flip_all(state.space.memory(), true, || state.verify());
+        let (noticed, harmless) = flip_all(state.space.memory(), true, || state.verify(&state.driver()));
         println!("noticed: {noticed}, harmless: {harmless:#?}");
         assert!(noticed > 10_000);
     }

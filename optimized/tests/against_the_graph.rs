@@ -2,7 +2,7 @@
 //! mutator must find the object that the graph says, where it was born and with the data that was last written.
 
 use heaplaw_optimized::{
-    Config, Faults,
+    Config,
     adapter::{Subject, bundled},
 };
 use heaplaw_reference::{
@@ -237,7 +237,7 @@ fn run(seeds: std::ops::Range<u64>, length: usize, sizes: &Sizes, config: Config
     phases
 }
 
-const SMALL: Config = Config { reservation: 64 << 20, limit: usize::MAX, globals: 4, faults: Faults::NONE };
+const SMALL: Config = Config { reservation: 64 << 20, globals: 4, ..Config::DEFAULT };
 
 #[test]
 fn short_programs_mean_what_the_graph_says() {

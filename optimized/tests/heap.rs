@@ -127,6 +127,34 @@ fn roots_that_are_released_let_go_and_are_used_again() {
 }
 
 #[test]
+fn a_frame_ends_the_roots_that_were_made_in_it() {
+    let heap = heap();
+    let mut mutator = heap.join();
+    let (outer, released) = (mutator.root(), mutator.root());
+    let escaped = mutator.frame(|mutator| {
+        let inner = mutator.root();
+        mutator.release(released).unwrap();
+        mutator.alloc(&inner, 1, 8).unwrap();
+        mutator.alloc(&outer, 1, 8).unwrap();
+        let innermost = mutator.frame(|mutator| {
+            let root = mutator.root();
+            mutator.copy(&root, &inner).unwrap();
+            mutator.store(Place::Field(&outer, 0), Some(&root)).unwrap();
+            root
+        });
+        assert_eq!(mutator.inspect(&innermost), Err(Error::ForeignRoot));
+        assert!(mutator.inspect(&inner).unwrap().is_some());
+        mutator.store(Place::Field(&outer, 0), None).unwrap();
+        inner
+    });
+    assert_eq!(mutator.clear(&escaped), Err(Error::ForeignRoot));
+    heap.collect();
+    assert_eq!(heap.stats().objects, 1, "what the outer root holds");
+    let again = [mutator.root(), mutator.root(), mutator.root()];
+    assert!(again.iter().all(|root| mutator.inspect(root) == Ok(None) && *root != outer));
+}
+
+#[test]
 fn an_overlapping_copy_reads_before_it_writes() {
     for (into, from, expected) in [(1, 0, [0, 0, 1, 2, 4]), (0, 1, [1, 2, 3, 3, 4]), (2, 2, [0, 1, 2, 3, 4])] {
         let heap = heap();
@@ -242,4 +270,33 @@ fn a_root_of_a_heap_that_is_gone_is_never_taken_for_another() {
     let own = mutator.root();
     assert_eq!(mutator.copy(&own, &gone), Err(Error::ForeignRoot));
     assert_eq!(mutator.release(gone), Err(Error::ForeignRoot));
+}
+
+#[test]
+fn fields_are_exchanged_in_one_step_and_slots_are_popped() {
+    let heap = heap();
+    heap.join().raw(|raw| {
+        let [a, b] = [raw.alloc(1, 8).unwrap(), raw.alloc(1, 8).unwrap()];
+        assert_eq!((raw.push(a), raw.push(b)), (0, 1));
+        assert_eq!(raw.swap(a, 0, b), 0);
+        assert_eq!(raw.compare_exchange(a, 0, a, 0), Err(b));
+        assert_eq!(raw.compare_exchange(a, 0, b, a), Ok(b));
+        assert_eq!(raw.load(a, 0), a);
+        // What is taken out of the only field that held it, while marking, is still there at the end.
+        raw.store(a, 0, b);
+        raw.pop_to(1);
+        raw.park(|| heap.start());
+        assert_eq!(raw.swap(a, 0, 0), b);
+        raw.set_word(b, 1, 7);
+        raw.push(b);
+        let heap = &heap;
+        raw.park(|| {
+            heap.collect();
+            heap.verify().unwrap();
+            assert_eq!(heap.stats().objects, 2);
+        });
+        assert_eq!(raw.word(raw.get(1), 1), 7);
+    });
+    heap.collect();
+    assert_eq!(heap.stats().objects, 0);
 }

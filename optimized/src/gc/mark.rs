@@ -1,114 +1,218 @@
-//! Marking: from the start of a cycle to the decision that nothing grey is left.
+//! Marking: shading what is found, and scanning what was shaded.
 //!
-//! The steps may come in any order and with any number of mutator steps in between. The globals are one job, the stack
-//! of each mutator is another, done once, and every grey object is one. A mutator that joins while objects are being
-//! marked holds nothing, so its stack counts as scanned.
+//! A [`Marker`] marks: the thread that steps the collector, a worker, or a mutator that lends a hand. It takes from its own
+//! queue, and a block from the others when that is empty; what is too much for one queue it publishes. Objects that are
+//! about to be scanned wait a moment longer in a short line, while their memory is fetched.
 //!
-//! Source: Go's `mgc.go` and `mgcmark.go`.
+//! Source: Go's `mgcmark.go`.
 
 use crate::{
     events::{Event, Listener},
-    gc::phase::Phase,
-    root::{Address, MutatorId, Stack},
+    geometry::WORD,
+    local::Local,
+    root::Address,
     state::State,
+    sync::{AtomicUsize, Ordering},
 };
 
+/// The addresses that a marker keeps to itself.
+const OWN: usize = 256;
+/// The addresses that it publishes at once.
+const GIVEN: usize = 128;
+/// The objects that wait for their memory.
+const LINE: usize = 8;
+/// Objects are scanned in pieces of so many fields, so that several markers can share one: 128 KiB (Go: `maxObletBytes`).
+const PIECE: usize = (128 << 10) / WORD;
+
+/// Who marks.
+#[derive(Debug)]
+pub(crate) struct Marker {
+    queue: Vec<usize>,
+}
+
+impl Marker {
+    pub(crate) fn new() -> Marker {
+        Marker { queue: Vec::new() }
+    }
+
+    /// The addresses that wait here.
+    pub(crate) fn waiting(&self) -> &[usize] {
+        &self.queue
+    }
+
+    #[cfg(test)]
+    pub(crate) fn waiting_mut(&mut self) -> &mut Vec<usize> {
+        &mut self.queue
+    }
+}
+
+/// What belongs to whoever drives the collector.
+#[derive(Debug)]
+pub(crate) struct Driver {
+    pub(crate) marker: Marker,
+    /// Whether this cycle has looked at the globals: black, not grey.
+    pub(crate) globals_scanned: bool,
+    /// How many rounds there were.
+    pub(crate) round: u64,
+}
+
 impl<L: Listener> State<L> {
-    pub(crate) fn enter(&mut self, phase: Phase) {
-        self.phase = phase;
-        self.listener.on(Event::Phase(phase));
+    /// Turns a white object grey, and `push`es it; a pointer-free one has nothing to look at and turns black at once. Nil,
+    /// and a pointer to no object ([`verify`](crate::Heap::verify) reports it), are left alone. `white` is called before
+    /// what is white is marked.
+    #[inline]
+    fn shade(&self, at: usize, white: impl FnOnce(), push: impl FnOnce(usize)) {
+        let Some(found) = self.space.locate(at) else { return };
+        // A pointer leads to the start of an object, or it is none.
+        if found.rest != 0 || !self.space.spans().mark(found.first, found.slot, white) {
+            return;
+        }
+        let pointer_free = found.kind.pointer_free;
+        self.tell(at, Event::Shade);
+        if pointer_free {
+            self.tell(at, Event::Scan);
+        } else {
+            push(at);
+        }
     }
 
-    /// Finishes the last cycle's sweep and begins to mark. Does nothing while a cycle is marking.
-    pub(crate) fn start(&mut self) -> bool {
-        if self.phase.is_marking() {
-            return false;
+    fn tell(&self, at: usize, event: fn(Address) -> Event) {
+        if L::LISTENS
+            && let Some(at) = Address::new(at)
+        {
+            self.listener.on(event(at));
         }
-        while self.sweep_step() {}
-        // All mark bits are clear: everything is white.
-        for stack in self.stacks.iter_mut().flatten() {
-            stack.scanned = false;
-        }
-        self.globals.scanned = false;
-        self.enter(Phase::Mark);
-        true
     }
 
-    /// Scans a stack that was not scanned in this cycle.
-    pub(crate) fn handshake(&mut self, mutator: MutatorId) -> bool {
-        let owned = |stack: &Option<Stack>| stack.as_ref().is_some_and(|stack| stack.owner == mutator);
-        self.stacks.iter().position(owned).is_some_and(|place| self.scan_stack(place))
-    }
-
-    fn scan_stack(&mut self, place: usize) -> bool {
-        let Some(stack) = &mut self.stacks[place] else { return false };
-        if self.phase != Phase::Mark || stack.scanned {
-            return false;
-        }
-        stack.scanned = true;
-        let (owner, roots) = (stack.owner, stack.slots.clone());
-        for root in roots {
-            self.shade(root);
-        }
-        self.listener.on(Event::ScanStack(owner));
-        true
-    }
-
-    /// Scans the globals, or else the object that turned grey last.
-    pub(crate) fn mark_step(&mut self) -> bool {
-        if self.phase != Phase::Mark {
-            return false;
-        }
-        if !self.globals.scanned {
-            self.globals.scanned = true;
-            for index in 0..self.globals.slots.len() {
-                self.shade(self.globals.slots[index]);
+    /// Shades for a mutator: what turns grey is published at once, and announced before it is marked.
+    pub(crate) fn shade_all(&self, pointers: impl Iterator<Item = usize>) {
+        let (mut found, mut count) = ([0; 64], 0);
+        let mut announced = false;
+        for at in pointers.filter(|at| *at != 0) {
+            let announce = || {
+                if !announced {
+                    self.grey.announce();
+                    announced = true;
+                }
+            };
+            self.shade(at, announce, |at| {
+                found[count] = at;
+                count += 1;
+            });
+            if count == found.len() {
+                self.grey.publish(&self.space.blocks, &found);
+                count = 0;
             }
-            self.listener.on(Event::ScanGlobals);
-            return true;
         }
-        let Some(at) = self.grey.pop() else { return false };
-        self.scan(at);
+        self.grey.publish(&self.space.blocks, &found[..count]);
+    }
+
+    /// Scans a mutator's roots, unless this cycle has done so. For the mutator, or who has borrowed it.
+    pub(crate) fn scan_roots(&self, local: &Local) {
+        if !local.scanned.get() {
+            self.shade_all(local.stack.values());
+            local.scanned.set(true);
+            self.listener.on(Event::ScanStack(local.id));
+        }
+    }
+
+    /// Scans the globals.
+    pub(crate) fn scan_globals(&self) {
+        // Acquire: pairs with the release of the store.
+        self.shade_all(self.globals.iter().map(|global| global.load(Ordering::Acquire)));
+        self.listener.on(Event::ScanGlobals);
+    }
+
+    /// Takes the address that a marker found last, or some of the others'.
+    fn next(&self, marker: &mut Marker) -> Option<usize> {
+        if marker.queue.is_empty() {
+            self.grey.take(&self.space.blocks, &mut marker.queue);
+        }
+        marker.queue.pop()
+    }
+
+    /// Scans one object, whole, if any waits. Only for who is busy, or alone.
+    pub(crate) fn mark_one(&self, marker: &mut Marker) -> bool {
+        let Some(at) = self.next(marker) else { return false };
+        self.scan(marker, at, usize::MAX);
         true
     }
 
-    fn scan(&mut self, at: Address) {
+    /// Scans objects until none waits, or about `budget` words are scanned. Gives how many were. Only for who is busy, and
+    /// has to publish what is left.
+    pub(crate) fn drain(&self, marker: &mut Marker, budget: usize) -> usize {
+        let (mut line, mut head) = ([0; LINE], 0);
+        let (mut empty, mut done) = (0, 0);
+        // An empty place in the line for each object that is missing: all in it are through after so many steps.
+        while empty < LINE {
+            let next = if done < budget { self.next(marker) } else { None };
+            match next {
+                Some(at) => {
+                    self.space.fetch(at);
+                    empty = 0;
+                    let due = std::mem::replace(&mut line[head], at);
+                    done += self.scan_due(marker, due);
+                }
+                None => {
+                    let due = std::mem::take(&mut line[head]);
+                    empty = if due == 0 { empty + 1 } else { 0 };
+                    done += self.scan_due(marker, due);
+                }
+            }
+            head = (head + 1) % LINE;
+            if marker.queue.len() > OWN || (marker.queue.len() > GIVEN / 2 && self.grey.is_empty()) {
+                self.give(marker);
+            }
+        }
+        done
+    }
+
+    fn scan_due(&self, marker: &mut Marker, due: usize) -> usize {
+        if due == 0 { 0 } else { self.scan(marker, due, PIECE) }
+    }
+
+    /// Publishes the older part of a queue, if it is worth it.
+    fn give(&self, marker: &mut Marker) {
+        if self.config.workers > 1 || marker.queue.len() > OWN {
+            let given = GIVEN.min(marker.queue.len() / 2);
+            self.grey.publish(&self.space.blocks, &marker.queue[..given]);
+            marker.queue.drain(..given);
+        }
+    }
+
+    /// Publishes all of a queue.
+    pub(crate) fn give_all(&self, marker: &mut Marker) {
+        self.grey.publish(&self.space.blocks, &marker.queue);
+        marker.queue.clear();
+    }
+
+    /// Scans an object, or the piece of a large one that starts at this address; gives how many words that were.
+    fn scan(&self, marker: &mut Marker, at: usize, piece: usize) -> usize {
         // Nothing is freed while objects are being marked, so what was shaded is still there.
-        let Some(object) = self.space.find(at) else { return };
-        for index in 0..self.space.span(object.span).pointers(object.number) {
-            self.shade(self.space.field(object, index));
+        let Some(found) = self.space.locate(at) else { return 0 };
+        let (object, pointers) = (at - found.rest, self.space.spans().pointers(found));
+        let from = (at - object) / WORD;
+        if from == 0 {
+            // The other pieces, for whoever comes first.
+            marker.queue.extend((1..pointers.div_ceil(piece)).map(|number| object + number * piece * WORD));
         }
-        self.listener.on(Event::Scan(at));
+        let run = from..pointers.min(from.saturating_add(piece));
+        let words = run.len();
+        for field in self.space.fields(object, run) {
+            self.shade_field(marker, field);
+        }
+        if from == 0 {
+            self.tell(object, Event::Scan);
+        }
+        1 + words
     }
 
-    /// Ends marking, if nothing is grey: no object, no stack, not the globals. What is white now is garbage.
-    pub(crate) fn finish(&mut self) -> bool {
-        let grey =
-            !self.grey.is_empty() || !self.globals.scanned || self.stacks.iter().flatten().any(|stack| !stack.scanned);
-        if self.phase != Phase::Mark || grey {
-            return false;
+    #[inline]
+    fn shade_field(&self, marker: &mut Marker, field: &AtomicUsize) {
+        // Acquire: pairs with the release of the store, so the object is seen initialised.
+        let value = field.load(Ordering::Acquire);
+        if value != 0 {
+            self.shade(value, || (), |at| marker.queue.push(at));
         }
-        self.enter(Phase::Terminate);
-        self.cycle += 1;
-        self.sweep_next = 0;
-        self.space.forget_room();
-        self.enter(Phase::Sweep);
-        true
-    }
-
-    /// Finishes a cycle that is marking, then runs a whole new one with its sweep.
-    pub(crate) fn collect(&mut self) {
-        self.mark_to_the_end();
-        self.start();
-        self.mark_to_the_end();
-        while self.sweep_step() {}
-    }
-
-    fn mark_to_the_end(&mut self) {
-        for place in 0..self.stacks.len() {
-            self.scan_stack(place);
-        }
-        while self.mark_step() {}
-        self.finish();
     }
 }

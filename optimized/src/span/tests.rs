@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::os::Faults;
+use std::iter;
 
 const KIND: Kind = Kind { class: 8, pointer_free: false };
 
@@ -17,17 +18,23 @@ fn spans(with: impl FnOnce(&Spans)) {
 fn the_lowest_free_slot_is_taken_first() {
     spans(|spans| {
         let span = spans.birth(3, KIND, 1, true, 0);
-        let slots: Vec<_> = std::iter::from_fn(|| span.take()).collect();
-        assert_eq!(slots, (0..85).collect::<Vec<_>>());
+        let words: Vec<_> = iter::from_fn(|| span.claim_word()).collect();
+        assert_eq!(words, [(0, u64::MAX), (1, (1 << 21) - 1)]);
         assert_eq!(span.room().free(), 0);
+        span.give_back(0, 1 << 63);
+        assert_eq!((span.claim_word(), span.claim_word()), (Some((0, 1 << 63)), None));
         for slot in (0..85).filter(|slot| ![3, 64, 70].contains(slot)) {
             assert!(span.mark(slot) && !span.mark(slot));
         }
         let mut freed = Vec::new();
-        span.sweep(1, |slot| freed.push(slot));
+        assert!(!span.claim(0) && span.claim(1) && !span.claim(1));
+        assert_eq!(span.sweep(true, |slot| freed.push(slot)), 3);
+        span.swept(1);
+        assert!(!span.claim(1) && span.claim(2), "once for each cycle");
         assert_eq!((freed, span.count_marked(), span.live()), (vec![3, 64, 70], 0, 82));
-        assert!(span.is_swept(1) && span.is_dirty());
-        assert_eq!([span.take(), span.take(), span.take(), span.take()], [Some(3), Some(64), Some(70), None]);
+        assert!(!span.is_swept(1) && span.is_dirty());
+        let words: Vec<_> = iter::from_fn(|| span.claim_word()).collect();
+        assert_eq!(words, [(0, 1 << 3), (1, 1 | 1 << 6)]);
         assert!(span.adds_up());
     });
 }
@@ -36,8 +43,10 @@ fn the_lowest_free_slot_is_taken_first() {
 fn only_the_start_of_an_allocated_slot_is_an_object() {
     spans(|spans| {
         let span = spans.birth(3, KIND, 1, true, 0);
-        span.take();
-        span.take();
+        span.claim_word();
+        span.claim_word();
+        span.give_back(0, !3);
+        span.give_back(1, (1 << 21) - 1);
         let start = spans.base().addr().get() + 3 * PAGE;
         let found: Vec<_> = (0..PAGE).filter(|offset| span.slot_at(start + offset).is_some()).collect();
         assert_eq!(found, [0, 96]);
@@ -61,7 +70,8 @@ fn a_page_leads_to_its_span_as_long_as_it_lives() {
     });
 }
 
-/// A table of [`Spans`], all of which have an element for each page.
+/// A table of [`Spans`], all of which have an element for each page. The layout is left out: how many pointers an object
+/// has, nobody but its maker knows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Table {
     Kind,
@@ -69,12 +79,10 @@ pub(crate) enum Table {
     Record,
     Allocated,
     Marked,
-    Layout,
 }
 
 impl Table {
-    pub(crate) const ALL: [Table; 6] =
-        [Table::Kind, Table::Back, Table::Record, Table::Allocated, Table::Marked, Table::Layout];
+    pub(crate) const ALL: [Table; 5] = [Table::Kind, Table::Back, Table::Record, Table::Allocated, Table::Marked];
 
     /// The bits of an element.
     pub(crate) fn bits(self) -> usize {
@@ -94,8 +102,7 @@ impl Table {
             (offset_of!(Record, room), 8, "room"),
             (offset_of!(Record, pages), 8, "pages"),
             (offset_of!(Record, size), 8, "size"),
-            (offset_of!(Record, swept), 8, "swept"),
-            (offset_of!(Record, sum), 8, "sum"),
+            (offset_of!(Record, generation), 8, "generation"),
             (offset_of!(Record, slots), 4, "slots"),
             (offset_of!(Record, hint), 4, "hint"),
             (offset_of!(Record, dirty), 1, "dirty"),
@@ -116,7 +123,6 @@ impl Spans {
             Table::Record => self.records.flip(page * 8 * size_of::<Record>() + bit),
             Table::Allocated => word(&self.allocated),
             Table::Marked => word(&self.marked),
-            Table::Layout => word(&self.layout),
         }
     }
 }

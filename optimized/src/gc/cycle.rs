@@ -1,0 +1,262 @@
+//! The cycle: from one phase to the next, and what is asked of mutators on the way.
+//!
+//! ```text
+//!   start     finish the sweep ─ arm ─ round: barrier on ─ mark ─ round: allocate black
+//!   handshake one mutator's roots
+//!   mark      globals, objects
+//!   finish    nothing grey? ─ round: flush ─ terminate ─ round: barrier off, windows flushed, allocate white ─ sweep
+//! ```
+//!
+//! Nothing is scanned before every mutator uses the barrier, and no stack before every mutator allocates black. A mutator
+//! whose stack is not scanned yet may hold what is white; what it stores of that is shaded by the barrier, what it keeps is
+//! found when its stack is scanned.
+//!
+//! Nothing is swept before every mutator has put its barrier off: a late mark in a swept span would be taken for a mark of
+//! the next cycle. And nothing before it has flushed its windows: so the spans that mutators hold are always swept ones.
+//!
+//! The steps may come in any order and with any number of mutator steps in between. The globals are one job, the stack
+//! of each mutator is another, done once, and every grey object is one. A mutator that joins while objects are being
+//! marked holds nothing, so its stack counts as scanned.
+//!
+//! Source: Go's `mgc.go`.
+
+use super::{handshake, mark::Driver, phase::Phase, sweep::Swept, worker::rest};
+use crate::{
+    events::{Event, Listener},
+    local::Local,
+    root::MutatorId,
+    state::State,
+    stats::Cycle,
+    sync::lock,
+};
+use std::{mem, sync::Arc, time::Instant};
+
+/// What is asked of a mutator.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+enum Request {
+    /// To use the barrier.
+    Arm,
+    /// To allocate black.
+    Blacken,
+    /// To scan its roots.
+    Scan,
+    /// To shade what its barrier has recorded.
+    Flush,
+    /// To forget the cycle that has ended marking.
+    Release,
+}
+
+impl Request {
+    const ALL: [Request; 5] = [Request::Arm, Request::Blacken, Request::Scan, Request::Flush, Request::Release];
+}
+
+impl<L: Listener> State<L> {
+    // ---- what mutators do
+
+    /// Lets a new mutator see the phase as it is.
+    pub(crate) fn admit(&self, local: &Local, phase: Phase) {
+        local.barrier.set(phase.is_marking());
+        local.black.set(phase == Phase::Mark);
+        // While arming it may get hold of what is white before all use the barrier.
+        local.scanned.set(phase != Phase::Arm);
+    }
+
+    /// Does what is asked for, if anything is. For a mutator between two operations.
+    #[inline]
+    pub(crate) fn safepoint(&self, local: &Local) {
+        if let Some(request) = local.post.due() {
+            self.comply(local, request);
+        }
+    }
+
+    #[cold]
+    fn comply(&self, local: &Local, request: u64) {
+        self.act(local, request);
+        local.post.answer(request);
+    }
+
+    fn act(&self, local: &Local, request: u64) {
+        match Request::ALL[(request & 7) as usize % Request::ALL.len()] {
+            Request::Arm => {
+                local.barrier.set(true);
+                local.scanned.set(false);
+            }
+            Request::Blacken => self.blacken(local),
+            Request::Scan => self.scan_roots(local),
+            Request::Flush => self.flush_barrier(local),
+            Request::Release => self.release(local),
+        }
+    }
+
+    /// Allocates black from now on, what is left in the windows included.
+    fn blacken(&self, local: &Local) {
+        local.black.set(true);
+        for window in local.windows() {
+            if let Some(first) = window.span() {
+                let (word, free) = window.left();
+                self.space.span(first).mark_all(word, free);
+            }
+        }
+    }
+
+    fn release(&self, local: &Local) {
+        local.barrier.set(false);
+        // What is white now is not reachable, or born since.
+        local.buffer.drain().for_each(drop);
+        self.flush_windows(local);
+        local.black.set(false);
+        local.set_cycle(self.stage.now().0);
+    }
+
+    /// Gives everything back that a mutator has. It is running, and will have left.
+    pub(crate) fn retire(&self, local: &Arc<Local>) {
+        self.safepoint(local);
+        self.flush_barrier(local);
+        self.flush_windows(local);
+        local.stack.truncate(0);
+        local.post.leave();
+        self.dismiss(local);
+    }
+
+    // ---- what the collector does
+
+    /// Asks something of some mutators, and comes back when they have done it.
+    fn ask(&self, driver: &mut Driver, mutators: &[Arc<Local>], request: Request) {
+        driver.round += 1;
+        let request = driver.round << 3 | request as u64;
+        let mut waits = 0;
+        let wait = |local: &Arc<Local>| {
+            let mut awaited = lock(&self.awaited);
+            if awaited.is_none_or(|(id, _)| id != local.id) {
+                (*awaited, waits) = (Some((local.id, Instant::now())), 0);
+            }
+            drop(awaited);
+            waits += 1;
+            rest(waits);
+        };
+        handshake::round(mutators, |local| &local.post, request, |local| self.act(local, request), wait);
+        *lock(&self.awaited) = None;
+    }
+
+    fn ask_all(&self, driver: &mut Driver, request: Request) {
+        self.ask(driver, &self.mutators(), request);
+    }
+
+    fn enter(&self, cycle: u64, phase: Phase) {
+        // Told first: what mutators do in the phase comes after it.
+        self.listener.on(Event::Phase(phase));
+        self.stage.enter(cycle, phase);
+    }
+
+    /// Finishes the last cycle's sweep and begins to mark. Does nothing while a cycle is marking.
+    pub(crate) fn start(&self, driver: &mut Driver) -> bool {
+        self.sweep_all();
+        let (cycle, phase) = self.stage.now();
+        if phase != Phase::Off {
+            return false;
+        }
+        // All mark bits are clear: everything is white.
+        let began = self.made.elapsed();
+        self.enter(cycle, Phase::Arm);
+        self.ask_all(driver, Request::Arm);
+        driver.globals_scanned = false;
+        self.enter(cycle, Phase::Mark);
+        self.ask_all(driver, Request::Blacken);
+        let before = self.space.allocated().1;
+        let (arming, workers) = (self.made.elapsed() - began, self.config.workers);
+        lock(&self.last).cycle = Cycle { number: cycle + 1, began, arming, before, workers, ..Cycle::default() };
+        true
+    }
+
+    /// Scans a stack that was not scanned in this cycle.
+    pub(crate) fn handshake(&self, driver: &mut Driver, mutator: MutatorId) -> bool {
+        let Some(local) = self.mutators().into_iter().find(|local| local.id == mutator) else { return false };
+        if self.stage.phase() != Phase::Mark || local.scanned.get() {
+            return false;
+        }
+        self.ask(driver, &[local], Request::Scan);
+        true
+    }
+
+    /// Scans the globals, or else the object that turned grey last.
+    pub(crate) fn mark_step(&self, driver: &mut Driver) -> bool {
+        if self.stage.phase() != Phase::Mark {
+            return false;
+        }
+        if !mem::replace(&mut driver.globals_scanned, true) {
+            self.scan_globals();
+            return true;
+        }
+        self.grey.start_work();
+        let marked = self.mark_one(&mut driver.marker);
+        self.grey.end_work();
+        marked
+    }
+
+    /// Ends marking, if nothing is grey: no object, no stack, not the globals. What is white now is garbage.
+    pub(crate) fn finish(&self, driver: &mut Driver) -> bool {
+        let (cycle, phase) = self.stage.now();
+        let grey = !driver.marker.waiting().is_empty()
+            || !driver.globals_scanned
+            || self.mutators().iter().any(|local| !local.scanned.get());
+        if phase != Phase::Mark || grey || !self.grey.is_over(|| self.ask_all(driver, Request::Flush)) {
+            return false;
+        }
+        let cycle = cycle + 1;
+        let ended = self.made.elapsed();
+        {
+            let mut last = lock(&self.last);
+            last.claimed = self.space.claimed();
+            last.cycle.after = self.space.allocated().1;
+            last.cycle.marking = ended - last.cycle.began - last.cycle.arming;
+        }
+        self.enter(cycle, Phase::Terminate);
+        self.ask_all(driver, Request::Release);
+        lock(&self.last).cycle.releasing = self.made.elapsed() - ended;
+        // No mutator holds a span any more that is not swept for this cycle.
+        self.space.forget_room(cycle);
+        self.sweep.begin(cycle, self.space.pages().mapped());
+        self.enter(cycle, Phase::Sweep);
+        true
+    }
+
+    /// Finishes a cycle that is marking, then runs a whole new one with its sweep.
+    pub(crate) fn collect(&self, driver: &mut Driver) {
+        self.mark_to_the_end(driver);
+        self.start(driver);
+        self.mark_to_the_end(driver);
+        self.sweep_all();
+    }
+
+    pub(crate) fn mark_to_the_end(&self, driver: &mut Driver) {
+        if self.stage.phase() != Phase::Mark {
+            return;
+        }
+        let grey: Vec<_> = self.mutators().into_iter().filter(|local| !local.scanned.get()).collect();
+        for local in &grey {
+            self.ask(driver, std::slice::from_ref(local), Request::Scan);
+        }
+        if !driver.globals_scanned {
+            self.mark_step(driver);
+        }
+        self.work.mark(true);
+        let mut waits = 0;
+        loop {
+            self.grey.start_work();
+            let done = self.drain(&mut driver.marker, usize::MAX);
+            self.grey.end_work();
+            if self.finish(driver) {
+                break;
+            }
+            waits = if done > 0 { 0 } else { waits + 1 };
+            rest(waits);
+        }
+        self.work.mark(false);
+    }
+
+    /// Takes up to so many steps of sweeping; gives how many were taken.
+    pub(crate) fn sweep_steps(&self, steps: usize) -> usize {
+        (0..steps).take_while(|_| self.sweep_step() != Swept::Nothing).count()
+    }
+}

@@ -1,0 +1,137 @@
+//! Handshakes: how a collector gets something done at every mutator without stopping them all at once. A kernel, above
+//! [`sync`](crate::sync) alone.
+//!
+//! Each mutator has a [`Post`]. The collector leaves a request there. A mutator that runs finds it at its next safepoint
+//! and does itself what is asked for; for one that is parked the collector does it, and the mutator cannot run meanwhile.
+//! So a round has reached everybody once, each at a time of its own, and no one has waited for any other.
+//!
+//! ```text
+//!              enter                     ask ──▶ asked ≠ answered
+//!   parked ◀────────▶ running            running: act, answer at the next safepoint
+//!      ▲  park                           parked:  borrow, act, answer, give back
+//!      └───────▶ borrowed
+//!  borrow / give back
+//! ```
+//!
+//! Invariants:
+//! * **One actor.** What belongs to a mutator is touched by the mutator while it runs, and by the collector while it has
+//!   borrowed it; a word decides which.
+//! * **Once.** What is asked for is done once, and only between two operations of the mutator.
+//! * A mutator that has left has done all that could be asked of it.
+//!
+//! Orderings: entering and borrowing acquire, parking and giving back release, so each actor sees what the last one did.
+//! Asking is a release that a mutator's look acquires, answering a release that the collector's look acquires: what came
+//! before the request is seen by who answers, and what came before the answer by who asked.
+//!
+//! Source: Go's `forEachP` and `safePointFn` in `proc.go`; the ragged handshakes of Doligez, Leroy and Gonthier.
+
+use crate::sync::{AtomicU32, AtomicU64, Ordering, relax};
+
+const PARKED: u32 = 0;
+const RUNNING: u32 = 1;
+const BORROWED: u32 = 2;
+const LEFT: u32 = 3;
+
+/// Where a mutator and the collector meet.
+#[derive(Debug)]
+pub(crate) struct Post {
+    state: AtomicU32,
+    asked: AtomicU64,
+    answered: AtomicU64,
+}
+
+impl Post {
+    /// Of a mutator that is parked.
+    pub(crate) fn new() -> Post {
+        Post { state: AtomicU32::new(PARKED), asked: AtomicU64::new(0), answered: AtomicU64::new(0) }
+    }
+
+    // ---- for the mutator
+
+    /// Begins to run; waits while the collector has borrowed what is the mutator's.
+    #[inline]
+    pub(crate) fn enter(&self) {
+        // Acquire: pairs with the release in `give_back`, and in `park` by a mutator on another thread.
+        while self.state.compare_exchange(PARKED, RUNNING, Ordering::Acquire, Ordering::Relaxed).is_err() {
+            relax();
+        }
+    }
+
+    /// Ceases to run.
+    #[inline]
+    pub(crate) fn park(&self) {
+        // Release: pairs with the acquire in `borrow` and `enter`.
+        self.state.store(PARKED, Ordering::Release);
+    }
+
+    /// Ceases to be a mutator, for good.
+    pub(crate) fn leave(&self) {
+        // Release: pairs with the acquire in `is_done`.
+        self.state.store(LEFT, Ordering::Release);
+    }
+
+    /// The request that is not answered yet, if there is one.
+    #[inline]
+    pub(crate) fn due(&self) -> Option<u64> {
+        // Acquire: pairs with the release in `ask`. Relaxed: only who acts for the mutator answers.
+        let asked = self.asked.load(Ordering::Acquire);
+        (asked != self.answered.load(Ordering::Relaxed)).then_some(asked)
+    }
+
+    /// Answers a request, when all is done.
+    pub(crate) fn answer(&self, request: u64) {
+        // Release: pairs with the acquire in `is_done`.
+        self.answered.store(request, Ordering::Release);
+    }
+
+    // ---- for the collector
+
+    fn ask(&self, request: u64) {
+        // Release: pairs with the acquire in `due`.
+        self.asked.store(request, Ordering::Release);
+    }
+
+    fn is_done(&self, request: u64) -> bool {
+        // Acquire: pairs with the releases in `answer` and `leave`.
+        self.answered.load(Ordering::Acquire) == request || self.state.load(Ordering::Acquire) == LEFT
+    }
+
+    fn borrow(&self) -> bool {
+        // Acquire: pairs with the release in `park`.
+        self.state.compare_exchange(PARKED, BORROWED, Ordering::Acquire, Ordering::Relaxed).is_ok()
+    }
+
+    fn give_back(&self) {
+        // Release: pairs with the acquire in `enter`.
+        self.state.store(PARKED, Ordering::Release);
+    }
+}
+
+/// One round: leaves `request`, a number that is not that of the round before, at every post, and comes back when all have
+/// done it. `act` does it for a mutator that is parked; `wait` is called again and again while one runs.
+pub(crate) fn round<M>(
+    mutators: &[M],
+    post: impl Fn(&M) -> &Post,
+    request: u64,
+    mut act: impl FnMut(&M),
+    mut wait: impl FnMut(&M),
+) {
+    for mutator in mutators {
+        post(mutator).ask(request);
+    }
+    for mutator in mutators {
+        let post = post(mutator);
+        while !post.is_done(request) {
+            if !post.borrow() {
+                wait(mutator);
+                continue;
+            }
+            // It may have answered just before it parked.
+            if post.due().is_some() {
+                act(mutator);
+                post.answer(request);
+            }
+            post.give_back();
+        }
+    }
+}

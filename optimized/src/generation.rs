@@ -1,0 +1,60 @@
+//! Generations: who sweeps a span, once in each cycle. A kernel, above [`sync`](crate::sync) alone.
+//!
+//! A span's word holds the number of the cycle that it was swept for, or born in. To sweep it is to exchange an older
+//! number for the mark of a claim; so of all who try, one does.
+//!
+//! ```text
+//!   cycle c ──claim for c + 1──▶ claimed ──done──▶ cycle c + 1
+//!                                   ▲ death: for ever, until a new span begins here
+//! ```
+//!
+//! Invariants: between two changes of the cycle a span is claimed at most once; no span that is swept for the cycle is
+//! ever claimed for it; where no span begins, the word is a claim or as young as the cycle in which the span died.
+//!
+//! Orderings: `done` is a release and looking an acquire, so who sees a span swept sees its bits; claiming is an acquire
+//! of what was done in the cycle before.
+//!
+//! Source: Go's `sweepgen` in `mheap.go`, of which the states of cached spans are left out: all windows are flushed
+//! before the first span is swept.
+
+use crate::sync::{AtomicU64, Ordering};
+
+const CLAIMED: u64 = u64::MAX;
+
+/// The cycle that a span is swept for.
+#[derive(Debug)]
+pub(crate) struct Generation(pub(crate) AtomicU64);
+
+impl Generation {
+    /// A span is born in a cycle. Before it is published.
+    pub(crate) fn begin(&self, cycle: u64) {
+        // Relaxed: the publication of the span publishes this.
+        self.0.store(cycle, Ordering::Relaxed);
+    }
+
+    /// A span dies: nobody can claim it.
+    pub(crate) fn end(&self) {
+        self.0.store(CLAIMED, Ordering::Relaxed);
+    }
+
+    /// Whether the span is swept for this cycle.
+    pub(crate) fn is(&self, cycle: u64) -> bool {
+        // Acquire: pairs with the release in `done`.
+        self.0.load(Ordering::Acquire) == cycle
+    }
+
+    /// Claims a span that is not swept for this cycle. Whoever gets `true` sweeps it.
+    pub(crate) fn claim(&self, cycle: u64) -> bool {
+        let old = self.0.load(Ordering::Relaxed);
+        // Acquire: pairs with the release in `done`, of the cycle before.
+        old != cycle
+            && old != CLAIMED
+            && self.0.compare_exchange(old, CLAIMED, Ordering::Acquire, Ordering::Relaxed).is_ok()
+    }
+
+    /// The claimed span is swept.
+    pub(crate) fn done(&self, cycle: u64) {
+        // Release: pairs with the acquires in `is` and `claim`.
+        self.0.store(cycle, Ordering::Release);
+    }
+}

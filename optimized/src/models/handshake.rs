@@ -1,0 +1,132 @@
+//! Nothing is scanned before every mutator uses the barrier: who stores into a scanned object has recorded what.
+//!
+//! One mutator, whose root holds `b`, and an object `a` of one field. The mutator stores `b` in `a` and forgets it. The
+//! collector arms, scans `a`, scans the root, and flushes.
+
+use super::{alone, check, rejects};
+use crate::{
+    gc::handshake::{Post, round},
+    sync::{AtomicBool, Ordering, relax, thread},
+};
+use std::sync::Arc;
+
+const ARM: u64 = 1;
+const SCAN: u64 = 2;
+const FLUSH: u64 = 3;
+
+struct World {
+    post: Post,
+    barrier: AtomicBool,
+    /// Whether the root holds `b`, and whether the field does.
+    root: AtomicBool,
+    field: AtomicBool,
+    /// Whether `b` is in the buffer, and whether it is marked.
+    recorded: AtomicBool,
+    marked: AtomicBool,
+}
+
+impl World {
+    fn new() -> Arc<World> {
+        Arc::new(World {
+            post: Post::new(),
+            barrier: AtomicBool::new(false),
+            root: AtomicBool::new(true),
+            field: AtomicBool::new(false),
+            recorded: AtomicBool::new(false),
+            marked: AtomicBool::new(false),
+        })
+    }
+
+    fn act(&self, request: u64) {
+        // Relaxed, all: it is the post that orders.
+        let (from, to) = match request {
+            ARM => return self.barrier.store(true, Ordering::Relaxed),
+            SCAN => (&self.root, &self.marked),
+            _ => (&self.recorded, &self.marked),
+        };
+        if from.load(Ordering::Relaxed) {
+            to.store(true, Ordering::Relaxed);
+        }
+    }
+
+    fn operate(&self, operation: impl FnOnce(&World)) {
+        self.post.enter();
+        if let Some(request) = self.post.due() {
+            self.act(request);
+            self.post.answer(request);
+        }
+        operation(self);
+        self.post.park();
+    }
+
+    fn ask(&self, request: u64) {
+        round(&[()], |()| &self.post, request, |()| self.act(request), |()| relax());
+    }
+}
+
+/// `arm` is how the barrier is put on.
+fn hide(arm: fn(&World)) {
+    let world = World::new();
+    let other = Arc::clone(&world);
+    let thread = thread::spawn(move || {
+        other.operate(|world| {
+            if world.barrier.load(Ordering::Relaxed) {
+                world.recorded.store(true, Ordering::Relaxed);
+            }
+            world.field.store(true, Ordering::Release);
+        });
+        other.operate(|world| world.root.store(false, Ordering::Relaxed));
+    });
+    arm(&world);
+    if world.field.load(Ordering::Acquire) {
+        world.marked.store(true, Ordering::Relaxed);
+    }
+    world.ask(SCAN);
+    world.ask(FLUSH);
+    thread.join().expect("it ends");
+    assert!(world.marked.load(Ordering::Relaxed), "b is lost");
+}
+
+#[test]
+fn a_mutator_that_was_asked_to_records_what_it_hides() {
+    let _alone = alone();
+    check(|| hide(|world| world.ask(ARM)));
+}
+
+#[test]
+fn a_barrier_that_is_put_on_without_asking_comes_too_late() {
+    let _alone = alone();
+    assert!(rejects(|| hide(|world| world.barrier.store(true, Ordering::SeqCst))));
+}
+
+/// A mutator operates and leaves, while the collector asks twice. What was its own is the collector's afterwards.
+fn leave(bye: fn(&World)) {
+    let world = World::new();
+    let other = Arc::clone(&world);
+    let thread = thread::spawn(move || {
+        other.operate(|world| world.recorded.store(true, Ordering::Relaxed));
+        other.post.enter();
+        other.act(FLUSH);
+        bye(&other);
+    });
+    world.ask(ARM);
+    world.ask(SCAN);
+    let answered = world.post.due().is_none();
+    assert!(answered || world.marked.load(Ordering::Relaxed), "the flush of who has left is not seen");
+    thread.join().expect("it ends");
+    assert!(world.marked.load(Ordering::Relaxed));
+}
+
+#[test]
+fn who_leaves_holds_no_round_up_and_is_seen_to_have_flushed() {
+    let _alone = alone();
+    check(|| leave(|world| world.post.leave()));
+}
+
+// Loom gives up on a round without end.
+#[cfg(heaplaw_loom)]
+#[test]
+fn who_goes_without_leaving_holds_the_round_up_for_ever() {
+    let _alone = alone();
+    assert!(rejects(|| leave(|_| ())));
+}

@@ -1,0 +1,52 @@
+//! However many find a cycle due, one is ordered.
+
+use super::{alone, check, rejects};
+use crate::{gc::worker::Work, sync::thread};
+use std::sync::Arc;
+
+/// What was allocated when the first cycle is due, and not the second.
+const CLAIMED: usize = 5 << 20;
+
+/// A mutator that finds a cycle due.
+fn look(work: &Work, again: fn() -> usize) {
+    if work.is_due(CLAIMED) {
+        work.trigger(again);
+    }
+}
+
+#[test]
+fn two_that_find_a_cycle_due_order_one() {
+    let _alone = alone();
+    check(|| {
+        let work = Arc::new(Work::new());
+        let other = Arc::clone(&work);
+        let thread = thread::spawn(move || look(&other, || CLAIMED));
+        look(&work, || CLAIMED);
+        thread.join().expect("it ends");
+        assert_eq!(work.begin(), 1);
+    });
+}
+
+/// A mutator looks while the cycle that was due comes to its end.
+fn late(again: fn() -> usize) {
+    let work = Arc::new(Work::new());
+    look(&work, || CLAIMED);
+    assert_eq!(work.begin(), 1);
+    let other = Arc::clone(&work);
+    let thread = thread::spawn(move || look(&other, again));
+    work.settle(CLAIMED, 0);
+    thread.join().expect("it ends");
+    assert_eq!(work.begin(), 1, "a cycle is ordered that is not due");
+}
+
+#[test]
+fn who_finds_a_cycle_due_that_is_over_orders_none() {
+    let _alone = alone();
+    check(|| late(|| CLAIMED));
+}
+
+#[test]
+fn who_does_not_look_again_orders_a_needless_one() {
+    let _alone = alone();
+    assert!(rejects(|| late(|| usize::MAX)));
+}
