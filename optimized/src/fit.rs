@@ -1,4 +1,4 @@
-//! Fits: the sequential allocators, over memory of their own. Above [`os`](crate::os); no other layer stands on them.
+//! Fits: the sequential allocators, over memory of their own. Above `os`; no other layer stands on them.
 //!
 //! The textbook's allocators as values to be embedded: for a compiler's arena, a buffer pool, device memory that somebody
 //! else maps. None has a lock or a thread; each places a request exactly where the chapter of the same name in the
