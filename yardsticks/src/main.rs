@@ -6,7 +6,8 @@
 //! to it: below 1, ours is faster. Beneath are the extremes of the rounds.
 //!
 //! The other table has what was resident at most, beyond what the process had before, over the bytes that were live at
-//! most. It leaves out workloads of less than a megabyte, which would say more about the process than about the heap.
+//! most: less than 1 where blocks are not written to their ends. It leaves out workloads of less than a megabyte, which
+//! would say more about the process than about the heap.
 //!
 //! ```text
 //! cargo yardsticks [WORKLOAD...]          the tables, of these workloads or of all

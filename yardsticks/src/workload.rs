@@ -39,14 +39,27 @@ pub enum Workload {
     Larson,
     /// One allocates, another frees.
     Handover,
-    /// Vectors grow from the first size to the last; the next size from a size.
-    Growth(&'static [(usize, usize, fn(usize) -> usize)]),
+    /// Vectors grow in these ways.
+    Growth(&'static [Growth]),
     /// The sizes of the blocks, and the order in which they are freed.
     Classes(Vec<usize>, Vec<usize>),
     /// Large blocks.
     Pages,
     /// What a program did.
     Trace(Vec<Event>),
+}
+
+/// How vectors grow.
+pub struct Growth {
+    first: usize,
+    last: usize,
+    next: fn(usize) -> usize,
+}
+
+impl Growth {
+    const DOUBLING: Growth = Growth { first: 16, last: 1 << 20, next: |size| size * 2 };
+    const BY_WORDS: Growth = Growth { first: 64, last: 16 << 10, next: |size| size + 64 };
+    const BY_PAGES: Growth = Growth { first: 4 << 10, last: 1 << 20, next: |size| size + 4096 };
 }
 
 /// Numbers that look random and are the same in every run.
@@ -104,8 +117,8 @@ impl Workload {
             "deep" => Workload::Queue(100_000),
             "larson" => Workload::Larson,
             "handover" => Workload::Handover,
-            "doubling" => Workload::Growth(&[(16, 1 << 20, |size| size * 2)]),
-            "steps" => Workload::Growth(&[(64, 16 << 10, |size| size + 64), (4 << 10, 1 << 20, |size| size + 4096)]),
+            "doubling" => Workload::Growth(&[Growth::DOUBLING]),
+            "steps" => Workload::Growth(&[Growth::BY_WORDS, Growth::BY_PAGES]),
             "classes" => Workload::classes(),
             "pages" => Workload::Pages,
             "trace" => Workload::Trace(trace::recorded()),
@@ -216,9 +229,9 @@ fn handover<A: GlobalAlloc + Sync>(a: &A, times: usize) -> usize {
     batches * BATCH
 }
 
-fn growth<A: GlobalAlloc>(a: &A, kinds: &[(usize, usize, fn(usize) -> usize)]) -> usize {
+fn growth<A: GlobalAlloc>(a: &A, kinds: &[Growth]) -> usize {
     let mut changes = 0;
-    for (first, last, next) in kinds {
+    for Growth { first, last, next } in kinds {
         // Eight vectors grow in turn, so that none has the end of the memory to itself.
         for _ in 0..4 {
             let (mut blocks, mut size) = ([0; 8].map(|_| get(a, *first)), *first);
