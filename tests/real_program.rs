@@ -56,6 +56,15 @@ fn append(file: &Path, text: &str) {
     fs::write(file, old + text).expect("a file");
 }
 
+/// Where cargo has put the source of a package that it fetched.
+fn fetched(package: &str) -> PathBuf {
+    let home = env::var_os("CARGO_HOME").map(PathBuf::from);
+    let home = home.or_else(|| Some(env::home_dir()?.join(".cargo"))).expect("cargo has a home");
+    let registries = fs::read_dir(home.join("registry/src")).expect("cargo has fetched");
+    let places = registries.map(|registry| registry.expect("an entry").path().join(package));
+    places.into_iter().find(|path| path.is_dir()).unwrap_or_else(|| panic!("{package} is in no registry"))
+}
+
 /// How many tests passed, by the lines that say so.
 fn passed(output: &str) -> usize {
     let line = |line: &str| line.strip_prefix("test result: ok. ")?.split(' ').next()?.parse::<usize>().ok();
@@ -68,20 +77,18 @@ fn ripgrep_passes_its_tests_in_this_memory() {
     let scratch = Path::new(env!("CARGO_TARGET_TMPDIR")).join("real-program");
     _ = fs::remove_dir_all(&scratch);
 
-    // A package that depends on it lets cargo fetch its source, and say where that is.
+    // A package that depends on it lets cargo fetch its source.
     let fetch = scratch.join("fetch");
     fs::create_dir_all(fetch.join("src")).expect("a directory");
     fs::write(fetch.join("src/lib.rs"), "").expect("a file");
     let manifest =
         "[package]\nname = \"fetch\"\nversion = \"0.0.0\"\nedition = \"2024\"\n[workspace]\n[dependencies]\n";
     fs::write(fetch.join("Cargo.toml"), format!("{manifest}ripgrep = \"={VERSION}\"\n")).expect("a file");
-    let metadata = cargo(&fetch, &["metadata", "--format-version", "1"]);
-    let end = format!("ripgrep-{VERSION}/Cargo.toml\"");
-    let before = &metadata[..metadata.find(&end).expect("where ripgrep is") + end.len() - 1];
-    let manifest = PathBuf::from(before.rsplit('"').next().expect("a path"));
+    cargo(&fetch, &["fetch"]);
+    let source = fetched(&format!("ripgrep-{VERSION}"));
 
     let program = scratch.join("ripgrep");
-    copy(manifest.parent().expect("a directory"), &program);
+    copy(&source, &program);
     let optimized = Path::new(env!("CARGO_MANIFEST_DIR")).join("optimized");
     let dependency = format!("\n[dependencies.heaplaw-optimized]\npath = {optimized:?}\n\n[workspace]\n");
     append(&program.join("Cargo.toml"), &dependency);

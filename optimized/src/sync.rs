@@ -133,5 +133,4 @@ mod modelled {
     wrap!(AtomicUsize, usize, |a, o| a.fetch_add(0, o), swap, fetch_add, fetch_sub, fetch_or, fetch_and);
     wrap!(AtomicU32, u32, |a, o| a.fetch_add(0, o), swap, fetch_add, fetch_sub, fetch_or, fetch_and);
     wrap!(AtomicU8, u8, |a, o| a.fetch_add(0, o), swap, fetch_add, fetch_sub, fetch_or, fetch_and);
-    wrap!(bool, |a, o| a.fetch_or(false, o), swap, fetch_or, fetch_and);
 }

@@ -115,11 +115,14 @@ impl Table {
 impl Spans {
     /// Flips a bit of the element that a table has for a page.
     pub(crate) fn flip(&self, table: Table, page: usize, bit: usize) {
-        let word =
-            |table: &Mapped<PageBits>| _ = table[page][bit / BITS].fetch_xor(1 << (bit % BITS), Ordering::Relaxed);
+        let word = |table: &Mapped<PageBits>| {
+            let word = &table[page][bit / BITS];
+            word.store(word.load(Ordering::Relaxed) ^ 1 << (bit % BITS), Ordering::Relaxed);
+        };
+        let of = self.index.at(page);
         match table {
-            Table::Kind => _ = self.index.at(page).kind.fetch_xor(1 << bit, Ordering::Relaxed),
-            Table::Back => _ = self.index.at(page).back.fetch_xor(1 << bit, Ordering::Relaxed),
+            Table::Kind => of.publish(of.kind() ^ 1 << bit),
+            Table::Back => of.lead(of.back() ^ 1 << bit),
             Table::Record => self.records.flip(page * 8 * size_of::<Record>() + bit),
             Table::Allocated => word(&self.allocated),
             Table::Marked => word(&self.marked),
