@@ -15,7 +15,7 @@ static OWN: heaplaw_optimized::foreign::Apart = heaplaw_optimized::foreign::Apar
 fn main() -> ExitCode {
     let heap = |reservation| {
         let config = Config { reservation, ..Config::default() };
-        move || Subject::new(config.clone()).expect("the kernel gives address space for a small heap")
+        move || Subject::new(config).expect("the kernel gives address space for a small heap")
     };
     let heaps = vec![
         Bundled::shared("optimized", "the fast heap, in single steps", heap(64 << 20)),
