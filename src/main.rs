@@ -38,7 +38,7 @@ fn fit(name: &str, by: &str, make: fn(usize) -> Result<ByHand, Error>) -> Bundle
 fn main() -> ExitCode {
     let heap = |reservation| {
         let config = Config { reservation, ..Config::default() };
-        move || Subject::new(config.clone()).expect("the kernel gives address space for a small heap")
+        move || Subject::new(config).expect("the kernel gives address space for a small heap")
     };
     let heaps = vec![
         Bundled::shared("optimized", "the fast heap, in single steps", heap(64 << 20)),

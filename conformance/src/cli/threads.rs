@@ -192,7 +192,8 @@ fn show(
         (None, case) => format!("plan {}", grouped(case.unwrap_or_default() + 1)),
     };
     let (after, length) = (outcome.seen.elapsed.as_secs_f64(), counted(found.plan.len() as u64, "operation"));
-    monitor.say(format_args!("{title}: broken by {number}, after {after:.2} s ({length})"));
+    let place = if matches!(found.breach, Breach::Law(..)) { "broken by" } else { "in" };
+    monitor.say(format_args!("{title}: {place} {number}, after {after:.2} s ({length})"));
 
     let path = |plan: &Plan| match file {
         Some(file) => file.clone(),
@@ -202,24 +203,27 @@ fn show(
         let line = options.who.replay(&path(plan), &options.laws, heaps);
         line.replacen("replay", &format!("replay --times {AGAIN}"), 1)
     };
-    let write = |plan: &Plan, often: &str| {
+    let write = |plan: &Plan, breach: &Breach, thread: Option<usize>, often: &str| {
         if file.is_some() {
             return Ok(());
         }
         let heap = heap.claims().name;
-        let about = format!("{heap}\n{}\n{often}replay: {}", told(&found.breach, found.thread), replay(plan));
+        let about = format!("{heap}\n{}\n{often}replay: {}", told(breach, thread), replay(plan));
         let path = path(plan);
         saved::save_plan(&path, &about, plan).map_err(|source| Trouble::Write { path, source })
     };
-    write(&found.plan, "")?;
+    write(&found.plan, &found.breach, found.thread, "")?;
     let (plan, again) = reduce(heap, &found.plan, &found.breach, board, monitor);
-    write(&plan, &format!("threads: it {again}\n"))?;
+    // What is told is what was seen of the plan that is left.
+    let seen = witnessed(heap, &plan, &found.breach, board);
+    let (breach, thread) = seen.unwrap_or_else(|| (found.breach.clone(), found.thread));
+    write(&plan, &breach, thread, &format!("threads: it {again}\n"))?;
     if file.is_none() && path(&plan) != path(&found.plan) {
         // What it was before it was shrunk is no longer needed; if it stays, no harm is done.
         let _ = std::fs::remove_file(path(&found.plan));
     }
     let (path, replay) = (path(&plan), replay(&plan));
-    monitor.say(format_args!("\n{}", lanes(&plan, &found.breach, found.thread)));
+    monitor.say(format_args!("\n{}", lanes(&plan, &breach, thread)));
     monitor.say(format_args!("  wrote  {}\n  replay {replay}   # {again}", path.display()));
     monitor.say(format_args!("  keep   git add {}   # runs first from now on\n", quoted(&path.to_string_lossy())));
     Ok(SavedPlan { file: path, replay, again: Some(again) })
@@ -257,6 +261,12 @@ fn reduce(heap: &dyn Shareable, plan: &Plan, breach: &Breach, board: &Board, mon
         before.failed, before.runs, after.failed, after.runs
     ));
     (shrunk.plan, after)
+}
+
+/// What is wrong the first time that a plan fails again in the same way.
+fn witnessed(heap: &dyn Shareable, plan: &Plan, breach: &Breach, board: &Board) -> Option<(Breach, Option<usize>)> {
+    let laws = law_of(breach);
+    (0..2 * AGAIN).find_map(|seed| once(heap, plan, &laws, seed, board).filter(|(seen, _)| seen.is_like(breach)))
 }
 
 fn titled(breach: &Breach) -> String {

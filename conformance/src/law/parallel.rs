@@ -510,10 +510,12 @@ mod tests {
         assert_eq!(law(&account(&[&[born(1), Note::Read(1, Content::Uniform(2))]], &[])), Some(6));
         assert_eq!(law(&account(&[&[born(1), Note::Read(1, Content::Torn { at: 3 })]], &[])), Some(6));
         let there = Note::Born { at: place(1), size: 16, usable: 16, found: Content::ZERO, holds: Content::Uniform(2) };
-        assert_eq!(law(&account(&[&[born(1), Note::Read(1, Content::Uniform(2))], &[there.clone()]], &[])), Some(51));
+        let read = [born(1), Note::Read(1, Content::Uniform(2))];
+        let other = [there];
+        assert_eq!(law(&account(&[&read, &other], &[])), Some(51));
         let strange = Note::Loaded(G0, Some((place(1), Content::Uniform(2))));
         let stored = [born(1), Note::Stored(G0, Some(1)), strange];
-        assert_eq!(law(&account(&[&stored, &[there]], &[])), Some(51), "the right place, and another object in it");
+        assert_eq!(law(&account(&[&stored, &other], &[])), Some(51), "the right place, and another object in it");
         let trouble = Note::Trouble(Action::Read(Root(0)), "gone".to_owned());
         assert_eq!(law(&account(&[&[trouble]], &[])), Some(51));
         assert_eq!(law(&account(&[&[born(1), born(1)]], &[])), Some(6));

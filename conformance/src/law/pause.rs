@@ -1,13 +1,11 @@
 //! How long mutators are kept from running: laws 85 to 87.
 //!
-//! Time depends on the machine, so a pause is counted in [units of work](Event::Pause): roots and objects that are looked
-//! at, mutators that are told. A design that is incremental gives a bound for them in which the heap does not occur, and
-//! the generator's heaps are of very different sizes: one in 150 programs links up hundreds of objects, and a pause that
-//! grows with the heap is longer than these constants allow.
+//! Time depends on the machine, so a pause is counted in [units of work](heaplaw_reference::event::Event::Pause): roots and
+//! objects that are looked at, mutators that are told. A design that is incremental gives a bound for them in which the
+//! heap does not occur, and the generator's heaps are of very different sizes: one in 150 programs links up hundreds of
+//! objects, and a pause that grows with the heap is longer than these constants allow.
 //!
 //! What somebody waits for who has asked for a full collection is not judged.
-//!
-//! [`Event::Pause`]: heaplaw_reference::event::Event::Pause
 
 use super::{Check, Judgement, Law, Needs};
 use crate::reading::Reading;

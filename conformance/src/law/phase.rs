@@ -23,7 +23,7 @@ pub(super) const LAWS: &[Law] = &[
     Law {
         number: 81,
         name: "one transition",
-        statement: "A cycle that is asked to start while one is marking, or to end marking when none is, does nothing and is idle.",
+        statement: "A cycle that is asked to start while one is marking, or to end marking when none is, is idle and changes no phase.",
         needs: Needs::of(&[Capability::Steps, Capability::Phases]),
         judge: one_transition,
     },
@@ -98,8 +98,10 @@ fn one_transition(reading: &Reading<'_>) -> Judgement {
             _ => false,
         };
         if out_of_season {
-            check.that(moment.reply == Reply::Idle && moment.events.is_empty(), at, || {
-                (format!("`{}` does something in the phase {phase}", moment.op), [])
+            // A shade that was put off may be reported here.
+            let still = !moment.events.iter().any(|event| matches!(event, Event::Phase(_)));
+            check.that(moment.reply == Reply::Idle && still, at, || {
+                (format!("`{}` is obeyed in the phase {phase}", moment.op), [])
             });
         }
         phase = scene.phase;
