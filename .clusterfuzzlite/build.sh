@@ -26,7 +26,7 @@ for source in fuzz/fuzz_targets/*.rs; do
     case $name in
       text) echo "dict = text.dict" ;;
       # Its two threads may still be ending when leaks are looked for.
-      protocol) printf 'dict = text.dict\ndetect_leaks = 0\n' ;;
+      protocol) printf 'dict = text.dict\n[asan]\ndetect_leaks = 0\n' ;;
       steps) echo "max_len = 2400" ;;
     esac
   } > "$OUT/$name.options"

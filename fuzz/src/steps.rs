@@ -86,7 +86,7 @@ fn op([what, who, b, c]: [u8; RECORD]) -> Op {
 
 /// The program that these bytes mean. A record that is not whole means nothing.
 pub fn decoded(bytes: &[u8]) -> Program {
-    bytes.chunks_exact(RECORD).take(MOST).map(|record| op(record.try_into().expect("four bytes"))).collect()
+    bytes.as_chunks().0.iter().take(MOST).map(|record| op(*record)).collect()
 }
 
 /// Every four bytes are an operation; no law is broken, the reference answers the same, and the heap believes no falsehood
@@ -126,8 +126,7 @@ fn believed(program: &Program) -> Option<String> {
 /// stretch of the same input is repeated. `size` of `bytes` are the input, which may grow to their end. Gives the new size.
 pub fn mutate(bytes: &mut [u8], size: usize, seed: u32) -> usize {
     let most = (bytes.len() / RECORD).min(MOST);
-    let mut records: Vec<[u8; RECORD]> =
-        bytes[..size].chunks_exact(RECORD).map(|record| record.try_into().expect("four bytes")).collect();
+    let mut records: Vec<[u8; RECORD]> = bytes[..size].as_chunks().0.to_vec();
     let mut state = u64::from(seed) ^ 0x9e37_79b9_7f4a_7c15;
     let mut below = |bound: usize| {
         state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
