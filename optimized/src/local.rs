@@ -17,7 +17,7 @@ use crate::{
     span::Kind,
     sync::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
 };
-use std::ops::Deref;
+use std::array;
 
 /// A word that one thread at a time uses.
 #[derive(Debug, Default)]
@@ -175,7 +175,7 @@ pub(crate) struct Local {
     pub(crate) buffer: Buffer,
     /// The cycle in which the spans are born that it makes.
     cycle: AtomicU64,
-    windows: Box<[Window]>,
+    windows: Box<[Window; Kind::COUNT]>,
 }
 
 impl Local {
@@ -191,7 +191,7 @@ impl Local {
             stack: Stack::new(),
             buffer: Buffer::new(),
             cycle: AtomicU64::new(cycle),
-            windows: (0..Kind::COUNT).map(|_| Window::default()).collect(),
+            windows: Box::new(array::from_fn(|_| Window::default())),
         }
     }
 
@@ -211,6 +211,6 @@ impl Local {
     }
 
     pub(crate) fn windows(&self) -> impl Iterator<Item = &Window> {
-        self.windows.deref().iter()
+        self.windows.iter()
     }
 }

@@ -54,7 +54,8 @@ impl World {
     }
 
     fn ask(&self) {
-        round(&[0, 1], |mutator| &self.posts[*mutator], 1, |mutator| self.flush(*mutator), |_| relax());
+        let mutators = [(self, 0), (self, 1)];
+        round(&mutators, |(world, at)| &world.posts[*at], 1, |(world, at)| world.flush(*at), |_| relax());
     }
 }
 
