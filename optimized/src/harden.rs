@@ -148,8 +148,8 @@ pub(crate) fn allocate(layout: Layout, zeroed: bool) -> *mut u8 {
     let (slot, _) = span.slot_of(start.addr().get());
     let (address, all) = (start.addr().get() + front, bytes(span, slot));
     debug_assert!(span.slots() <= PAGE_WORDS / 2, "no wrapped block is in the smallest classes");
-    if span.kind().class != LARGE
-        && span.flag(slot, false)
+    if span.flag(slot, false)
+        && span.kind().class != LARGE
         && let Some(at) = all.iter().position(|byte| *byte != POISON)
     {
         report(address, Some(span), Misuse::WriteAfterFree { at });
@@ -187,7 +187,7 @@ pub(crate) fn inspect(block: *mut u8, layout: Layout) -> (Span<'static>, usize) 
         found(Misuse::InvalidFree);
     }
     if !span.is_marked(slot) {
-        let freed = offset == front && span.kind().class != LARGE && span.flag_of(slot);
+        let freed = offset == front && span.flag_of(slot);
         found(if freed { Misuse::DoubleFree } else { Misuse::InvalidFree });
     }
     let all = bytes(span, slot);
