@@ -10,6 +10,7 @@
 mod central;
 mod publish;
 mod remote;
+#[cfg(heaplaw_loom)]
 mod selftest;
 mod stack;
 
