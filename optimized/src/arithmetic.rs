@@ -1,5 +1,5 @@
 //! The heap's arithmetic, for whoever compares it with the same done the obvious way: size classes, slots, pointer
-//! counts, free pages, and the way from a page to its span. Above [`page`](crate::page); nothing uses it but fuzzers and
+//! counts, free pages, and the way from a page to its span. Above pages; nothing uses it but fuzzers and
 //! tests, behind the feature `arithmetic`, and it promises nothing.
 //!
 //! Each type is a thin door to the code that ships, with storage of its own. It checks what only a caller inside the heap

@@ -14,6 +14,7 @@ mod handshake;
 mod parked;
 mod publish;
 mod remote;
+#[cfg(heaplaw_loom)]
 mod selftest;
 mod stack;
 mod sweep;

@@ -8,7 +8,6 @@
 //! |-----------------------|-------------------------------------------------------------------------|
 //! | loom, plain           | stale values; it misses interleavings where a thread loads and then writes one location |
 //! | loom, `interleaved`   | exactly the sequentially consistent outcomes, none less and none more   |
-//! | shuttle, depth first  | the same                                                                |
 //!
 //! That the plain mode is found out here, time and again, shows that the comparison can fail.
 
@@ -165,19 +164,12 @@ impl Threads {
     }
 }
 
-#[cfg(heaplaw_loom)]
 fn plain(model: Box<dyn Fn() + Send + Sync>) {
     loom::model(model);
 }
 
-#[cfg(heaplaw_loom)]
 fn interleaved(model: Box<dyn Fn() + Send + Sync>) {
     crate::sync::interleaved(|| loom::model(model));
-}
-
-#[cfg(heaplaw_shuttle)]
-fn interleaved(model: Box<dyn Fn() + Send + Sync>) {
-    shuttle::check_dfs(model, None);
 }
 
 const RELAXED: Ordering = Ordering::Relaxed;
@@ -206,7 +198,6 @@ fn every_interleaving_is_tried_and_nothing_else() {
 }
 
 /// Why there are two modes. A barrier that looks at a slot before it is overwritten is of this kind.
-#[cfg(heaplaw_loom)]
 #[test]
 fn looms_plain_mode_misses_interleavings_where_a_thread_loads_and_then_writes_one_location() {
     let _alone = alone();
@@ -230,7 +221,6 @@ fn looms_plain_mode_misses_interleavings_where_a_thread_loads_and_then_writes_on
 }
 
 /// What the plain mode is for, and where it says too much.
-#[cfg(heaplaw_loom)]
 #[test]
 fn only_looms_plain_mode_sees_stale_values() {
     let _alone = alone();
