@@ -67,8 +67,8 @@ pub fn chart(story: &Program) -> String {
     let _ = writeln!(text, "         a column is {each}, a full one {}\n", bytes(scale));
     let _ = writeln!(
         text,
-        "  {:>5}  {:<7}  {:>9}  {:>9}  {:>9}  {:>9}  {:>9}  {:>9}  {:>9}",
-        "step", "why", "trigger", "start", "end", "goal", "marked", "behind", "assists"
+        "  {:>5}  {:<7}  {:>9}  {:>9}  {:>9}  {:>9}  {:>9}  {:>10}  {:>9}",
+        "step", "why", "trigger", "start", "end", "goal", "marked", "background", "assists"
     );
     for Cycle { cause, step, before, after } in cycles {
         let [ended, reached, marked] = match after.ended {
@@ -77,7 +77,7 @@ pub fn chart(story: &Program) -> String {
         };
         let _ = writeln!(
             text,
-            "  {:>5}  {cause:<7}  {:>9}  {:>9}  {ended:>9}  {reached:>9}  {marked:>9}  {:>9}  {:>9}",
+            "  {:>5}  {cause:<7}  {:>9}  {:>9}  {ended:>9}  {reached:>9}  {marked:>9}  {:>10}  {:>9}",
             step,
             bytes(after.due),
             bytes(after.started),

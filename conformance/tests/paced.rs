@@ -9,7 +9,11 @@ use heaplaw_conformance::{
     report::text,
     shrink::Budget,
 };
-use heaplaw_reference::{machine::Machine, pacer::Pacing, protocol::Protocol};
+use heaplaw_reference::{
+    machine::Machine,
+    pacer::Pacing,
+    protocol::{Protocol, StackScan},
+};
 use std::collections::BTreeSet;
 
 fn cases() -> u64 {
@@ -34,7 +38,10 @@ fn no_law_is_broken_by_a_sound_design_that_paces_itself() {
         };
         let pacing: Vec<_> = [94, 98, 99, 100, 101, 102, 103, 104, 141].map(|law| (law, checks(law))).into();
         println!("{:<24} {pacing:?}", protocol.name);
-        assert!(pacing.iter().all(|(_, checks)| *checks > 0), "{}: {pacing:?}", protocol.name);
+        // One that scans stacks again stops everybody in every cycle.
+        let stops = |law: u16| law == 103 && protocol.stacks == StackScan::Rescan;
+        let checked = |(law, checks): &(u16, u64)| *checks > 0 || stops(*law);
+        assert!(pacing.iter().all(checked), "{}: {pacing:?}", protocol.name);
     }
     let numbers: BTreeSet<u16> = law::all().map(|law| law.number).collect();
     assert!(numbers.is_superset(&(98..=106).collect()), "{numbers:?}");

@@ -29,6 +29,9 @@
 //! environment can refuse. The clock stands still unless the program moves it; a machine that has marked for longer than
 //! [`PERIOD_MS`] ago starts a cycle by itself, as Go's does.
 //!
+//! By itself it does nothing else; [`Machine::paced`] makes it a heap that also starts cycles when it has grown, marks in
+//! the background, and makes those who allocate pay.
+//!
 //! The machine implements [`Heap`] and claims everything that a collector can, so the same laws judge it as any other
 //! heap.
 //!

@@ -45,7 +45,7 @@ pub(super) const LAWS: &[Law] = &[
     Law {
         number: 103,
         name: "limiter",
-        statement: "Over two seconds of CPU time for each processor and more, the collector has at most half, and one second for each processor; what is marked within one operation, with everybody else stopped, does not count.",
+        statement: "Over two seconds of CPU time for each processor and more, the collector has at most half, and one second for each processor; windows in which everybody else was stopped to mark do not count: a cycle marked within one operation, or stacks scanned again.",
         needs: Needs::of(&[Capability::Pacing, Capability::Phases, Capability::Clock]),
         judge: limiter,
     },
@@ -172,10 +172,11 @@ fn limiter(reading: &Reading<'_>) -> Judgement {
     let mut last = 0;
     for Report { moment, gauge, .. } in &reading.reports {
         let more = 2 * i128::from(gauge.collecting) - i128::from(gauge.elapsed);
-        let stopped = reading
-            .cycles
-            .iter()
-            .any(|cycle| (last..=*moment).contains(&cycle.start) && cycle.marked == Some(cycle.start));
+        let since = last..=*moment;
+        let at_once =
+            reading.cycles.iter().any(|cycle| since.contains(&cycle.start) && cycle.marked == Some(cycle.start));
+        let again = reading.stack_scans.iter().any(|scan| scan.again && since.contains(&scan.moment));
+        let stopped = at_once || again;
         last = *moment;
         if stopped {
             least = None;
