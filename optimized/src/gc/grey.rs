@@ -43,7 +43,7 @@ pub(crate) struct Grey {
     spill: Mutex<Vec<usize>>,
     /// How many addresses are in `spill`.
     spilled: AtomicUsize,
-    /// Counts what may make work: publications, and announcements of mutators that are about to shade.
+    /// Counts what makes work: what was published, and announcements of mutators that are about to shade.
     activity: AtomicU64,
     /// How many markers have, or look for, something in hand.
     busy: AtomicUsize,
@@ -62,7 +62,7 @@ impl Grey {
         }
     }
 
-    /// Says that something white is about to be shaded, before it is.
+    /// Says that something white is about to be shaded, before it is, or that something was published, after it was.
     pub(crate) fn announce(&self) {
         // Acquire and release: pairs with the acquire in `activity`, over the mark bit and the handshake.
         self.activity.fetch_add(1, Ordering::AcqRel);
@@ -76,10 +76,17 @@ impl Grey {
 
     /// Gives addresses to whoever marks.
     pub(crate) fn publish(&self, blocks: &impl Blocks, addresses: &[usize]) {
+        if !addresses.is_empty() {
+            self.put(blocks, addresses);
+            // After the addresses can be found: who does not see them sees them counted afterwards.
+            self.announce();
+        }
+    }
+
+    /// Puts addresses where any marker finds them.
+    pub(crate) fn put(&self, blocks: &impl Blocks, addresses: &[usize]) {
         let mut rest = addresses;
         while !rest.is_empty() {
-            // Before the addresses can be found.
-            self.announce();
             let Some(number) = self.empty.pop(blocks).or_else(|| self.fresh(blocks)) else {
                 let mut spill = lock(&self.spill);
                 spill.extend_from_slice(rest);

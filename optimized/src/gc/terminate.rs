@@ -14,9 +14,14 @@
 //!
 //! * If at `t` nothing white is recorded, then nothing white is reachable, ever after: what is recorded later is marked.
 //! * If something is, its owner comes to it in the round. It finds it white, and announces that before it shades it. Or it
-//!   finds it marked, by somebody who announced it before; that was either before `a` was read, and then what came of it
-//!   was published after, or it was scanned before `t`, and is not white at `t`; or it was after. In each case the activity
-//!   has changed, and we see that: mark bits, answers and the activity are read with acquire and written with release.
+//!   finds it marked, by somebody who announced it before and published it afterwards. Had that been over before `a` was
+//!   read, we would have found it waiting, or it would have been scanned before `t`, and not be white at `t`. So who marked
+//!   it was in the middle of that, and answers in the round too, after it has counted what it published. In each case the
+//!   activity has changed, and we see that: mark bits, answers and the activity are read with acquire and written with
+//!   release.
+//!
+//! What is published is counted *after* it can be found. Counted before, it could be in `a` already, and be found only when
+//! nobody looks any more.
 //!
 //! An announcement is needed, a publication alone is not enough: a mutator that has answered already may have marked an
 //! object and not yet published it, when another finds it marked and answers "nothing new". Announcing only what is white

@@ -44,10 +44,7 @@ fn two_sweepers(over: fn(&Sweep) -> bool) {
     world.stage.enter(7, Phase::Sweep);
     let world = Arc::new(world);
     let other = Arc::clone(&world);
-    let thread = thread::spawn(move || {
-        step(&other, over);
-        step(&other, over);
-    });
+    let thread = thread::spawn(move || step(&other, over));
     step(&world, over);
     thread.join().expect("it ends");
     step(&world, over);
