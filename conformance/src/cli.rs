@@ -173,9 +173,6 @@ enum Command {
     Laws {
         /// Law numbers such as 51 54
         numbers: Vec<String>,
-        /// Tell too of laws that no program can show, and where they are held instead
-        #[arg(long)]
-        all: bool,
     },
     /// Run one file of operations on the machine that paces itself, and draw how large the heap is and when it collects
     Pace {
@@ -312,7 +309,7 @@ fn run(cli: Cli, heaps: &[Bundled]) -> Result<Exit, Trouble> {
         Some(Command::Replay(options)) => replay::replay(&options, heaps),
         Some(Command::Shrink(options)) => replay::shrink(&options, heaps),
         Some(Command::Serve(options)) => serve::run(&options, heaps),
-        Some(Command::Laws { numbers, all }) => laws(&numbers, all),
+        Some(Command::Laws { numbers }) => laws(&numbers),
         Some(Command::Play { file }) => {
             let story = saved::load(&file)?;
             for ending in play::play(&story) {
@@ -418,21 +415,12 @@ impl Heap for Fails {
     }
 }
 
-fn laws(numbers: &[String], all: bool) -> Result<Exit, Trouble> {
+fn laws(numbers: &[String]) -> Result<Exit, Trouble> {
     if numbers.is_empty() {
         let line = |law: &Law| anstream::println!("{:>3}  {:<24} {}", law.number, law.name, law.statement);
         law::all().for_each(line);
         anstream::println!("\nwith mutators on threads of their own (heaplaw check --mutators 2):\n");
         law::parallel::LAWS.iter().for_each(line);
-    }
-    if all {
-        anstream::println!("\nthat no program can show:\n");
-        for law in law::elsewhere::ALL {
-            anstream::println!("{:>3}  {:<24} {}", law.number, law.name, law.how);
-            for (file, place) in law.held {
-                anstream::println!("{:30}{file}: {place}", "");
-            }
-        }
     }
     let threads_only = law::parallel::LAWS.iter().filter(|law| Law::numbered(law.number).is_none());
     for law in selected_of(law::all().chain(threads_only).collect(), &numbers.join(","))? {

@@ -2,8 +2,7 @@
 //!
 //! A [`Law`] is data: a number, a name, a sentence, what it needs to see of a heap, and a pure function from a
 //! [`Reading`] to a [`Judgement`]. Laws never panic and never talk to a heap. Their numbers are those of the project's
-//! list of 140; one above is the kit's own. With mutators on threads of their own, [`parallel`] has what is judged; [`elsewhere`] tells of laws that
-//! no history can show.
+//! list of 140, and above that the kit's own; where the others are held, the page `LAWS.md` tells.
 //!
 //! The modules group them by what they are about: where objects are ([`placement`]), what they hold ([`content`]), that
 //! they stay ([`survival`]), how marking goes ([`color`], [`barrier`], [`phase`]), that garbage goes ([`reclamation`]),
@@ -18,7 +17,6 @@ pub mod class;
 pub mod color;
 pub mod content;
 pub mod crowd;
-pub mod elsewhere;
 pub mod effort;
 pub mod finalize;
 pub mod fit;

@@ -25,7 +25,7 @@ use crate::{
 };
 use heaplaw_reference::{
     event::Event,
-    heap::{Capability, Claims, Heap, Reply},
+    heap::{Capability, Choice, Claims, Heap, Placement, Reply},
     object::{Address, Content, Shape, Stamp, WORD},
     op::{Action, Collect, Environment, GLOBALS, MUTATORS, MutatorId, Op, Place, ROOTS, Root},
 };
@@ -325,7 +325,21 @@ impl Heap for ByHand {
             Capability::Deterministic,
         ];
         let claims = Claims::new(self.name).with(&claimed);
-        if self.frees() { claims.with(&[Capability::Free]) } else { claims }
+        let claims = if self.frees() { claims.with(&[Capability::Free]) } else { claims };
+        let Rules { granule, min_block, header } = RULES;
+        let [granule, min_block, header, growth] = [granule, min_block, header, GROWTH].map(|bytes| bytes as u64);
+        match &self.places {
+            Places::Bump(_) => claims.placing(Placement::Bump { granule: 1 }),
+            Places::List(list) => {
+                let choice = match list.fit() {
+                    Fit::First => Choice::First,
+                    Fit::Next => Choice::Next,
+                    Fit::Best => Choice::Best,
+                };
+                claims.placing(Placement::FreeList { choice, granule, min_block, header, growth })
+            }
+            Places::Segregated(_) => claims.with(&[Capability::Classes]),
+        }
     }
 
     fn perform(&mut self, op: &Op, _: &mut Vec<Event>) -> Reply {

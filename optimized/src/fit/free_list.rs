@@ -262,6 +262,11 @@ impl FreeList {
         self.range(at).map(|range| self.bytes.slice_mut(range))
     }
 
+    /// Which free block it takes.
+    pub fn fit(&self) -> Fit {
+        self.fit
+    }
+
     /// The address of offset 0, for those who keep pointers: a multiple of 64 KiB. What is committed stays where it is
     /// as long as the allocator lives. It is for the caller to see to it that nothing that is borrowed by
     /// [`FreeList::bytes`] or [`FreeList::bytes_mut`] is written by such a pointer.
