@@ -788,13 +788,13 @@ impl Machine {
             Environment::Fail(requests) => self.failing = requests,
             Environment::Clock(milliseconds) => {
                 self.clock += u64::from(milliseconds);
+                self.pass(u64::from(milliseconds));
                 let due = self.marked.is_some_and(|marked| self.clock - marked > PERIOD_MS);
                 if self.phase != Phase::Mark && due && self.collects_by_the_clock() {
                     let looked = self.looked;
                     self.start(Cause::Time, events);
                     self.pause(None, looked, events);
                 }
-                self.pass(u64::from(milliseconds));
             }
             Environment::Gogc(_) | Environment::Limit(_) => self.advise(change),
         }
@@ -828,8 +828,12 @@ impl Heap for Machine {
         match *op {
             Op::Collect(step) => self.collect(step, events),
             Op::Environment(change) => {
-                self.catch_up(events);
+                // A cycle that the clock starts has not been given any of the time that is over.
+                let marking = self.phase == Phase::Mark;
                 self.environment(change, events);
+                if marking {
+                    self.catch_up(events);
+                }
                 Reply::Done
             }
             Op::Mutate { by, ref action } => {

@@ -248,7 +248,7 @@ impl Drawing<'_> {
                 }
             }
             Curve::Wave(one, other, length) => {
-                if turn / length % 2 == 0 {
+                if (turn / length).is_multiple_of(2) {
                     one
                 } else {
                     other

@@ -34,7 +34,7 @@ pub(super) const LAWS: &[Law] = &[
     Law {
         number: 100,
         name: "steady state",
-        statement: "When for five cycles as much is alive, as much is scanned and the program allocates at the same rate, the next one ends at most 5 % over its goal, and if it starts as early as it wants to, its assists do at most a fifth of what is done in the background.",
+        statement: "When for five cycles, without a memory limit, as much is alive, as much is scanned and the program allocates at the same rate, the next one ends at most 5 % over its goal, and if it starts as early as it wants to, its assists do at most a fifth of what is done in the background.",
         needs: Needs::of(&[Capability::Pacing, Capability::Phases]),
         judge: steady_state,
     },
@@ -132,6 +132,7 @@ fn steady_state(reading: &Reading<'_>) -> Judgement {
         let moments = &reading.history.moments[first.cycle.start..=last.marked];
         let steady = last.number - first.number == SETTLED
             && last.unchanged_since(first.cycle.start)
+            && last.report.limit.is_none()
             && !moments.iter().any(|moment| told(&moment.op))
             && window.iter().all(|run| {
                 let other = &run.report.gauge;
