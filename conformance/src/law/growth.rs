@@ -34,7 +34,7 @@ pub(super) const LAWS: &[Law] = &[
     Law {
         number: 100,
         name: "steady state",
-        statement: "When for five cycles, without a memory limit, as much is alive, as much is scanned and the program allocates at the same rate, the next one ends at most 5 % over its goal, and if it starts as early as it wants to, its assists do at most a fifth of what is done in the background.",
+        statement: "When for five cycles, without a memory limit, as much is alive, as much is scanned and the program allocates at the same rate, the next one ends at most 5 % over its goal, and if it starts as early as it wants to, assists did at most a fifth of what was done in the background meanwhile.",
         needs: Needs::of(&[Capability::Pacing, Capability::Phases]),
         judge: steady_state,
     },
@@ -158,10 +158,13 @@ fn steady_state(reading: &Reading<'_>) -> Judgement {
         let rates: Vec<_> = window.windows(2).map(|pair| rate(reading, &pair[0], &pair[1])).collect();
         let constant = rates.iter().all(|rate| alike(rate.0, rates[0].0) && alike(rate.1, rates[0].1));
         if gauge.due > earliest && constant {
-            let assists = gauge.assists.saturating_sub(was.assists);
-            let background = gauge.background.saturating_sub(was.background);
+            // Over all five: an object that the background worker scans in one piece may be one too many for its share of a
+            // cycle, and then it has less of the next.
+            let then = &first.report.gauge;
+            let assists = gauge.assists.saturating_sub(then.assists);
+            let background = gauge.background.saturating_sub(then.background);
             // Who pays pays ahead, and the first who allocates pays before anybody has worked for him.
-            let ahead = u64::from(MUTATORS) * LEAST_ASSIST.unsigned_abs() + largest;
+            let ahead = SETTLED as u64 * (u64::from(MUTATORS) * LEAST_ASSIST.unsigned_abs() + largest);
             check.that(assists <= background / 100 * ASSISTS + ahead, last.report.moment, || {
                 (format!("in a steady state assists do {assists} bytes of work, and {background} are done behind"), [])
             });
