@@ -69,15 +69,6 @@ fn silent(world: &World) -> bool {
     slots::mark(&world.marks, 0, || ())
 }
 
-#[cfg(heaplaw_loom)]
-fn relaxed(world: &World) -> bool {
-    if world.marks.load(Ordering::Relaxed) == 1 {
-        return false;
-    }
-    world.grey.announce();
-    world.marks.fetch_or(1, Ordering::Relaxed) == 0
-}
-
 fn published(world: &World) {
     world.grey.publish(&world.pool, &[8]);
 }
@@ -141,13 +132,6 @@ fn a_round_that_turns_something_up_is_not_the_end() {
             quiet
         });
     }));
-}
-
-#[cfg(heaplaw_loom)]
-#[test]
-fn a_relaxed_mark_hides_who_announced_it() {
-    let _alone = alone();
-    assert!(rejects(|| two_records(relaxed, published, shipped)));
 }
 
 #[test]
