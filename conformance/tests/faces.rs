@@ -139,8 +139,8 @@ fn quickcheck_draws_what_means_something_in_the_size_it_is_given() {
         for _ in 0..100 {
             let Sample(program) = quickcheck::Arbitrary::arbitrary(&mut random);
             assert_eq!(meaning(&program), program);
-            // One program in a hundred and fifty begins with a fan-out, which comes on top.
-            assert!(program.len() <= size + 641);
+            // One program in a hundred and fifty begins with a fan-out, which comes on top; streams for a pacer are longer.
+            assert!(program.len() <= 7 * size + 641);
         }
     }
 }

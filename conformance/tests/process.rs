@@ -153,7 +153,8 @@ fn the_adapter_marks_step_by_step_as_the_reference_machine_does() {
             Event::Shade(at) => Some(format!("shade {:?}", born.get(at))),
             Event::Scan(at) => Some(format!("scan {:?}", born.get(at))),
             // The end of a sweep depends on its order, so it comes when it comes.
-            Event::Free(_) | Event::Phase(Phase::Off) => None,
+            // The adapter does not report pauses.
+            Event::Free(_) | Event::Pause { .. } | Event::Phase(Phase::Off) => None,
             other => Some(format!("{other:?}")),
         });
         format!("{op}: {reply} {:?}", events.collect::<Vec<_>>())
