@@ -347,7 +347,8 @@ fn what_goes_wrong_on_threads_has_its_exit_code() {
     assert!(check("racy:drops-a-store-when-it-is-busy").exits(1).out.contains("law "));
     for wrong in [
         vec!["check", "--mutators", "5"],
-        vec!["check", "--mutators", "2", "--heap", "malloc"],
+        vec!["check", "--mutators", "2", "--heap", "malloc", "--json", "r.json"],
+        vec!["check", "--mutators", "2", "--heap", "reference:best-fit"],
         vec!["check", "--mutators", "2", "--faults"],
         vec!["check", "--mutators", "2", "--", "python3", ADAPTER],
     ] {

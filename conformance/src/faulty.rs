@@ -8,6 +8,7 @@
 
 pub mod threads;
 
+use crate::ledger::Ledger;
 use heaplaw_reference::{
     barrier::{Barrier, Order, When},
     counting::Counting,
@@ -74,6 +75,7 @@ pub const ALL: &[Fault] = &[
     },
     Fault { name: "frees what is held", law: 51, make: || garbled(frees_what_is_held) },
     Fault { name: "ends marking without a barrier", law: 52, make: || row(Protocol::NO_BARRIER) },
+    Fault { name: "marks only what stacks hold", law: 52, make: || Box::new(Shallow::default()) },
     Fault {
         name: "inserts without a barrier",
         law: 53,
@@ -304,6 +306,50 @@ fn roomy(garble: fn(&mut Garbled, &Op, &mut Vec<Event>) -> Reply) -> Box<dyn Hea
 /// An allocator that claims to be another.
 fn impostor(claimed: Policy, real: Policy) -> Box<dyn Heap + Send> {
     Box::new(Impostor { claims: Manual::new(claimed).claims(), heap: Manual::new(real) })
+}
+
+/// A heap whose marks are those of what some stack holds: of everything else it does not say that it was found.
+struct Shallow {
+    machine: Machine,
+    ledger: Ledger,
+    /// What was found, and not yet told.
+    kept: Vec<Event>,
+}
+
+impl Default for Shallow {
+    fn default() -> Self {
+        Shallow { machine: Machine::new(Protocol::HYBRID), ledger: Ledger::default(), kept: Vec::new() }
+    }
+}
+
+impl Heap for Shallow {
+    fn claims(&self) -> Claims {
+        self.machine.claims()
+    }
+
+    fn perform(&mut self, op: &Op, events: &mut Vec<Event>) -> Reply {
+        let mut told = Vec::new();
+        let reply = self.machine.perform(op, &mut told);
+        self.ledger.enter(op, &reply);
+        let graph = self.ledger.graph();
+        let held = |at: Address| {
+            let id = self.ledger.born_at(at);
+            graph.stacks().any(|(_, stack)| id.is_some() && stack.roots.contains(&id))
+        };
+        let deep = |event: &Event| matches!(*event, Event::Shade(at) | Event::Scan(at) if !held(at));
+        // First what is held by now, as long as there is marking.
+        let (kept, late) = std::mem::take(&mut self.kept).into_iter().partition(deep);
+        self.kept = kept;
+        if told.iter().any(|event| matches!(event, Event::Phase(_))) {
+            self.kept.clear();
+        } else {
+            events.extend::<Vec<Event>>(late);
+        }
+        for event in told {
+            if deep(&event) { self.kept.push(event) } else { events.push(event) }
+        }
+        reply
+    }
 }
 
 struct Impostor {

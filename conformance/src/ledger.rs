@@ -26,13 +26,18 @@ impl Ledger {
         &self.graph
     }
 
+    /// The last object that was born at an address.
+    pub fn born_at(&self, at: Address) -> Option<ObjectId> {
+        self.born.get(&at).copied()
+    }
+
     /// Enters an operation and its answer.
     pub fn enter(&mut self, op: &Op, reply: &Reply) -> Effect {
         if *reply == Reply::OutOfMemory {
             self.graph.refuse(op);
             return Effect::Quiet;
         }
-        let came = handed_out(op, reply, |at| self.born.get(&at).copied());
+        let came = handed_out(op, reply, |at| self.born_at(at));
         let effect = self.graph.apply_with(op, came);
         if let (Effect::Born(id), Reply::Born { at, .. }) = (effect, reply) {
             self.born.insert(*at, id);

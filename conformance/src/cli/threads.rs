@@ -213,7 +213,8 @@ fn show(
         saved::save_plan(&path, &about, plan).map_err(|source| Trouble::Write { path, source })
     };
     write(&found.plan, &found.breach, found.thread, "")?;
-    let (plan, again) = reduce(heap, &found.plan, &found.breach, board, monitor);
+    let (plan, again, told) = reduce(heap, &found.plan, &found.breach, board, monitor);
+    monitor.say(format_args!("  {told}"));
     // What is told is what was seen of the plan that is left.
     let seen = witnessed(heap, &plan, &found.breach, board);
     let (breach, thread) = seen.unwrap_or_else(|| (found.breach.clone(), found.thread));
@@ -229,13 +230,19 @@ fn show(
     Ok(SavedPlan { file: path, replay, again: Some(again) })
 }
 
-/// Measures how often a plan fails, and shrinks it; gives what is left, and how often that fails.
-fn reduce(heap: &dyn Shareable, plan: &Plan, breach: &Breach, board: &Board, monitor: &mut Monitor) -> (Plan, Again) {
+/// Measures how often a plan fails, and shrinks it; gives what is left, how often that fails, and what is to be told of it.
+fn reduce(
+    heap: &dyn Shareable,
+    plan: &Plan,
+    breach: &Breach,
+    board: &Board,
+    monitor: &mut Monitor,
+) -> (Plan, Again, String) {
     monitor.turn_to("shrinking");
     let before = threads::again(heap, (plan, breach), AGAIN, board, monitor);
     if before.failed == 0 {
-        monitor.say(format_args!("  not shrunk: it did not show again in {} runs", before.runs));
-        return (plan.clone(), before);
+        let told = format!("not shrunk: it did not show again in {} runs", before.runs);
+        return (plan.clone(), before, told);
     }
     let laws = law_of(breach);
     let seed = Cell::new(AGAIN);
@@ -251,16 +258,15 @@ fn reduce(heap: &dyn Shareable, plan: &Plan, breach: &Breach, board: &Board, mon
     let after = threads::again(heap, (&shrunk.plan, breach), AGAIN, board, monitor);
     let tries = counted(shrunk.tries, "try");
     if after.failed == 0 {
-        monitor.say(format_args!("  not shrunk: what was left after {tries} does not show again"));
-        return (plan.clone(), before);
+        return (plan.clone(), before, format!("not shrunk: what was left after {tries} does not show again"));
     }
     let cut_off = if shrunk.cut_off { "; cut off, so it may be larger than it need be" } else { "" };
     let (from, to) = (plan.len(), shrunk.plan.len());
-    monitor.say(format_args!(
-        "  shrunk from {from} operations, {} in {}, to {to}, {} in {} ({tries}{cut_off})",
+    let told = format!(
+        "shrunk from {from} operations, {} in {}, to {to}, {} in {} ({tries}{cut_off})",
         before.failed, before.runs, after.failed, after.runs
-    ));
-    (shrunk.plan, after)
+    );
+    (shrunk.plan, after, told)
 }
 
 /// What is wrong the first time that a plan fails again in the same way.
@@ -359,8 +365,9 @@ pub(super) fn shrink(options: &replaying::Options, heaps: &[Bundled]) -> Result<
         anstream::eprintln!("{}: every law that applies holds, {AGAIN} of {AGAIN} times", options.file.display());
         return Ok(Exit::Conforms);
     };
-    let (plan, again) = reduce(heap, &plan, &breach, &board, &mut monitor);
+    let (plan, again, told) = reduce(heap, &plan, &breach, &board, &mut monitor);
     monitor.end();
+    anstream::eprintln!("{told}");
     anstream::eprint!("{}", lanes(&plan, &breach, thread));
     anstream::eprintln!("{}: it {again}", options.file.display());
     print!("{plan}");

@@ -183,9 +183,10 @@ fn below_the_trigger(reading: &Reading<'_>, cycle: &Cycle, next: Option<&Cycle>,
     let later = reading.reports.partition_point(|report| report.moment < cycle.start);
     let before = later.checked_sub(1).map(|before| &reading.reports[before]);
     let about_it = |report: &&Report| next.is_none_or(|next| report.moment < next.start);
-    let Some(Report { gauge, .. }) = reading.reports.get(later).filter(about_it) else { return };
+    // Nothing shows before the heap is asked.
+    let Some(Report { gauge, moment: asked, .. }) = reading.reports.get(later).filter(about_it) else { return };
     let (started, due) = (gauge.started, gauge.due);
-    check.that(started >= due, cycle.start, || (format!("a cycle starts at {started}, below the trigger, {due}"), []));
+    check.that(started >= due, *asked, || (format!("a cycle started at {started}, below the trigger, {due}"), []));
     // Nothing but allocation since the heap was last asked, and nothing to be swept: the trigger stays where it is.
     let Some(before) = before.filter(|before| before.phase == Phase::Off && before.limit.is_none()) else { return };
     let quiet = |moment: usize| {
@@ -195,9 +196,11 @@ fn below_the_trigger(reading: &Reading<'_>, cycle: &Cycle, next: Option<&Cycle>,
     };
     if (before.moment..cycle.start).all(quiet) {
         let (live, trigger) = (before.gauge.live, before.gauge.trigger);
-        check.that((due, true) == (trigger, started >= live), cycle.start, || {
+        check.that((due, true) == (trigger, started >= live), *asked, || {
             (
-                format!("a cycle starts at {started} of {due}; before, {live} were live and the trigger was {trigger}"),
+                format!(
+                    "a cycle started at {started} of {due}; before, {live} were live and the trigger was {trigger}"
+                ),
                 [],
             )
         });

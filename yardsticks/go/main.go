@@ -1,0 +1,185 @@
+// The workloads of ../src/bin/collectors in Go. Its argument is one of them; it prints the seconds that passed, and the
+// largest resident size in MiB.
+package main
+
+import (
+	"fmt"
+	"os"
+	"runtime"
+	"runtime/debug"
+	"strconv"
+	"strings"
+	"time"
+)
+
+type tree struct{ left, right *tree }
+
+func grow(depth int) *tree {
+	if depth == 0 {
+		return &tree{}
+	}
+	return &tree{grow(depth - 1), grow(depth - 1)}
+}
+
+func (t *tree) count() int {
+	if t.left == nil {
+		return 1
+	}
+	return 1 + t.left.count() + t.right.count()
+}
+
+// trees is the binary trees of the Computer Language Benchmarks Game, by one mutator.
+func trees(depth int) {
+	stretch := grow(depth + 1).count()
+	long := grow(depth)
+	total := 0
+	for d := 4; d <= depth; d += 4 {
+		for range 1 << (depth - d + 4) {
+			total += grow(d).count()
+		}
+	}
+	must(stretch == 1<<(depth+2)-1 && long.count() == 1<<(depth+1)-1 && total > 0)
+}
+
+type node struct {
+	left, right *node
+	i, j        int32
+}
+
+func make1(depth int) *node {
+	if depth <= 0 {
+		return &node{}
+	}
+	return &node{left: make1(depth - 1), right: make1(depth - 1)}
+}
+
+func populate(depth int, n *node) {
+	if depth <= 0 {
+		return
+	}
+	n.left, n.right = &node{}, &node{}
+	populate(depth-1, n.left)
+	populate(depth-1, n.right)
+}
+
+// gcbench is Ellis, Kovac and Boehm's: trees of all sizes beside a long-lived tree of depth 16 and an array of 4 MB.
+func gcbench() {
+	size := func(depth int) int { return 1<<(depth+1) - 1 }
+	make1(18)
+	long := &node{}
+	populate(16, long)
+	array := make([]float64, 500_000)
+	for i := range array[:250_000] {
+		array[i] = 1 / float64(i+1)
+	}
+	for depth := 4; depth <= 16; depth += 2 {
+		rounds := 2 * size(18) / size(depth)
+		for range rounds {
+			populate(depth, &node{})
+		}
+		for range rounds {
+			make1(depth)
+		}
+	}
+	must(long.left != nil && array[1000] == 1.0/1001)
+}
+
+// Eight words, of which two are pointers.
+type block struct {
+	a, b *block
+	data [6]uint64
+}
+
+// drop allocates 30 million blocks beside 64 MiB of live ones; each lives until 1,000 more were allocated.
+func drop() {
+	live := make([]*block, 1<<20)
+	for i := range live {
+		live[i] = &block{}
+	}
+	recent := make([]*block, 1000)
+	for i := range 30_000_000 {
+		recent[i%1000] = &block{}
+	}
+	must(live[5] != nil && recent[7] != nil)
+}
+
+type random uint64
+
+func (r *random) below(n int) int {
+	*r = *r*6364136223846793005 + 1442695040888963407
+	return int(uint64(*r>>33) % uint64(n))
+}
+
+// mark links 1 GiB of blocks at random and collects; only the collection is timed.
+func mark() time.Duration {
+	debug.SetGCPercent(-1)
+	all := make([]*block, 1<<24)
+	for i := range all {
+		all[i] = &block{}
+	}
+	r := random(1)
+	for _, b := range all {
+		b.a, b.b = all[r.below(len(all))], all[r.below(len(all))]
+	}
+	// The blocks are reached by their links, from a few of them.
+	roots := append([]*block(nil), all[:64]...)
+	all = nil
+	runtime.GC()
+	start := time.Now()
+	runtime.GC()
+	took := time.Since(start)
+	must(roots[3].a != nil)
+	return took
+}
+
+// store writes 400 million pointers into 1,024 objects while nothing is collected.
+func store() {
+	debug.SetGCPercent(-1)
+	objects := make([]*block, 1024)
+	for i := range objects {
+		objects[i] = &block{}
+	}
+	for i := range 400_000_000 {
+		objects[i&1023].a = objects[(i>>1)&1023]
+	}
+	must(objects[9].a != nil)
+}
+
+func must(sound bool) {
+	if !sound {
+		panic("wrong result")
+	}
+}
+
+// peak is the largest resident size so far, in MiB.
+func peak() int {
+	status, _ := os.ReadFile("/proc/self/status")
+	_, after, _ := strings.Cut(string(status), "VmHWM:")
+	kib, _ := strconv.Atoi(strings.Fields(after)[0])
+	return kib / 1024
+}
+
+func main() {
+	start := time.Now()
+	var took time.Duration
+	switch os.Args[1] {
+	case "trees":
+		trees(20)
+	case "gcbench":
+		for range 3 {
+			gcbench()
+		}
+	case "drop":
+		drop()
+	case "mark":
+		took = mark()
+	case "store":
+		store()
+	default:
+		panic("which workload?")
+	}
+	if took == 0 {
+		took = time.Since(start)
+	}
+	fmt.Printf("%.4f %d\n", took.Seconds(), peak())
+}

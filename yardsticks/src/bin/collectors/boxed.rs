@@ -1,0 +1,88 @@
+//! The workloads with `Box`, freed as soon as they are not needed any more.
+
+use std::hint::black_box;
+
+#[derive(Default)]
+struct Tree {
+    left: Option<Box<Tree>>,
+    right: Option<Box<Tree>>,
+}
+
+fn grow(depth: usize) -> Box<Tree> {
+    match depth {
+        0 => Box::default(),
+        _ => Box::new(Tree { left: Some(grow(depth - 1)), right: Some(grow(depth - 1)) }),
+    }
+}
+
+impl Tree {
+    fn count(&self) -> usize {
+        1 + self.left.as_ref().map_or(0, |tree| tree.count()) + self.right.as_ref().map_or(0, |tree| tree.count())
+    }
+}
+
+pub fn trees(depth: usize) {
+    assert_eq!(grow(depth + 1).count(), (1 << (depth + 2)) - 1);
+    let long = grow(depth);
+    for d in (4..=depth).step_by(4) {
+        for _ in 0..1 << (depth - d + 4) {
+            black_box(grow(d).count());
+        }
+    }
+    assert_eq!(long.count(), (1 << (depth + 1)) - 1);
+}
+
+#[derive(Default)]
+struct Node {
+    left: Option<Box<Node>>,
+    right: Option<Box<Node>>,
+    _data: [i32; 2],
+}
+
+fn make(depth: usize) -> Box<Node> {
+    match depth {
+        0 => Box::default(),
+        _ => Box::new(Node { left: Some(make(depth - 1)), right: Some(make(depth - 1)), _data: [0; 2] }),
+    }
+}
+
+fn populate(depth: usize, node: &mut Node) {
+    if depth > 0 {
+        populate(depth - 1, node.left.insert(Box::default()));
+        populate(depth - 1, node.right.insert(Box::default()));
+    }
+}
+
+pub fn gcbench() {
+    let size = |depth: usize| (1 << (depth + 1)) - 1;
+    black_box(make(18));
+    let mut long = Box::<Node>::default();
+    populate(16, &mut long);
+    let array = super::gcbench_array();
+    for depth in (4..=16).step_by(2) {
+        let rounds = 2 * size(18) / size(depth);
+        for _ in 0..rounds {
+            populate(depth, black_box(&mut Box::default()));
+        }
+        for _ in 0..rounds {
+            black_box(make(depth));
+        }
+    }
+    assert!(long.left.is_some() && array[1000] == 1.0 / 1001.0);
+}
+
+/// Eight words.
+#[derive(Default)]
+struct Block {
+    _pointers: [Option<Box<Block>>; 2],
+    _data: [u64; 6],
+}
+
+pub fn drop() {
+    let live: Vec<Box<Block>> = (0..1 << 20).map(|_| Box::default()).collect();
+    let mut recent: Vec<Box<Block>> = (0..1000).map(|_| Box::default()).collect();
+    for i in 0..30_000_000 {
+        recent[i % 1000] = black_box(Box::default());
+    }
+    assert!(live.len() + recent.len() > 1 << 20);
+}
