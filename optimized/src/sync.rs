@@ -133,4 +133,5 @@ mod modelled {
     wrap!(AtomicUsize, usize, |a, o| a.fetch_add(0, o), swap, fetch_add, fetch_sub, fetch_or, fetch_and);
     wrap!(AtomicU32, u32, |a, o| a.fetch_add(0, o), swap, fetch_add, fetch_sub, fetch_or, fetch_and);
     wrap!(AtomicU8, u8, |a, o| a.fetch_add(0, o), swap, fetch_add, fetch_sub, fetch_or, fetch_and);
+    wrap!(AtomicBool, bool, |a, o| a.fetch_or(false, o), swap, fetch_or, fetch_and);
 }
