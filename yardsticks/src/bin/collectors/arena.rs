@@ -48,7 +48,11 @@ struct Node<'gc> {
     data: [i32; 2],
 }
 
-fn node<'gc>(mc: &Mutation<'gc>, left: Option<Gc<'gc, Node<'gc>>>, right: Option<Gc<'gc, Node<'gc>>>) -> Gc<'gc, Node<'gc>> {
+fn node<'gc>(
+    mc: &Mutation<'gc>,
+    left: Option<Gc<'gc, Node<'gc>>>,
+    right: Option<Gc<'gc, Node<'gc>>>,
+) -> Gc<'gc, Node<'gc>> {
     Gc::new(mc, Node { left: RefLock::new(left), right: RefLock::new(right), data: [0; 2] })
 }
 

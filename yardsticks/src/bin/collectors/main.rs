@@ -157,7 +157,9 @@ fn table(workloads: &[&str]) -> Result<(), String> {
         let ours = spread(&figures[0], |figure| figure.seconds)[1];
         let line = |name: &str, cell: &dyn Fn(&[Figure]) -> String| {
             print!("{name:10}");
-            figures.iter().for_each(|found| print!("{:>18}", if found.is_empty() { String::new() } else { cell(found) }));
+            figures
+                .iter()
+                .for_each(|found| print!("{:>18}", if found.is_empty() { String::new() } else { cell(found) }));
             println!();
         };
         line(workload, &|found| {
