@@ -5,7 +5,7 @@
 //! as to be tested, breaks law 106, and is meant to.
 //!
 //! Of a heap that claims to pace itself as Go does, and says what it goes by, more can be asked: that its goal and its
-//! trigger are what the [`pacer`](heaplaw_reference::pacer) makes of these numbers. That the numbers themselves are right
+//! trigger are what the [`pacer`] makes of these numbers. That the numbers themselves are right
 //! is for other laws: 102, 127 and 141.
 
 use super::{Check, Judgement, Law, Needs};
