@@ -115,6 +115,7 @@ impl Arenas {
     }
 
     /// The address of page 0.
+    #[inline]
     pub(crate) fn base(&self) -> NonNull<u8> {
         self.region.at(self.first)
     }
