@@ -280,8 +280,8 @@ fn hostile_adapters_are_named_and_leave_nothing_running() {
         // Slowly, for ever.
         ("while :; do printf o; sleep 0.1; done".to_owned(), 6, "no answer within 2000 ms"),
         (hold.to_owned(), 6, "no answer within 2000 ms"),
-        // Before it is asked.
-        (format!("echo ok; echo ok; {hold}"), 5, "it said \"ok\" and went on after that"),
+        // Before it is asked, in one write.
+        (format!("printf 'ok\\nok\\n'; {hold}"), 5, "it said \"ok\" and went on after that"),
         // Half way, with last words, with a signal.
         ("printf 'at 40'; echo oh >&2; exit 3".to_owned(), 5, "exit status: 3"),
         ("printf 'at 40'; kill -KILL $$".to_owned(), 5, "signal: 9"),
