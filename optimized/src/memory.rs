@@ -20,7 +20,7 @@ use crate::{
     os::Faults,
     page::{PageCache, Pages},
     parked::Parked,
-    span::{Kind, Span, Spans},
+    span::{Kind, MAX_SPAN, Span, Spans},
     sync::{AtomicUsize, Mutex, MutexGuard, Ordering, lock},
 };
 use std::ptr::NonNull;
@@ -111,12 +111,15 @@ impl Memory {
         cycle: u64,
         grow: bool,
     ) -> Result<Span<'_>, Error> {
+        let full = Error::OutOfMemory { requested: pages.saturating_mul(PAGE) };
+        if pages > MAX_SPAN {
+            return Err(full);
+        }
         let run = {
             let mut free = self.pages();
             if grow {
                 free.take(&self.arenas, pages, align, self.base())?
             } else {
-                let full = Error::OutOfMemory { requested: pages.saturating_mul(PAGE) };
                 free.take_mapped(pages, align, self.base()).ok_or(full)?
             }
         };
