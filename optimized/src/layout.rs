@@ -21,7 +21,7 @@ pub(crate) const fn width(size: usize) -> usize {
 }
 
 /// What a count of this width can say, less one.
-#[inline]
+#[inline(always)]
 fn mask(width: usize) -> u64 {
     1_u64.unbounded_shl(width as u32).wrapping_sub(1)
 }

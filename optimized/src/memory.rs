@@ -73,6 +73,7 @@ impl Memory {
         &self.arenas
     }
 
+    #[inline]
     pub(crate) fn spans(&self) -> &Spans {
         &self.spans
     }

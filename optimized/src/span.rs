@@ -54,10 +54,12 @@ impl Kind {
     pub(crate) const COUNT: usize = 2 * CLASSES;
 
     /// The number of a kind, below [`Kind::COUNT`].
+    #[inline]
     pub(crate) fn number(self) -> usize {
         2 * self.class + usize::from(self.pointer_free)
     }
 
+    #[inline]
     fn numbered(number: usize) -> Kind {
         Kind { class: number / 2, pointer_free: number % 2 == 1 }
     }
@@ -181,12 +183,13 @@ impl Spans {
     }
 
     /// The address of page 0.
-    #[cfg(test)]
+    #[inline]
     pub(crate) fn base(&self) -> NonNull<u8> {
         self.base
     }
 
     /// The page that an address is in; beyond the window if it is outside.
+    #[inline]
     pub(crate) fn page_of(&self, address: usize) -> usize {
         address.wrapping_sub(self.base.addr().get()) / PAGE
     }
@@ -256,20 +259,28 @@ impl Spans {
     }
 
     /// The slot that an address is in.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn locate(&self, at: usize) -> Option<Located> {
         let page = self.page_of(at);
         let kind = Kind::numbered(usize::from(self.index.kind(page).checked_sub(1)?));
-        let first = page - self.index.at(page).back();
+        let row = class(kind.class);
+        // Most spans are one page, which the index need not be asked about.
+        let first = if row.pages == 1 { page } else { page - self.index.at(page).back() };
         let offset = at - self.base.addr().get() - first * PAGE;
         let (slot, rest) = if kind.class == LARGE {
             (0, offset)
         } else {
-            let row = class(kind.class);
             let slot = row.slot(offset);
             (slot, offset - slot * row.size)
         };
         Some(Located { first, kind, slot, rest })
+    }
+
+    /// Where the marks and the layout of an address's slot are likely to be: right for spans of one page. For
+    /// [`Space::fetch`](crate::space::Space::fetch).
+    #[inline]
+    pub(crate) fn row_near(&self, at: usize) -> *const AtomicU64 {
+        self.rows.as_ptr().wrapping_add(self.page_of(at)).cast()
     }
 
     /// The marks of a span of a class: a bit for each slot.
