@@ -106,9 +106,9 @@ fn slots(choices: &mut Bytes<'_>) {
 fn pointers(choices: &mut Bytes<'_>) {
     let number = 1 + choices.below(67) as usize;
     let (bytes, _, slots) = class(number).expect("a class");
-    let (ours, mut plain) = (Pointers::new(number), vec![0; slots]);
+    let (ours, mut plain) = (Pointers::new(number), vec![1; slots]);
     while !choices.dry() {
-        let (slot, count) = (choices.below(slots as u32) as usize, size(choices, bytes / 8));
+        let (slot, count) = (choices.below(slots as u32) as usize, 1 + size(choices, bytes / 8 - 1));
         ours.set(slot, count);
         plain[slot] = count;
         // A neighbour that was disturbed is in the same word or the next.

@@ -160,12 +160,14 @@ pub(crate) struct Page<'i> {
 
 impl Page<'_> {
     /// What the span is for that the page is in; 0 for none.
+    #[inline]
     pub(crate) fn kind(self) -> u8 {
         // Acquire: pairs with the release in `publish`.
         self.kind.load(Ordering::Acquire)
     }
 
     /// How many pages back the span starts, after its kind was seen.
+    #[inline]
     pub(crate) fn back(self) -> usize {
         // Relaxed: written before the kind was published.
         self.back.load(Ordering::Relaxed) as usize
@@ -212,11 +214,13 @@ impl Index {
         unsafe { Index { kinds: arenas.open(planned.kinds), back: arenas.open(planned.back) } }
     }
 
+    #[inline]
     pub(crate) fn at(&self, page: usize) -> Page<'_> {
         Page { kind: &self.kinds[page], back: &self.back[page] }
     }
 
     /// What the span is for that a page is in; 0 if it is in none, or beyond the window.
+    #[inline]
     pub(crate) fn kind(&self, page: usize) -> u8 {
         if page < self.kinds.len() { self.at(page).kind() } else { 0 }
     }

@@ -14,7 +14,7 @@ use crate::{
     class::{self, CLASSES},
     error::Error,
     geometry::{BITS, PAGE, PAGE_WORDS, WORD},
-    layout::Layout,
+    layout,
     os::Faults,
     page::{self, PageCache},
     slots::{self, Room},
@@ -102,16 +102,16 @@ impl Pointers {
         Pointers { words: words(pages * PAGE_WORDS), size: size / WORD, slots }
     }
 
-    /// Says that a slot has so many pointers, which is no more than it has words.
+    /// Says that a slot has so many pointers, at least one and no more than it has words.
     pub fn set(&self, slot: usize, pointers: usize) {
-        assert!(slot < self.slots && pointers <= self.size);
-        Layout::new(&self.words, self.size).set_pointers(slot, pointers);
+        assert!(slot < self.slots && (1..=self.size).contains(&pointers));
+        layout::set(&self.words, layout::width(self.size), slot, pointers);
     }
 
     /// How many it has.
     pub fn get(&self, slot: usize) -> usize {
         assert!(slot < self.slots);
-        Layout::new(&self.words, self.size).pointers(slot)
+        layout::get(&self.words, layout::width(self.size), slot)
     }
 }
 

@@ -30,6 +30,7 @@ pub(crate) struct Class {
 
 impl Class {
     /// The slot that the byte at `offset` of a span belongs to.
+    #[inline]
     pub(crate) fn slot(self, offset: usize) -> usize {
         ((offset as u64 * self.magic) >> 32) as usize
     }
@@ -45,6 +46,7 @@ static FINE_LOOKUP: [u8; FINE_END / FINE + 1] = lookup(0, FINE);
 static COARSE_LOOKUP: [u8; (MAX_SMALL - FINE_END) / COARSE + 1] = lookup(FINE_END, COARSE);
 
 /// The row of a class other than [`LARGE`].
+#[inline]
 pub(crate) const fn class(number: usize) -> Class {
     TABLE[number]
 }
@@ -82,6 +84,7 @@ pub(crate) fn class_for(size: usize, align: usize) -> Option<usize> {
 }
 
 /// The class of the smallest slot that holds `size` bytes, at most [`MAX_SMALL`]. Size 0 gets the smallest slot.
+#[inline]
 pub(crate) fn class_of(size: usize) -> usize {
     usize::from(if size <= FINE_END {
         FINE_LOOKUP[size.div_ceil(FINE)]

@@ -11,7 +11,7 @@ use crate::{
     error::Error,
     memory::Memory,
     parked::{grows_on, roomy, rounded, suits},
-    span::{Kind, Span},
+    span::{Kind, MAX_SPAN, Span},
     sync::Ordering,
 };
 use std::ptr::NonNull;
@@ -66,9 +66,9 @@ impl Memory {
         let mut pages = pages;
         if pages > old {
             let mut take = |pages: usize| free.take_at(first + old, pages - old).is_some();
-            if grows_on(old, pages) && take(roomy(pages)) {
+            if grows_on(old, pages) && roomy(pages) <= MAX_SPAN && take(roomy(pages)) {
                 pages = roomy(pages);
-            } else if !take(pages) {
+            } else if pages > MAX_SPAN || !take(pages) {
                 return false;
             }
         }

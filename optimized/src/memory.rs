@@ -20,12 +20,12 @@ use crate::{
     os::Faults,
     page::{PageCache, Pages},
     parked::Parked,
-    span::{Kind, Span, Spans},
+    span::{Kind, MAX_SPAN, Span, Spans},
     sync::{AtomicUsize, Mutex, MutexGuard, Ordering, lock},
 };
 use std::ptr::NonNull;
 
-/// Free pages up to here keep their memory: 16 MiB.
+/// Free pages up to here keep their memory, whatever is in use: 16 MiB.
 const KEEP: usize = (16 << 20) / PAGE;
 /// Spans that take fewer pages than this come from a page cache.
 const CACHED: usize = 16;
@@ -37,6 +37,8 @@ pub(crate) struct Memory {
     parked: Parked,
     pages: Mutex<Pages>,
     idle: AtomicUsize,
+    /// The pages that will be in use before the next cycle ends, if somebody collects.
+    goal: AtomicUsize,
     /// Last, as the tables of all others are in it.
     arenas: Arenas,
 }
@@ -61,8 +63,9 @@ impl Memory {
         let (spans, pages) =
             unsafe { (Spans::open(&arenas, planned_spans), Pages::open(&arenas, planned_pages, limit)) };
         let centrals = std::array::from_fn(|_| Central::new());
-        let (pages, parked, idle) = (Mutex::new(pages), Parked::new(), AtomicUsize::new(0));
-        Ok((Memory { spans, centrals, parked, pages, idle, arenas }, more))
+        let (pages, parked) = (Mutex::new(pages), Parked::new());
+        let (idle, goal) = (AtomicUsize::new(0), AtomicUsize::new(0));
+        Ok((Memory { spans, centrals, parked, pages, idle, goal, arenas }, more))
     }
 
     /// The window.
@@ -70,6 +73,7 @@ impl Memory {
         &self.arenas
     }
 
+    #[inline]
     pub(crate) fn spans(&self) -> &Spans {
         &self.spans
     }
@@ -111,12 +115,15 @@ impl Memory {
         cycle: u64,
         grow: bool,
     ) -> Result<Span<'_>, Error> {
+        let full = Error::OutOfMemory { requested: pages.saturating_mul(PAGE) };
+        if pages > MAX_SPAN {
+            return Err(full);
+        }
         let run = {
             let mut free = self.pages();
             if grow {
                 free.take(&self.arenas, pages, align, self.base())?
             } else {
-                let full = Error::OutOfMemory { requested: pages.saturating_mul(PAGE) };
                 free.take_mapped(pages, align, self.base()).ok_or(full)?
             }
         };
@@ -130,9 +137,19 @@ impl Memory {
         self.release(&mut free);
     }
 
+    /// Says that so many bytes will be in use before the next cycle ends. What that takes, and a tenth more, is not given
+    /// back to the kernel (Go: `gcController.heapGoal`, `retainExtraPercent`).
+    pub(crate) fn expect(&self, bytes: usize) {
+        // Relaxed: an estimate.
+        self.goal.store(bytes / PAGE, Ordering::Relaxed);
+        self.release(&mut self.pages());
+    }
+
     /// Gives memory back to the kernel once there is twice as much as is worth keeping.
     pub(crate) fn release(&self, pages: &mut Pages) {
-        let keep = KEEP.max(pages.in_use() / 8);
+        let goal = self.goal.load(Ordering::Relaxed);
+        let soon = (goal + goal / 10).saturating_sub(pages.in_use());
+        let keep = KEEP.max(pages.in_use() / 8).max(soon);
         if pages.present() > 2 * keep {
             pages.scavenge(&self.arenas, keep);
         }

@@ -180,7 +180,7 @@ impl<L: Listener> Mutator<L> {
         let base = self.frames.last().map_or(0, |frame| frame.base);
         let slot = match self.vacant.pop_if(|slot| *slot >= base) {
             Some(slot) => slot,
-            None => self.enter().local.stack.grow(),
+            None => self.enter().local.stack.push(0),
         };
         let owner = self.frames.last().map_or(&self.identity, |frame| &frame.identity);
         Root { owner: Arc::clone(owner), slot }

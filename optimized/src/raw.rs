@@ -189,9 +189,7 @@ impl<L: Listener> Raw<'_, L> {
     /// Pushes a slot; gives its number, counted from 0.
     #[inline]
     pub fn push(&mut self, value: usize) -> usize {
-        let slot = self.local.stack.grow();
-        self.local.stack.slot(slot).store(value, Ordering::Relaxed);
-        slot - self.base
+        self.local.stack.push(value) - self.base
     }
 
     /// What a slot holds.

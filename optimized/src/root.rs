@@ -57,49 +57,64 @@ impl PartialEq for Root {
 
 impl Eq for Root {}
 
-/// The roots in the first chunk; each following chunk has twice as many.
-const FIRST: usize = 64;
+/// The roots that a stack has room for from the beginning; the first chunk has as many, each following one twice as many.
+const FIRST: usize = 128;
 const CHUNKS: usize = 32;
 
 /// The stack of a mutator: words that hold addresses, 0 for nil. It grows by chunks that do not move, so that whoever may
 /// look at it needs no lock.
 #[derive(Debug)]
 pub(crate) struct Stack {
-    chunks: [OnceLock<Box<[AtomicUsize]>>; CHUNKS],
     len: AtomicUsize,
+    first: [AtomicUsize; FIRST],
+    chunks: [OnceLock<Box<[AtomicUsize]>>; CHUNKS],
 }
 
 impl Stack {
     pub(crate) fn new() -> Stack {
-        Stack { chunks: [const { OnceLock::new() }; CHUNKS], len: AtomicUsize::new(0) }
+        Stack {
+            len: AtomicUsize::new(0),
+            first: [const { AtomicUsize::new(0) }; FIRST],
+            chunks: [const { OnceLock::new() }; CHUNKS],
+        }
     }
 
-    /// One more slot, nil. Only for the mutator.
-    pub(crate) fn grow(&self) -> usize {
+    /// One more slot, which holds this. Only for the mutator.
+    #[inline]
+    pub(crate) fn push(&self, value: usize) -> usize {
         let slot = self.len.load(Ordering::Relaxed);
-        let (chunk, _) = Stack::place(slot);
-        self.chunks[chunk].get_or_init(|| (0..FIRST << chunk).map(|_| AtomicUsize::new(0)).collect());
-        self.slot(slot).store(0, Ordering::Relaxed);
+        match self.first.get(slot) {
+            Some(place) => place.store(value, Ordering::Relaxed),
+            None => self.grow(slot).store(value, Ordering::Relaxed),
+        }
         self.len.store(slot + 1, Ordering::Relaxed);
         slot
     }
 
+    /// A slot beyond the first, whose chunk may not be there yet.
+    #[cold]
+    fn grow(&self, slot: usize) -> &AtomicUsize {
+        let (chunk, at) = Stack::place(slot);
+        &self.chunks[chunk].get_or_init(|| (0..FIRST << chunk).map(|_| AtomicUsize::new(0)).collect())[at]
+    }
+
     /// Ends the slots from this one on. Only for the mutator.
+    #[inline]
     pub(crate) fn truncate(&self, len: usize) {
         debug_assert!(len <= self.len());
         self.len.store(len, Ordering::Relaxed);
     }
 
     /// How many slots there are.
+    #[inline]
     pub(crate) fn len(&self) -> usize {
         self.len.load(Ordering::Relaxed)
     }
 
-    /// The chunk that a slot is in, and where in it.
-    #[inline]
+    /// The chunk that a slot beyond the first is in, and where in it.
     fn place(slot: usize) -> (usize, usize) {
-        let chunk = (slot / FIRST + 1).ilog2() as usize;
-        (chunk, slot - FIRST * ((1 << chunk) - 1))
+        let chunk = (slot / FIRST).ilog2() as usize;
+        (chunk, slot - (FIRST << chunk))
     }
 
     /// A slot. Relaxed loads and stores will do: who may use it is decided by the mutator's post.
@@ -108,6 +123,14 @@ impl Stack {
     /// If it was never made.
     #[inline]
     pub(crate) fn slot(&self, slot: usize) -> &AtomicUsize {
+        match self.first.get(slot) {
+            Some(place) => place,
+            None => self.far(slot),
+        }
+    }
+
+    #[cold]
+    fn far(&self, slot: usize) -> &AtomicUsize {
         let (chunk, at) = Stack::place(slot);
         &self.chunks[chunk].get().expect("a slot's chunk is there")[at]
     }
@@ -126,11 +149,13 @@ mod tests {
     fn slots_stay_what_they_are_while_the_stack_grows() {
         let stack = Stack::new();
         for number in 0..1000 {
-            assert_eq!(stack.grow(), number);
+            assert_eq!(stack.push(number), number);
             stack.slot(number).store(number + 1, Ordering::Relaxed);
         }
         assert!(stack.values().eq(1..=1000));
-        stack.truncate(65);
-        assert_eq!((stack.grow(), stack.values().last()), (65, Some(0)));
+        for len in [3, FIRST + 1] {
+            stack.truncate(len);
+            assert_eq!((stack.push(0), stack.values().last()), (len, Some(0)));
+        }
     }
 }

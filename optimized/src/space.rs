@@ -70,7 +70,6 @@ pub(crate) struct Space {
     bytes: AtomicUsize,
     /// The bytes that were ever allocated.
     claimed: AtomicUsize,
-    start: usize,
     len: usize,
     /// Last, as the blocks are in it.
     memory: Memory,
@@ -83,22 +82,22 @@ impl Space {
         let arenas = memory.arenas();
         // SAFETY: of the plan that the memory was reserved with, and dropped before it.
         let blocks = unsafe { Blocks(arenas.open(planned.0), arenas.open(planned.1)) };
-        let (start, len) = (arenas.base().addr().get(), pages * PAGE);
         Ok(Space {
             blocks,
             objects: AtomicUsize::new(0),
             bytes: AtomicUsize::new(0),
             claimed: AtomicUsize::new(0),
-            start,
-            len,
+            len: pages * PAGE,
             memory,
         })
     }
 
+    #[inline]
     pub(crate) fn memory(&self) -> &Memory {
         &self.memory
     }
 
+    #[inline]
     pub(crate) fn spans(&self) -> &Spans {
         self.memory.spans()
     }
@@ -165,21 +164,21 @@ impl Space {
     }
 
     /// The slot that an address is in.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn locate(&self, at: usize) -> Option<Located> {
         self.memory.spans().locate(at)
     }
 
-    /// Has the memory at an address fetched, if that can be asked for.
+    /// Has the memory of an object fetched, if that can be asked for.
     #[inline]
     pub(crate) fn fetch(&self, at: usize) {
-        #[cfg(target_arch = "x86_64")]
-        // SAFETY: a hint, which may name any address.
-        unsafe {
-            std::arch::x86_64::_mm_prefetch::<{ std::arch::x86_64::_MM_HINT_T0 }>(at as *const i8);
-        }
-        #[cfg(not(target_arch = "x86_64"))]
-        let _ = at;
+        fetch(std::ptr::without_provenance(at));
+    }
+
+    /// Has fetched what is kept beside an object, for a mark to be tested.
+    #[inline]
+    pub(crate) fn fetch_mark(&self, at: usize) {
+        fetch(self.spans().row_near(at).cast());
     }
 
     /// The address of a slot of a span.
@@ -244,12 +243,12 @@ impl Space {
     /// If it is not in the window.
     #[inline]
     fn words(&self, at: usize, bytes: usize) -> &[AtomicUsize] {
-        let offset = at.wrapping_sub(self.start);
+        let start = self.spans().base();
+        let offset = at.wrapping_sub(start.addr().get());
         assert!(
             offset <= self.len && bytes <= self.len - offset && at.is_multiple_of(WORD),
             "{bytes} bytes at {at:#x}"
         );
-        let start = self.memory.arenas().base();
         // SAFETY: by the assertion the words lie in the window, whose memory stays as long as the space; the kernel
         // initialised it, and everybody reaches it as atomic words alone.
         unsafe { slice::from_raw_parts(start.as_ptr().add(offset).cast(), bytes / WORD) }
@@ -261,10 +260,11 @@ impl Space {
     /// If it is not in the window.
     #[inline]
     pub(crate) fn field(&self, object: usize, index: usize) -> &AtomicUsize {
-        let offset = object.wrapping_add(index.wrapping_mul(WORD)).wrapping_sub(self.start);
+        let start = self.spans().base();
+        let offset = object.wrapping_add(index.wrapping_mul(WORD)).wrapping_sub(start.addr().get());
         assert!(offset < self.len, "a word outside of the window");
         // SAFETY: as in `words`; the window is a whole number of words, and what is left of `offset` is the start of one.
-        unsafe { &*self.memory.arenas().base().as_ptr().add(offset & !(WORD - 1)).cast() }
+        unsafe { &*start.as_ptr().add(offset & !(WORD - 1)).cast() }
     }
 
     /// A run of pointer fields.
@@ -327,6 +327,17 @@ impl Space {
         let skip = at % WORD;
         (self.words(at - skip, (skip + bytes).next_multiple_of(WORD)), skip)
     }
+}
+
+#[inline]
+fn fetch(at: *const u8) {
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: a hint, which may name any address.
+    unsafe {
+        std::arch::x86_64::_mm_prefetch::<{ std::arch::x86_64::_MM_HINT_T0 }>(at.cast());
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = at;
 }
 
 fn address_of(span: Span<'_>, slot: usize) -> Address {

@@ -5,18 +5,23 @@
 //! page, so a span needs no allocation of its own, and a record is never anything but a record:
 //!
 //! ```text
-//!   page ──▶ Index: kind, first page ──▶ Record       size, slots, generation, room, link
-//!                                    ──▶ 16 words     allocated: a bit for each slot
-//!                                    ──▶ 16 words     marked
-//!                                    ──▶ 16 words     layout: pointer fields of each slot
+//!   page ──▶ Index: kind, first page ──▶ Record    32 bytes: pages, generation, room, link
+//!                                    ──▶ Row      192 bytes: │ marked │ layout │ allocated │
 //! ```
+//!
+//! A [`Row`] has a bit for each slot that is marked, [`layout`] for its pointer fields, and a bit if it is allocated.
+//! Where each part begins is the same for all spans of a class, see [`Shape`]. Slots of 16 bytes fill the row, and larger
+//! ones leave some of it over, since there are fewer of them. Slots of 8 bytes need no layout, and still do not fit: their
+//! marks have a table of their own, which no memory is behind until there are such spans. In all that is 229 bytes for
+//! each page of 8192, of which marking a small object and finding its pointers touches one line or two.
 //!
 //! Invariants:
 //! * `marked` is a part of `allocated`, and empty unless objects are being marked or the span waits to be swept.
-//! * All slots below `hint` are allocated. Nothing is allocated in a page that is in no span.
+//! * All slots of the words below `hint` are allocated.
+//! * A record has pages exactly if a span begins there.
 //! * A slot that is not allocated reads zero unless the span is `dirty`.
 //! * Whoever holds a span, or has claimed it for sweeping, has it to itself, but for the marks.
-//! * Size, slots, pages and magic do not change from the publication of a span to its end.
+//! * Kind and pages do not change from the publication of a span to its end, but for [`Spans::resize`].
 //!
 //! Orderings: relaxed, all. What is fixed from publication to end is ordered by the index, which publishes it; what the
 //! holder writes, by the set through which a span changes hands; bits of slots, by [`slots`](crate::slots).
@@ -29,11 +34,11 @@ use crate::{
     class::{CLASSES, Class, LARGE, class},
     generation::Generation,
     geometry::{BITS, PAGE, PAGE_WORDS, WORD},
-    layout::{self, Layout},
+    layout,
     os::{Mapped, Zeroed},
     slots::{self, Room},
     stack::Links,
-    sync::{AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering},
+    sync::{AtomicU8, AtomicU32, AtomicU64, Ordering},
 };
 use std::ptr::NonNull;
 
@@ -49,43 +54,91 @@ impl Kind {
     pub(crate) const COUNT: usize = 2 * CLASSES;
 
     /// The number of a kind, below [`Kind::COUNT`].
+    #[inline]
     pub(crate) fn number(self) -> usize {
         2 * self.class + usize::from(self.pointer_free)
     }
 
+    #[inline]
     fn numbered(number: usize) -> Kind {
         Kind { class: number / 2, pointer_free: number % 2 == 1 }
     }
 }
 
 /// What is known of a span as a whole.
-#[repr(C, align(64))]
+#[repr(C)]
 pub(crate) struct Record {
     link: AtomicU64,
     room: Room,
-    pages: AtomicUsize,
-    size: AtomicUsize,
     generation: Generation,
-    slots: AtomicU32,
-    hint: AtomicU32,
+    /// 0 if no span begins here.
+    pages: AtomicU32,
+    /// The number of its kind, also after its end.
+    kind: AtomicU8,
+    /// The word that the search for a free slot begins with.
+    hint: AtomicU8,
     /// 1 if free slots have to be zeroed before use.
     dirty: AtomicU8,
 }
 
+const _: () = assert!(size_of::<Record>() == 32 && Kind::COUNT < 256);
+
 // SAFETY: made of numbers.
 unsafe impl Zeroed for Record {}
 
-/// The words of a bitmap that belong to a page.
-type PageBits = [AtomicU64; PAGE_WORDS / BITS];
+/// The most pages that a span can have: 32 TiB.
+pub(crate) const MAX_SPAN: usize = u32::MAX as usize;
+
+/// What is known of the slots of a span, by the span's first page.
+type Row = [AtomicU64; ROW];
+
+/// The words of a row: three bits for each slot of 16 bytes.
+const ROW: usize = 3 * PAGE_WORDS / 2 / BITS;
+
+/// The marks of a span of the smallest slots.
+type Marks = [AtomicU64; PAGE_WORDS / BITS];
+
+/// The class of the smallest slots.
+const SMALLEST: usize = 1;
+
+/// Where in a row what is. The first words are the marks.
+#[derive(Clone, Copy)]
+struct Shape {
+    /// The words of a bit for each slot.
+    words: u8,
+    /// The first word of the layout; where there is none, the flags of the hardened heap.
+    layout: u8,
+    /// The first word of the bits of allocated slots.
+    allocated: u8,
+    /// The bits of the layout for each slot.
+    width: u8,
+}
+
+/// By class.
+static SHAPES: [Shape; CLASSES] = {
+    // Of a large span, the one slot has a whole word for the number of its pointers.
+    let mut shapes = [Shape { words: 1, layout: 1, allocated: 2, width: BITS as u8 }; CLASSES];
+    let mut number = 1;
+    while number < CLASSES {
+        let Class { size, slots, .. } = class(number);
+        let (words, width) = (slots.div_ceil(BITS), layout::width(size / WORD));
+        let allocated = if number == SMALLEST { 0 } else { words + (slots * width).div_ceil(BITS) };
+        assert!(allocated + words <= ROW);
+        shapes[number] =
+            Shape { words: words as u8, layout: words as u8, allocated: allocated as u8, width: width as u8 };
+        number += 1;
+    }
+    shapes
+};
 
 /// All spans.
 pub(crate) struct Spans {
     base: NonNull<u8>,
     index: Index,
     records: Mapped<Record>,
-    allocated: Mapped<PageBits>,
-    marked: Mapped<PageBits>,
-    layout: Mapped<PageBits>,
+    rows: Mapped<Row>,
+    /// Of spans of the smallest slots alone.
+    marks: Mapped<Marks>,
 }
 
 // SAFETY: `base` is only a place; what lies there is shared as the rest of the heap says.
@@ -97,9 +150,8 @@ unsafe impl Sync for Spans {}
 pub(crate) struct PlannedSpans {
     index: PlannedIndex,
     records: Planned<Record>,
-    allocated: Planned<PageBits>,
-    marked: Planned<PageBits>,
-    layout: Planned<PageBits>,
+    rows: Planned<Row>,
+    marks: Planned<Marks>,
 }
 
 impl Spans {
@@ -108,9 +160,8 @@ impl Spans {
         PlannedSpans {
             index: Index::plan(plan, pages),
             records: plan.table(pages),
-            allocated: plan.table(pages),
-            marked: plan.table(pages),
-            layout: plan.table(pages),
+            rows: plan.table(pages),
+            marks: plan.table(pages),
         }
     }
 
@@ -125,20 +176,20 @@ impl Spans {
                 base: arenas.base(),
                 index: Index::open(arenas, planned.index),
                 records: arenas.open(planned.records),
-                allocated: arenas.open(planned.allocated),
-                marked: arenas.open(planned.marked),
-                layout: arenas.open(planned.layout),
+                rows: arenas.open(planned.rows),
+                marks: arenas.open(planned.marks),
             }
         }
     }
 
     /// The address of page 0.
-    #[cfg(test)]
+    #[inline]
     pub(crate) fn base(&self) -> NonNull<u8> {
         self.base
     }
 
     /// The page that an address is in; beyond the window if it is outside.
+    #[inline]
     pub(crate) fn page_of(&self, address: usize) -> usize {
         address.wrapping_sub(self.base.addr().get()) / PAGE
     }
@@ -161,26 +212,21 @@ impl Spans {
         Span { spans: self, first }
     }
 
-    /// Makes a run of pages a span, of which the caller is the holder. Its slots are small, or it is one slot.
+    /// Makes a run of at most [`MAX_SPAN`] pages a span, of which the caller is the holder. Its slots are small, or it is
+    /// one slot.
     pub(crate) fn birth(&self, first: usize, kind: Kind, pages: usize, clean: bool, cycle: u64) -> Span<'_> {
-        let (size, slots) = match kind.class {
-            LARGE => (pages * PAGE, 1),
-            number => {
-                let Class { size, slots, .. } = class(number);
-                (size, slots)
-            }
-        };
+        debug_assert!(pages <= MAX_SPAN);
         let span = self.at(first);
         let record = span.record();
         // Relaxed, all: ordered by the publication in the index.
-        record.pages.store(pages, Ordering::Relaxed);
-        record.size.store(size, Ordering::Relaxed);
-        record.slots.store(slots as u32, Ordering::Relaxed);
+        record.pages.store(pages as u32, Ordering::Relaxed);
+        record.kind.store(kind.number() as u8, Ordering::Relaxed);
         record.hint.store(0, Ordering::Relaxed);
         record.dirty.store(u8::from(!clean), Ordering::Relaxed);
         record.generation.begin(cycle);
-        record.room.reset(slots, true);
-        for word in span.allocated().iter().chain(&self.marked[first]) {
+        record.room.reset(span.slots(), true);
+        let marks = if kind.class == SMALLEST { self.marks[first].as_slice() } else { &[] };
+        for word in self.rows[first].iter().chain(marks) {
             // Tested first: most are zero, and in memory that was never touched.
             if word.load(Ordering::Relaxed) != 0 {
                 word.store(0, Ordering::Relaxed);
@@ -192,15 +238,15 @@ impl Spans {
 
     /// Ends a span. Only for who has it to itself.
     pub(crate) fn death(&self, first: usize) {
-        // Of small spans nothing is allocated any more; of a large one, this is its slot.
-        self.at(first).allocated()[0].store(0, Ordering::Relaxed);
-        self.at(first).record().generation.end();
-        self.index.retract(first..first + self.at(first).pages());
+        let (record, pages) = (self.at(first).record(), self.at(first).pages());
+        record.generation.end();
+        record.pages.store(0, Ordering::Relaxed);
+        self.index.retract(first..first + pages);
     }
 
-    /// Whether no slot is allocated in a page that is in no span.
+    /// Whether no span begins at a page that is in no span.
     pub(crate) fn is_blank(&self, page: usize) -> bool {
-        slots::all_free(&self.allocated[page])
+        self.at(page).pages() == 0
     }
 
     /// Says that a large span now has so many pages, as many as it had or fewer or more.
@@ -208,57 +254,64 @@ impl Spans {
         let span = self.at(first);
         let old = span.pages();
         self.index.retract(first + pages.min(old)..first + old);
-        span.record().pages.store(pages, Ordering::Relaxed);
-        span.record().size.store(pages * PAGE, Ordering::Relaxed);
+        span.record().pages.store(pages as u32, Ordering::Relaxed);
         self.index.publish(first..first + pages, kind.number() as u8 + 1);
     }
 
     /// The slot that an address is in.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn locate(&self, at: usize) -> Option<Located> {
         let page = self.page_of(at);
         let kind = Kind::numbered(usize::from(self.index.kind(page).checked_sub(1)?));
-        let first = page - self.index.at(page).back();
+        let row = class(kind.class);
+        // Most spans are one page, which the index need not be asked about.
+        let first = if row.pages == 1 { page } else { page - self.index.at(page).back() };
         let offset = at - self.base.addr().get() - first * PAGE;
         let (slot, rest) = if kind.class == LARGE {
             (0, offset)
         } else {
-            let row = class(kind.class);
             let slot = row.slot(offset);
             (slot, offset - slot * row.size)
         };
         Some(Located { first, kind, slot, rest })
     }
 
-    /// As [`Span::mark`] and [`Span::is_marked`]: marks a slot, after calling `white`, if it is not marked; says whether
-    /// the caller did. A slot that cannot be is marked already.
+    /// Where the marks and the layout of an address's slot are likely to be: right for spans of one page. For
+    /// [`Space::fetch`](crate::space::Space::fetch).
     #[inline]
-    pub(crate) fn mark(&self, first: usize, slot: usize, white: impl FnOnce()) -> bool {
-        let Some(word) = self.marked[first].get(slot / BITS) else { return false };
-        slots::mark(word, slot % BITS, white)
+    pub(crate) fn row_near(&self, at: usize) -> *const AtomicU64 {
+        self.rows.as_ptr().wrapping_add(self.page_of(at)).cast()
     }
 
-    /// As [`Span::set_pointers`], for slots of a small class.
+    /// The marks of a span of a class: a bit for each slot.
+    #[inline]
+    fn marks(&self, first: usize, class: usize) -> &[AtomicU64] {
+        if class == SMALLEST { &self.marks[first] } else { &self.rows[first][..usize::from(SHAPES[class].words)] }
+    }
+
+    /// As [`Span::mark`]: marks a slot, after calling `white`, if it is not marked; says whether the caller did. A slot that
+    /// cannot be is marked already.
+    #[inline]
+    pub(crate) fn mark(&self, at: Located, white: impl FnOnce()) -> bool {
+        let Some(word) = self.marks(at.first, at.kind.class).get(at.slot / BITS) else { return false };
+        slots::mark(word, at.slot % BITS, white)
+    }
+
+    /// Says how many pointer fields an object has: at least one, and its span is not pointer-free.
     #[inline]
     pub(crate) fn set_pointers(&self, first: usize, class: usize, slot: usize, pointers: usize) {
-        let width = usize::from(WIDTH[class]);
-        let at = slot * width;
-        let (page, word) = (first + at / PAGE_WORDS, at % PAGE_WORDS / BITS);
-        layout::set(&self.layout[page][word], at % BITS, width, pointers);
+        let Shape { layout, width, .. } = SHAPES[class];
+        layout::set(&self.rows[first][usize::from(layout)..], usize::from(width), slot, pointers);
     }
 
-    /// As [`Span::pointers`].
+    /// How many pointer fields an object has.
     #[inline]
     pub(crate) fn pointers(&self, at: Located) -> usize {
         if at.kind.pointer_free {
             return 0;
         }
-        if at.kind.class == LARGE {
-            return self.at(at.first).pointers(0);
-        }
-        let width = usize::from(WIDTH[at.kind.class]);
-        let bit = at.slot * width;
-        layout::get(&self.layout[at.first + bit / PAGE_WORDS][bit % PAGE_WORDS / BITS], bit % BITS, width)
+        let Shape { layout, width, .. } = SHAPES[at.kind.class];
+        layout::get(&self.rows[at.first][usize::from(layout)..], usize::from(width), at.slot)
     }
 
     /// The spans from a page on, in address order, below another page.
@@ -298,17 +351,6 @@ impl Store for Spans {
     }
 }
 
-/// By class, the bits that say how many pointer fields a slot has.
-static WIDTH: [u8; CLASSES] = {
-    let mut widths = [0; CLASSES];
-    let mut number = 1;
-    while number < CLASSES {
-        widths[number] = layout::width(class(number).size / WORD) as u8;
-        number += 1;
-    }
-    widths
-};
-
 /// Where an address is: the first page of its span, what that is for, the slot, and how far into it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Located {
@@ -345,16 +387,30 @@ impl<'s> Span<'s> {
     }
 
     pub(crate) fn pages(self) -> usize {
-        self.record().pages.load(Ordering::Relaxed)
+        self.record().pages.load(Ordering::Relaxed) as usize
+    }
+
+    fn class(self) -> usize {
+        Kind::numbered(usize::from(self.record().kind.load(Ordering::Relaxed))).class
+    }
+
+    fn shape(self) -> Shape {
+        SHAPES[self.class()]
     }
 
     /// The bytes of a slot.
     pub(crate) fn size(self) -> usize {
-        self.record().size.load(Ordering::Relaxed)
+        match self.class() {
+            LARGE => self.pages() * PAGE,
+            number => class(number).size,
+        }
     }
 
     pub(crate) fn slots(self) -> usize {
-        self.record().slots.load(Ordering::Relaxed) as usize
+        match self.class() {
+            LARGE => 1,
+            number => class(number).slots,
+        }
     }
 
     /// Who may allocate, and how much.
@@ -367,23 +423,18 @@ impl<'s> Span<'s> {
         self.slots() - self.room().free()
     }
 
-    fn words(self, table: &'s Mapped<PageBits>) -> &'s [AtomicU64] {
-        // A span's slots are at most the words of its first page, or else it has as many pages as that takes.
-        &table[self.first].as_slice()[..self.slots().div_ceil(BITS)]
+    fn row(self) -> &'s Row {
+        &self.spans.rows[self.first]
     }
 
     /// A bit for each slot that is allocated.
     pub(crate) fn allocated(self) -> &'s [AtomicU64] {
-        self.words(&self.spans.allocated)
+        let Shape { words, allocated, .. } = self.shape();
+        &self.row()[usize::from(allocated)..][..usize::from(words)]
     }
 
     fn marked(self) -> &'s [AtomicU64] {
-        self.words(&self.spans.marked)
-    }
-
-    fn layout(self) -> Layout<'s> {
-        let words = &self.spans.layout[self.first..self.first + self.pages().min(16)];
-        Layout::new(words.as_flattened(), self.size() / WORD)
+        self.spans.marks(self.first, self.class())
     }
 
     /// Whether free slots have to be zeroed before use.
@@ -449,12 +500,12 @@ impl<'s> Span<'s> {
     /// the word and the slots. Only for the holder, and while nobody frees single slots.
     pub(crate) fn claim_word(self) -> Option<(usize, u64)> {
         let hint = &self.record().hint;
-        let skip = hint.load(Ordering::Relaxed) as usize / BITS;
+        let skip = usize::from(hint.load(Ordering::Relaxed));
         let (words, slots) = (self.allocated(), self.slots());
-        let (word, mask) = slots::claim(words.get(skip..)?, slots - skip * BITS)?;
+        let (word, mask) = slots::claim(words.get(skip..)?, slots.saturating_sub(skip * BITS))?;
         let word = skip + word;
         self.room().remove(mask.count_ones() as usize);
-        hint.store(((word + 1) * BITS).min(slots) as u32, Ordering::Relaxed);
+        hint.store(word as u8 + 1, Ordering::Relaxed);
         Some((word, mask))
     }
 
@@ -466,9 +517,8 @@ impl<'s> Span<'s> {
         self.marked()[word].fetch_and(!mask, Ordering::Relaxed);
         self.room().add(mask.count_ones() as usize);
         slots::free(self.allocated(), word, mask);
-        let lowest = (word * BITS) as u32 + mask.trailing_zeros();
         let hint = &self.record().hint;
-        hint.store(lowest.min(hint.load(Ordering::Relaxed)), Ordering::Relaxed);
+        hint.store(hint.load(Ordering::Relaxed).min(word as u8), Ordering::Relaxed);
     }
 
     /// Marks all slots of a word that are in `mask`.
@@ -476,14 +526,14 @@ impl<'s> Span<'s> {
         self.marked()[word].fetch_or(mask, Ordering::Relaxed);
     }
 
-    /// Says how many pointer fields an object has.
+    /// As [`Spans::set_pointers`].
     pub(crate) fn set_pointers(self, slot: usize, pointers: usize) {
-        self.layout().set_pointers(slot, pointers);
+        self.spans.set_pointers(self.first, self.class(), slot, pointers);
     }
 
-    /// The pointer fields of a slot.
+    /// How many pointer fields an object has.
     pub(crate) fn pointers(self, slot: usize) -> usize {
-        if self.kind().pointer_free { 0 } else { self.layout().pointers(slot) }
+        self.spans.pointers(Located { first: self.first, kind: self.kind(), slot, rest: 0 })
     }
 
     pub(crate) fn is_marked(self, slot: usize) -> bool {
@@ -502,19 +552,22 @@ impl<'s> Span<'s> {
         self.marked()[slot / BITS].fetch_and(!bit, Ordering::Relaxed) & bit != 0
     }
 
-    /// Sets a flag of a slot that the hardened heap keeps beside the marks, of which it uses no more than half: gives what
-    /// it was.
+    fn flags(self) -> &'s [AtomicU64] {
+        debug_assert!(self.class() != SMALLEST && self.record().kind.load(Ordering::Relaxed) % 2 == 1);
+        &self.row()[usize::from(self.shape().layout)..]
+    }
+
+    /// Sets a flag of a slot that the hardened heap keeps where objects with pointers have their layout, in all classes but
+    /// the smallest: gives what it was. When a span is born, none is set.
     pub(crate) fn flag(self, slot: usize, value: bool) -> bool {
-        let at = PAGE_WORDS / 2 + slot;
-        let (word, bit) = (&self.spans.marked[self.first][at / BITS], 1 << (at % BITS));
+        let (word, bit) = (&self.flags()[slot / BITS], 1 << (slot % BITS));
         let old = if value { word.fetch_or(bit, Ordering::Relaxed) } else { word.fetch_and(!bit, Ordering::Relaxed) };
         old & bit != 0
     }
 
-    /// The flag that [`Span::flag`] sets.
+    /// The flag that [`Span::flag`] sets; also after the end of the span.
     pub(crate) fn flag_of(self, slot: usize) -> bool {
-        let at = PAGE_WORDS / 2 + slot;
-        self.spans.marked[self.first][at / BITS].load(Ordering::Relaxed) >> (at % BITS) & 1 == 1
+        self.flags()[slot / BITS].load(Ordering::Relaxed) >> (slot % BITS) & 1 == 1
     }
 
     /// Frees the slots that are not marked, naming each if `tell`, and unmarks the others. Gives how many were freed. The
@@ -561,8 +614,9 @@ impl<'s> Span<'s> {
         let word = |words: &[AtomicU64], at: usize| words[at].load(Ordering::Relaxed);
         let (allocated, marked) = (self.allocated(), self.marked());
         let count: u32 = (0..allocated.len()).map(|at| word(allocated, at).count_ones()).sum();
-        let hint = self.record().hint.load(Ordering::Relaxed) as usize;
-        let full_below = hint <= self.slots() && (0..hint).all(|slot| self.is_allocated(slot));
+        let hint = usize::from(self.record().hint.load(Ordering::Relaxed));
+        let full_below =
+            hint <= allocated.len() && (0..(hint * BITS).min(self.slots())).all(|at| self.is_allocated(at));
         let last = (self.slots() - 1) % BITS;
         let beyond = word(allocated, allocated.len() - 1) & !(u64::MAX >> (BITS - 1 - last));
         self.room().is_sound(self.slots())
@@ -570,22 +624,19 @@ impl<'s> Span<'s> {
             && full_below
             && beyond == 0
             && self.record().dirty.load(Ordering::Relaxed) <= 1
-            && slots::all_free(&self.spans.allocated[self.first][allocated.len()..])
             && (0..allocated.len()).all(|at| word(marked, at) & !word(allocated, at) == 0)
+            && self.objects().all(|slot| self.pointers(slot) <= self.size() / WORD)
     }
 
-    /// Whether pages, size and slots are those of a span of this kind, below page `end`. What holds of the slots is asked
-    /// only then.
+    /// Whether kind and pages are those of a span of this kind, below page `end`. What holds of the slots is asked only
+    /// then.
     pub(crate) fn is_as_made(self, kind: Kind, end: usize) -> bool {
-        let (pages, size, slots) = match kind.class {
-            LARGE => (self.pages(), self.pages().saturating_mul(PAGE), 1),
-            number => {
-                let Class { pages, size, slots, .. } = class(number);
-                (pages, size, slots)
-            }
+        let pages = match kind.class {
+            LARGE => self.pages(),
+            number => class(number).pages,
         };
         let fits = pages > 0 && pages <= end - self.first;
-        fits && (self.pages(), self.size(), self.slots()) == (pages, size, slots)
+        fits && self.pages() == pages && usize::from(self.record().kind.load(Ordering::Relaxed)) == kind.number()
     }
 
     /// A word of the bits of allocated slots, and of those that are marked; `None` if there is none of that number.

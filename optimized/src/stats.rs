@@ -96,6 +96,7 @@ impl<L: Listener> State<L> {
         let since = self.space.claimed().saturating_sub(last.claimed);
         last.cycle.alive = self.space.allocated().1.saturating_sub(since);
         last.cycle.goal = self.work.settle(self.space.claimed(), last.cycle.alive);
+        self.space.memory().expect(last.cycle.goal);
         last.over = Some(last.cycle);
     }
 }

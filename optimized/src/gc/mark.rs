@@ -64,7 +64,7 @@ impl<L: Listener> State<L> {
     fn shade(&self, at: usize, white: impl FnOnce(), push: impl FnOnce(usize)) {
         let Some(found) = self.space.locate(at) else { return };
         // A pointer leads to the start of an object, or it is none.
-        if found.rest != 0 || !self.space.spans().mark(found.first, found.slot, white) {
+        if found.rest != 0 || !self.space.spans().mark(found, white) {
             return;
         }
         let pointer_free = found.kind.pointer_free;

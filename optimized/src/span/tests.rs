@@ -55,6 +55,34 @@ fn only_the_start_of_an_allocated_slot_is_an_object() {
 }
 
 #[test]
+fn every_class_has_room_in_its_row_for_all_of_its_slots() {
+    for number in (0..CLASSES).flat_map(|class| [2 * class, 2 * class + 1]) {
+        let kind = Kind::numbered(number);
+        spans(|spans| {
+            let pages = if kind.class == LARGE { 20 } else { class(kind.class).pages };
+            let span = spans.birth(3, kind, pages, true, 0);
+            let (slots, most) = (span.slots(), span.size() / WORD);
+            let count = |slot| if kind.pointer_free { 0 } else { slot % most + 1 };
+            while span.claim_word().is_some() {}
+            for slot in (0..slots).rev() {
+                if kind.pointer_free && kind.class != SMALLEST {
+                    assert!(!span.flag(slot, true));
+                } else if !kind.pointer_free {
+                    span.set_pointers(slot, count(slot));
+                }
+                assert!(slot % 3 == 0 || span.mark(slot));
+            }
+            for slot in 0..slots {
+                assert!(span.is_allocated(slot) && span.is_marked(slot) == (slot % 3 != 0), "{kind:?}");
+                assert_eq!(span.pointers(slot), count(slot), "{kind:?}");
+                assert!(!kind.pointer_free || kind.class == SMALLEST || span.flag_of(slot));
+            }
+            assert!(span.sweep(false, |_| ()) == slots.div_ceil(3) && span.adds_up());
+        });
+    }
+}
+
+#[test]
 fn a_page_leads_to_its_span_as_long_as_it_lives() {
     spans(|spans| {
         let large = Kind { class: LARGE, pointer_free: true };
@@ -66,23 +94,32 @@ fn a_page_leads_to_its_span_as_long_as_it_lives() {
         spans.resize(5, 4, large);
         assert_eq!((spans.containing(9).map(Span::first), spans.at(5).size()), (None, 4 * PAGE));
         spans.death(5);
+        assert!(spans.is_blank(5) && !spans.is_blank(20));
         assert!(spans.containing(5).is_none() && spans.kind_at(usize::MAX / PAGE).is_none());
     });
 }
 
-/// A table of [`Spans`], all of which have an element for each page. The layout is left out: how many pointers an object
-/// has, nobody but its maker knows.
+/// A table of [`Spans`], all of which have an element for each page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Table {
     Kind,
     Back,
     Record,
-    Allocated,
-    Marked,
+    Row,
+    Marks,
+}
+
+/// Where in a row a bit is: for the marks and the bits of allocated slots, of which slot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum InRow {
+    Marked(usize),
+    Layout,
+    Allocated(usize),
+    Nothing,
 }
 
 impl Table {
-    pub(crate) const ALL: [Table; 5] = [Table::Kind, Table::Back, Table::Record, Table::Allocated, Table::Marked];
+    pub(crate) const ALL: [Table; 5] = [Table::Kind, Table::Back, Table::Record, Table::Row, Table::Marks];
 
     /// The bits of an element.
     pub(crate) fn bits(self) -> usize {
@@ -90,7 +127,8 @@ impl Table {
             Table::Kind => 8,
             Table::Back => 32,
             Table::Record => 8 * size_of::<Record>(),
-            _ => PAGE_WORDS,
+            Table::Row => 8 * size_of::<Row>(),
+            Table::Marks => 8 * size_of::<Marks>(),
         }
     }
 
@@ -100,11 +138,10 @@ impl Table {
         let fields = [
             (offset_of!(Record, link), 8, "link"),
             (offset_of!(Record, room), 8, "room"),
-            (offset_of!(Record, pages), 8, "pages"),
-            (offset_of!(Record, size), 8, "size"),
             (offset_of!(Record, generation), 8, "generation"),
-            (offset_of!(Record, slots), 4, "slots"),
-            (offset_of!(Record, hint), 4, "hint"),
+            (offset_of!(Record, pages), 4, "pages"),
+            (offset_of!(Record, kind), 1, "kind"),
+            (offset_of!(Record, hint), 1, "hint"),
             (offset_of!(Record, dirty), 1, "dirty"),
         ];
         let found = fields.iter().find(|(start, bytes, _)| (*start..start + bytes).contains(&(bit / 8)));
@@ -112,11 +149,33 @@ impl Table {
     }
 }
 
+impl Span<'_> {
+    /// What a bit of its row is.
+    pub(crate) fn in_row(self, bit: usize) -> InRow {
+        let (Shape { words, layout, allocated, .. }, word) = (self.shape(), bit / BITS);
+        let [words, layout, allocated] = [words, layout, allocated].map(usize::from);
+        if (allocated..allocated + words).contains(&word) {
+            InRow::Allocated(bit - allocated * BITS)
+        } else if word < words {
+            InRow::Marked(bit)
+        } else if (layout..allocated).contains(&word) {
+            InRow::Layout
+        } else {
+            InRow::Nothing
+        }
+    }
+
+    /// Whether its marks have a table of their own.
+    pub(crate) fn has_marks_apart(self) -> bool {
+        self.class() == SMALLEST
+    }
+}
+
 impl Spans {
     /// Flips a bit of the element that a table has for a page.
     pub(crate) fn flip(&self, table: Table, page: usize, bit: usize) {
-        let word = |table: &Mapped<PageBits>| {
-            let word = &table[page][bit / BITS];
+        let word = |words: &[AtomicU64]| {
+            let word = &words[bit / BITS];
             word.store(word.load(Ordering::Relaxed) ^ 1 << (bit % BITS), Ordering::Relaxed);
         };
         let of = self.index.at(page);
@@ -124,8 +183,8 @@ impl Spans {
             Table::Kind => of.publish(of.kind() ^ 1 << bit),
             Table::Back => of.lead(of.back() ^ 1 << bit),
             Table::Record => self.records.flip(page * 8 * size_of::<Record>() + bit),
-            Table::Allocated => word(&self.allocated),
-            Table::Marked => word(&self.marked),
+            Table::Row => word(&self.rows[page]),
+            Table::Marks => word(&self.marks[page]),
         }
     }
 }
