@@ -250,6 +250,12 @@ fn files_that_are_no_stories_are_refused_in_words() {
     let run = scratch.heaplaw(&[vec!["check", "--cases", "1"]]).remove(0);
     assert_eq!(run.is_sane("failures/huge.heap").code, 2);
     assert!(run.err.contains("failures/huge.heap: this is no file of operations"), "{}", run.err);
+    // Nor is a list of known failures.
+    fs::rename(scratch.0.join("failures/huge.heap"), scratch.0.join("known.toml")).expect("it moves");
+    let run = scratch.heaplaw(&[vec!["check", "--cases", "1"]]).remove(0);
+    assert_eq!(run.is_sane("known.toml").code, 2);
+    let told = "known.toml: this is no list of known failures: it has more than 1048576 bytes";
+    assert!(run.err.contains(told) && run.computed <= BRIEFLY, "{}", run.err);
 }
 
 /// The processes that have this word among their arguments or in their environment.

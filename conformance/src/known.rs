@@ -15,11 +15,11 @@ use crate::{
     campaign::{Breach, Campaign, Counterexample, End, Outcome, Tally, Watch},
     drive::Subject,
     law::Law,
-    saved::FileError,
+    saved::{self, FileError},
 };
 use heaplaw_reference::{op::Program, text::ParseError};
 use serde::Deserialize;
-use std::{fs, ops::Range, path::Path, time::Duration};
+use std::{io, ops::Range, path::Path, time::Duration};
 
 /// The file that is read if no other is named.
 pub const FILE: &str = "known.toml";
@@ -75,10 +75,10 @@ struct Entry {
 /// Reads a list of known failures.
 ///
 /// # Errors
-/// If the file cannot be read, is not such a list, or names a law that does not exist; then with the line and the column.
+/// If the file cannot be read, is [too long](saved::LONGEST), is not such a list, or names a law that does not exist; then with the line and the column.
 pub fn load(path: &Path) -> Result<Vec<Known>, FileError> {
-    let unreadable = |source| FileError::Unreadable { path: path.to_owned(), source };
-    let text = fs::read_to_string(path).map_err(unreadable)?;
+    let text = String::from_utf8(saved::read(path, "list of known failures")?)
+        .map_err(|error| FileError::Unreadable { path: path.to_owned(), source: io::Error::other(error) })?;
     parse(&text).map_err(|(at, message)| {
         let before = &text[..at.start.min(text.len())];
         let start = before.rfind('\n').map_or(0, |at| at + 1);

@@ -8,6 +8,7 @@
 
 use serde::Deserialize;
 use std::{
+    collections::HashSet,
     fs, io,
     path::{Path, PathBuf},
     process::Command,
@@ -55,7 +56,7 @@ pub struct Mutant {
     /// The laws one of which must catch it. Of a bug in the judge: one of which lets its wrong heap pass, or accuses a
     /// right one.
     pub caught_by: Vec<u16>,
-    /// Whether a crash of the heap, saved with its program, counts as caught too. Of no meaning for the judge.
+    /// Whether a crash counts as caught too: of the heap, saved with its program, or of the judge.
     #[serde(default)]
     pub or_crash: bool,
 }
@@ -157,13 +158,17 @@ pub struct Run {
 impl Run {
     /// Whether the bug was caught, by what it says must catch it.
     pub fn caught(&self, mutant: &Mutant) -> bool {
-        let crashed = mutant.or_crash && self.exit == Some(CRASHED);
-        crashed || self.law.is_some_and(|law| mutant.caught_by.contains(&law))
+        (mutant.or_crash && self.crashed()) || self.law.is_some_and(|law| mutant.caught_by.contains(&law))
+    }
+
+    /// Whether the heap crashed, or the command: an internal error, a panic that nobody caught, or a signal.
+    fn crashed(&self) -> bool {
+        const HEAP: i32 = 5;
+        const COMMAND: i32 = 70;
+        const PANIC: i32 = 101;
+        self.exit.is_none_or(|exit| [HEAP, COMMAND, PANIC].contains(&exit))
     }
 }
-
-/// The exit code of a heap that crashed.
-const CRASHED: i32 = 5;
 
 impl Scratch {
     /// Copies the repository's files (those that git knows or would take) to the system's temporary directory.
@@ -171,24 +176,21 @@ impl Scratch {
     /// # Errors
     /// If git cannot list the files, or they cannot be copied.
     pub fn of(repository: &Path) -> Result<Scratch, Error> {
-        // One directory for all runs: what cargo has built in it before need not be built again.
+        // One directory for all runs: what cargo has built in it before need not be built again, unless it changed.
         let base = std::env::temp_dir().join("heaplaw-mutants");
         let (root, target) = (base.join("source"), base.join("target"));
-        if root.exists() {
-            fs::remove_dir_all(&root).map_err(at(&root))?;
-        }
         let mut list = Command::new("git");
         list.current_dir(repository).args(["ls-files", "-z", "--cached", "--others", "--exclude-standard"]);
         let listed = output(&mut list)?;
+        let mut kept = HashSet::new();
         for file in listed.split('\0').filter(|file| !file.is_empty()) {
             let (from, to) = (repository.join(file), root.join(file));
-            if let Some(dir) = to.parent() {
-                fs::create_dir_all(dir).map_err(at(dir))?;
-            }
             if from.is_file() {
-                fs::copy(&from, &to).map_err(at(&from))?;
+                update(&from, &to)?;
+                kept.insert(to);
             }
         }
+        remove_all_but(&kept, &root)?;
         Ok(Scratch { root, target })
     }
 
@@ -201,7 +203,7 @@ impl Scratch {
         let original = fs::read_to_string(&path).map_err(at(&path))?;
         fs::write(&path, mutant.edit(&original)?).map_err(at(&path))?;
         let run = |seed| match level {
-            Level::Heap => self.check(mutant.heap.as_deref().unwrap_or("optimized"), seed),
+            Level::Heap => self.check(mutant.heap.as_deref().unwrap_or("optimized"), seed, &[]),
             Level::Judge => self.put_the_judge_to_the_test(seed),
         };
         let runs = self.build().and_then(|()| (0..seeds).map(run).collect());
@@ -212,7 +214,7 @@ impl Scratch {
     /// Right heaps first, which takes no time; then all that are wrong.
     fn put_the_judge_to_the_test(&self, seed: u64) -> Result<Run, Error> {
         for heap in RIGHT {
-            let run = self.check(heap, seed)?;
+            let run = self.check(heap, seed, &["--cases", ENOUGH])?;
             if run.exit != Some(0) {
                 return Ok(run);
             }
@@ -224,14 +226,17 @@ impl Scratch {
         let mut build = Command::new("cargo");
         // A bug may leave an import or a variable unused; that is not what is looked for.
         build.current_dir(&self.root).env("CARGO_TARGET_DIR", &self.target).env("RUSTFLAGS", "-Awarnings");
+        // The next bug changes a line or two.
+        build.env("CARGO_INCREMENTAL", "1");
         build.args(["build", "--release", "--quiet", "--bin", "heaplaw"]);
         output(&mut build).map(|_| ())
     }
 
-    fn check(&self, heap: &str, seed: u64) -> Result<Run, Error> {
+    fn check(&self, heap: &str, seed: u64, more: &[&str]) -> Result<Run, Error> {
         let out = self.root.join("failures").join(seed.to_string());
         let saved = out.to_string_lossy();
-        let run = self.run(&["check", "--heap", heap, "--seed", &seed.to_string(), "--out", &saved], "law ");
+        let seed = seed.to_string();
+        let run = self.run(&[&["check", "--heap", heap, "--seed", &seed, "--out", &saved], more].concat(), "law ");
         // Not to run first for the next bug.
         if out.exists() {
             fs::remove_dir_all(&out).map_err(at(&out))?;
@@ -252,8 +257,36 @@ impl Scratch {
     }
 }
 
+/// Copies a file, unless the copy is there: cargo builds what is newer than what it has built.
+fn update(from: &Path, to: &Path) -> Result<(), Error> {
+    let wanted = fs::read(from).map_err(at(from))?;
+    if fs::read(to).is_ok_and(|there| there == wanted) {
+        return Ok(());
+    }
+    if let Some(dir) = to.parent() {
+        fs::create_dir_all(dir).map_err(at(dir))?;
+    }
+    fs::write(to, wanted).map_err(at(to))
+}
+
+/// Removes the files of a directory that are none of these.
+fn remove_all_but(kept: &HashSet<PathBuf>, dir: &Path) -> Result<(), Error> {
+    for entry in fs::read_dir(dir).map_err(at(dir))? {
+        let path = entry.map_err(at(dir))?.path();
+        if path.is_dir() {
+            remove_all_but(kept, &path)?;
+        } else if !kept.contains(&path) {
+            fs::remove_file(&path).map_err(at(&path))?;
+        }
+    }
+    Ok(())
+}
+
 /// Heaps that are right, and that together claim everything.
 const RIGHT: [&str; 4] = ["reference:stop-the-world", "reference:insertion", "reference:hybrid", "reference:first-fit"];
+
+/// So many programs of each show a judge that accuses them.
+const ENOUGH: &str = "3000";
 
 /// What a command prints, if it succeeds.
 fn output(command: &mut Command) -> Result<String, Error> {
@@ -272,6 +305,27 @@ mod tests {
     use super::*;
 
     #[test]
+    fn what_has_not_changed_is_not_copied_again_and_what_is_gone_goes() {
+        let dir = std::env::temp_dir().join(format!("heaplaw-mutants-test-{}", std::process::id()));
+        let (from, to, stale) = (dir.join("from"), dir.join("to/there"), dir.join("to/deep/stale"));
+        fs::create_dir_all(dir.join("to/deep")).expect("a directory");
+        fs::write(&from, "one").expect("a file");
+        fs::write(&stale, "old").expect("a file");
+        update(&from, &to).expect("a copy");
+        let long_ago = std::time::SystemTime::UNIX_EPOCH;
+        fs::File::options().write(true).open(&to).expect("the copy").set_modified(long_ago).expect("a time");
+        let modified = || fs::metadata(&to).expect("the copy").modified().expect("a time");
+        update(&from, &to).expect("nothing to do");
+        assert_eq!(modified(), long_ago, "it was copied again");
+        fs::write(&from, "two").expect("a file");
+        update(&from, &to).expect("a copy");
+        assert!(modified() > long_ago && fs::read(&to).expect("the copy") == b"two");
+        remove_all_but(&HashSet::from([to.clone()]), &dir.join("to")).expect("it goes");
+        assert!(to.exists() && !stale.exists());
+        fs::remove_dir_all(&dir).expect("it goes too");
+    }
+
+    #[test]
     fn an_edit_applies_exactly_once_or_not_at_all() {
         let text = "[[mutant]]\nname = 'n'\nwhy = 'w'\nfile = 'f'\nfind = 'b'\nreplace = 'x'\ncaught-by = [51]\n";
         let catalogue: Catalogue = toml::from_str(text).expect("a catalogue");
@@ -288,10 +342,18 @@ mod tests {
         };
         let strict: Mutant = toml::from_str(&text("")).expect("a mutant");
         let lenient: Mutant = toml::from_str(&text("or-crash = true")).expect("a mutant");
-        let run = |exit, law| Run { exit: Some(exit), law, programs: 1 };
-        let by =
-            |mutant: &Mutant| [run(1, Some(51)), run(1, Some(6)), run(5, None), run(0, None)].map(|r| r.caught(mutant));
-        assert_eq!(by(&strict), [true, false, false, false]);
-        assert_eq!(by(&lenient), [true, false, true, false]);
+        let run = |exit, law| Run { exit, law, programs: 1 };
+        let runs = [
+            (run(Some(1), Some(51)), [true, true]),
+            (run(Some(1), Some(6)), [false, false]),
+            (run(Some(5), None), [false, true]),
+            (run(Some(70), None), [false, true]),
+            (run(None, None), [false, true]),
+            (run(Some(0), None), [false, false]),
+            (run(Some(6), None), [false, false]),
+        ];
+        for (run, caught) in runs {
+            assert_eq!([&strict, &lenient].map(|mutant| run.caught(mutant)), caught, "{run:?}");
+        }
     }
 }

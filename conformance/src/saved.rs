@@ -39,10 +39,12 @@ pub enum FileError {
         source: io::Error,
     },
     /// It has more than [`LONGEST`] bytes.
-    #[error("{}: this is no file of operations: it has more than {LONGEST} bytes", path.display())]
+    #[error("{}: this is no {what}: it has more than {LONGEST} bytes", path.display())]
     TooLong {
         /// The file.
         path: PathBuf,
+        /// What it should have been.
+        what: &'static str,
     },
     /// It is not a program.
     #[error("{}:{}:{}: {}\n{}", path.display(), error.line, error.column, error.message, pointed(line, error.column))]
@@ -85,11 +87,25 @@ fn pointed(line: &str, column: usize) -> String {
 /// # Errors
 /// If it cannot be read, is too long, or is not a program; then with the line and the column.
 pub fn load(path: &Path) -> Result<Program, FileError> {
+    parse(path, read(path, OPERATIONS)?)
+}
+
+/// What most files are.
+const OPERATIONS: &str = "file of operations";
+
+/// Reads a file of at most [`LONGEST`] bytes; `what` it should be is for the message.
+///
+/// # Errors
+/// If it cannot be read, or is too long.
+pub fn read(path: &Path, what: &'static str) -> Result<Vec<u8>, FileError> {
     let unreadable = |source| FileError::Unreadable { path: path.to_owned(), source };
     let mut bytes = Vec::new();
     let file = fs::File::open(path).map_err(unreadable)?;
     file.take(LONGEST + 1).read_to_end(&mut bytes).map_err(unreadable)?;
-    parse(path, bytes)
+    if bytes.len() as u64 > LONGEST {
+        return Err(FileError::TooLong { path: path.to_owned(), what });
+    }
+    Ok(bytes)
 }
 
 /// Reads the content of a file of operations; `path` is for the message.
@@ -98,7 +114,7 @@ pub fn load(path: &Path) -> Result<Program, FileError> {
 /// If it is too long, or is not a program.
 pub fn parse(path: &Path, bytes: Vec<u8>) -> Result<Program, FileError> {
     if bytes.len() as u64 > LONGEST {
-        return Err(FileError::TooLong { path: path.to_owned() });
+        return Err(FileError::TooLong { path: path.to_owned(), what: OPERATIONS });
     }
     let text = match String::from_utf8(bytes) {
         Ok(text) => text,

@@ -41,8 +41,8 @@ pub struct Catch {
 pub struct Bite {
     /// The heap's name.
     pub heap: String,
-    /// The law that it must break, if one is named.
-    pub owed: Option<&'static Law>,
+    /// The number of the law that it must break, if one is named. There may be no such law: then nothing breaks it.
+    pub owed: Option<u16>,
     /// One catch for each seed that found something by all laws.
     pub catches: Vec<Catch>,
     /// How many seeds there were.
@@ -78,8 +78,7 @@ pub fn bite(seeds: Range<u64>, mut each: impl FnMut(&Bite) -> ControlFlow<()>) -
         each(&put(name, None, seeds.clone(), || Box::new(InProcess::new(move || Machine::new(protocol)))))?;
     }
     for fault in faulty::ALL {
-        let law = Law::numbered(fault.law);
-        each(&put(fault.slug(), law, seeds.clone(), || Box::new(InProcess::new(|| fault.heap()))))?;
+        each(&put(fault.slug(), Some(fault.law), seeds.clone(), || Box::new(InProcess::new(|| fault.heap()))))?;
     }
     ControlFlow::Continue(())
 }
@@ -89,7 +88,7 @@ pub fn toothless() -> Vec<&'static Law> {
     law::all().filter(|law| faulty::ALL.iter().all(|fault| fault.law != law.number)).collect()
 }
 
-fn put(heap: String, owed: Option<&'static Law>, seeds: Range<u64>, subject: impl Fn() -> Box<dyn Subject>) -> Bite {
+fn put(heap: String, owed: Option<u16>, seeds: Range<u64>, subject: impl Fn() -> Box<dyn Subject>) -> Bite {
     let mut bite = Bite { heap, owed, catches: Vec::new(), seeds: seeds.end - seeds.start, by_own_law: 0 };
     for seed in seeds {
         let campaign = Campaign { seed, cases: LIMIT, ..Campaign::default() };
@@ -106,7 +105,7 @@ fn put(heap: String, owed: Option<&'static Law>, seeds: Range<u64>, subject: imp
             let (programs, found) = (outcome.programs, outcome.elapsed);
             bite.catches.push(Catch { law, programs, found, shrunk: start.elapsed(), ops });
         }
-        if let Some(law) = owed {
+        if let Some(law) = owed.and_then(Law::numbered) {
             let alone = Campaign { laws: vec![law], ..campaign };
             bite.by_own_law += u64::from(matches!(alone.run(&mut subject(), &[], &mut ()).end, End::Found(_)));
         }
@@ -136,5 +135,14 @@ mod tests {
         let subject = || -> Box<dyn Subject> { Box::new(InProcess::new(|| Machine::new(Protocol::STOP_THE_WORLD))) };
         let campaign = |law| put("right".to_owned(), law, 0..1, subject);
         assert!(!campaign(None).holds());
+    }
+
+    #[test]
+    fn a_fault_whose_law_is_not_on_the_list_is_not_caught_whatever_else_speaks() {
+        let wrong = || -> Box<dyn Subject> { Box::new(InProcess::new(|| Machine::new(Protocol::NO_BARRIER))) };
+        let unlisted = (1..).find(|number| Law::numbered(*number).is_none()).expect("a number of no law");
+        let bite = put("wrong".to_owned(), Some(unlisted), 0..1, wrong);
+        assert!(bite.catches.len() == 1 && bite.by_own_law == 0 && !bite.holds(), "{bite:?}");
+        assert!(put("wrong".to_owned(), Some(52), 0..1, wrong).holds(), "the same heap, and a law that is listed");
     }
 }

@@ -94,7 +94,7 @@ fn a_report_on_a_heap_that_conforms_has_every_law() {
     let (head, laws) = (&report["schema"], report["laws"].as_array().expect("a list"));
     assert_eq!(head, "heaplaw.check/1");
     assert_eq!((&report["heap"], &report["seed"]), (&json!("hybrid"), &json!("0x2a")));
-    assert_eq!(report["invariant"], "modified-weak");
+    assert_eq!((&report["invariant"], &report["placement"]), (&json!("modified-weak"), &Value::Null));
     assert!(report["claims"].as_array().is_some_and(|claims| claims.contains(&json!("collect"))));
     assert_eq!((&report["cases"], &report["ops"], &report["programs"]), (&json!(300), &json!(60), &json!(300)));
     assert!(report["operations"].as_u64().is_some_and(|operations| operations > 10_000), "{report:#}");
@@ -112,6 +112,14 @@ fn a_report_on_a_heap_that_conforms_has_every_law() {
     assert_eq!(xml.matches("<testcase ").count(), laws.len());
     assert!(case(&xml, "law_53_strong_invariant").contains("<skipped message=\"not applicable: needs the strong"));
     assert!(!xml.contains("<failure") && !xml.contains("<error"), "{xml}");
+}
+
+#[test]
+fn a_report_on_an_allocator_has_the_rule_by_which_it_places() {
+    let scratch = Scratch::new();
+    let best_fit = ["check", "--heap", "reference:best-fit", "--seed", "1", "--cases", "20"];
+    scratch.heaplaw(0, &[&best_fit[..], &["--json", "report.json"]].concat());
+    assert_eq!(scratch.json()["placement"], "best-fit/16/32/16/4096");
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use super::{Exit, Trouble};
 use crate::{
+    law::Law,
     mutants::{Catalogue, Level, Mutant, Run, Scratch},
     teeth::{self, Bite},
 };
@@ -28,6 +29,9 @@ pub(super) struct Options {
     /// Only the seeded bugs whose name contains this
     #[arg(long, value_name = "NAME", default_value = "", requires = "mutants")]
     name: String,
+    /// Only so many of the seeded bugs, from all over the lists
+    #[arg(long, value_name = "N", requires = "mutants", value_parser = clap::value_parser!(u16).range(1..))]
+    sample: Option<u16>,
     /// The repository with the source
     #[arg(long, value_name = "DIR", default_value = ".", requires = "mutants")]
     repository: PathBuf,
@@ -46,7 +50,7 @@ fn faults(options: &Options) -> Exit {
     let mut survivors = Vec::new();
     let end = teeth::bite(options.from..options.from.saturating_add(seeds), |bite| {
         let laws: Vec<_> = bite.laws().iter().map(u16::to_string).collect();
-        let law = bite.owed.map_or(laws.join(","), |law| law.number.to_string());
+        let law = bite.owed.map_or(laws.join(","), |law| law.to_string());
         let caught = bite.owed.map_or(bite.catches.len() as u64, |_| bite.by_own_law);
         let pair = |pair: Option<(String, String)>| pair.map_or_else(String::new, |(m, most)| format!("{m} / {most}"));
         let ms = |time: Duration| format!("{:.1}", time.as_secs_f64() * 1e3);
@@ -74,7 +78,11 @@ fn faults(options: &Options) -> Exit {
         anstream::println!("NOT CAUGHT: {law:?}: no wrong heap is there to break it");
     }
     for bite in &survivors {
-        let law = bite.owed.map_or("no law".to_owned(), |law| format!("{law:?}"));
+        // A seeded bug may have taken the law off the list; its number is still the fault's.
+        let law = bite.owed.map_or("no law".to_owned(), |number| match Law::numbered(number) {
+            Some(law) => format!("{law:?}"),
+            None => format!("law {number}, which is not on the list"),
+        });
         anstream::println!("NOT CAUGHT: {law}, by every seed: {}", bite.heap);
     }
     if end.is_break() {
@@ -92,6 +100,9 @@ fn mutants(options: &Options) -> Result<Exit, Trouble> {
     chosen.retain(|(_, mutant)| mutant.name.contains(&options.name));
     if chosen.is_empty() {
         return Err(Trouble::Usage(format!("no seeded bug has a name with {:?} in it", options.name)));
+    }
+    if let Some(sample) = options.sample {
+        chosen = spread(chosen, usize::from(sample));
     }
     let scratch = Scratch::of(&options.repository)?;
     anstream::println!("{:<7} {:<34} {:>7} {:>14} {:>18}", "in", "seeded bug", "caught", "by law", "programs");
@@ -131,4 +142,26 @@ fn mutants(options: &Options) -> Result<Exit, Trouble> {
     }
     anstream::println!("{} of {} seeded bugs caught", chosen.len() - survivors.len(), chosen.len());
     Ok(if survivors.is_empty() { Exit::Conforms } else { Exit::Counterexample })
+}
+
+/// So many of these, as far from one another as can be; all if there are no more.
+fn spread<T>(all: Vec<T>, sample: usize) -> Vec<T> {
+    let count = all.len();
+    let chosen = |at: usize| (at + 1) * sample / count > at * sample / count;
+    all.into_iter().enumerate().filter(|(at, _)| sample >= count || chosen(*at)).map(|(_, one)| one).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sample_comes_from_all_over_the_list() {
+        assert_eq!(spread((0..10).collect(), 2), [4, 9]);
+        assert_eq!(spread((0..5).collect(), 5), [0, 1, 2, 3, 4]);
+        assert_eq!(spread(vec![7, 8], 9), [7, 8]);
+        for sample in 1..=19 {
+            assert_eq!(spread((0..19).collect::<Vec<_>>(), sample).len(), sample);
+        }
+    }
 }

@@ -10,6 +10,7 @@
 //! | `heap`           | the heap's name; null if it could not be started                                             |
 //! | `claims`         | the names of its capabilities                                                                |
 //! | `invariant`      | the invariant that it names, or null                                                         |
+//! | `placement`      | the rule by which it says that it places objects, `"best-fit/16/32/16/4096"`, or null        |
 //! | `seed`           | as `--seed` takes it, `"0x7f3a"`: a number of 64 bits is too long for some readers           |
 //! | `cases`, `ops`   | the programs that were to be run, and the most operations of one                             |
 //! | `programs`, `operations` | how many were run                                                                    |
@@ -67,6 +68,7 @@ struct Report<'r> {
     heap: Option<&'r str>,
     claims: Vec<&'static str>,
     invariant: Option<&'static str>,
+    placement: Option<String>,
     seed: String,
     cases: u64,
     ops: u32,
@@ -193,6 +195,7 @@ pub fn report(check: &Check<'_>) -> String {
         heap: claims.map(|claims| &*claims.name),
         claims: claimed.map(Capability::name).collect(),
         invariant: claims.and_then(|claims| claims.invariant).map(|invariant| invariant.name()),
+        placement: claims.and_then(|claims| claims.placement).map(|placement| placement.to_string()),
         seed: format!("{:#x}", check.seed),
         cases: check.cases,
         ops: check.ops,
