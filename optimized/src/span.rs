@@ -34,6 +34,7 @@ use crate::{
     slots::{self, Room},
     stack::Links,
     sync::{AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering},
+    weak::Attached,
 };
 use std::ptr::NonNull;
 
@@ -70,6 +71,7 @@ pub(crate) struct Record {
     hint: AtomicU32,
     /// 1 if free slots have to be zeroed before use.
     dirty: AtomicU8,
+    attached: Attached,
 }
 
 // SAFETY: made of numbers.
@@ -178,6 +180,7 @@ impl Spans {
         record.slots.store(slots as u32, Ordering::Relaxed);
         record.hint.store(0, Ordering::Relaxed);
         record.dirty.store(u8::from(!clean), Ordering::Relaxed);
+        record.attached.reset();
         record.generation.begin(cycle);
         record.room.reset(slots, true);
         for word in span.allocated().iter().chain(&self.marked[first]) {
@@ -398,6 +401,16 @@ impl<'s> Span<'s> {
 
     pub(crate) fn is_swept(self, cycle: u64) -> bool {
         self.record().generation.is(cycle)
+    }
+
+    /// The cycle that it is swept for.
+    pub(crate) fn generation(self) -> &'s Generation {
+        &self.record().generation
+    }
+
+    /// How many of its objects have something attached.
+    pub(crate) fn attached(self) -> &'s Attached {
+        &self.record().attached
     }
 
     /// Claims the span for sweeping; says whether the caller is who sweeps it.
