@@ -24,12 +24,12 @@
 
 pub mod fit;
 
-use crate::{Address, Config, Error, Event, Heap, Listener, Mutator, MutatorId, Phase, Place, Root};
+use crate::{Address, Config, Error, Event, Heap, Listener, Mutator, MutatorId, Phase, Place, Root, Weak};
 use heaplaw_reference::{
     event,
     heap::{BornAs, Capability, Claims, InTurn, Invariant, Reply, SharedHeap},
     object::{self, Content, Stamp},
-    op::{self, Action, Collect, GLOBALS, MUTATORS, ROOTS},
+    op::{self, Action, Collect, GLOBALS, MUTATORS, ROOTS, WEAKS},
 };
 use std::{
     collections::HashMap,
@@ -71,6 +71,8 @@ struct Pages {
     mutators: [Option<MutatorId>; MUTATORS as usize],
     /// The data bytes that each object was asked to have.
     bytes: HashMap<Address, u32>,
+    /// The kit's weak slots.
+    weak: [Option<Weak>; WEAKS as usize],
 }
 
 impl Listener for Journal {
@@ -92,6 +94,7 @@ impl Listener for Journal {
                 event::Event::ScanStack(op::MutatorId(number as u8))
             }
             Event::ScanGlobals => event::Event::ScanGlobals,
+            Event::Finalize(at) => event::Event::Finalize(shown(at)),
             Event::Free(at) => {
                 pages.bytes.remove(&at);
                 event::Event::Free(shown(at))
@@ -158,6 +161,9 @@ impl SharedHeap for Subject {
             Capability::Frees,
             Capability::Phases,
             Capability::Colors,
+            Capability::Weak,
+            Capability::Finalizers,
+            Capability::Cleanups,
             Capability::Barrier,
             Capability::Deterministic,
             Capability::Classes,
@@ -273,6 +279,30 @@ impl Participant {
                 mutator.read(root(at), 0, data)?;
                 return Ok(Reply::Data(Content::of(data)));
             }
+            Action::Weak { into, to } => {
+                let weak = mutator.weak(root(to))?;
+                let identity = weak.number();
+                mutator.heap().state().listener.open().weak[usize::from(into.0)] = Some(weak);
+                return Ok(Reply::Weak(identity));
+            }
+            Action::Strong { into, from } => {
+                let weak = mutator.heap().state().listener.open().weak[usize::from(from.0)].clone();
+                let found = match weak {
+                    Some(weak) => mutator.upgrade(root(into), &weak)?,
+                    None => mutator.clear(root(into)).map(|()| None)?,
+                };
+                return Ok(found.map_or(Reply::Nil, |at| Reply::Object(shown(at))));
+            }
+            Action::Finalizer(of) => _ = mutator.set_finalizer(root(of), 0)?,
+            Action::Cleanup { of, with } => _ = mutator.add_cleanup(root(of), Some(root(with)), 0)?,
+            Action::Finalize(into) => {
+                mutator.finalized(root(into))?;
+                return mutator.held(root(into));
+            }
+            Action::Clean(into) => {
+                mutator.cleaned(root(into))?;
+                return mutator.held(root(into));
+            }
             Action::Safepoint | Action::Park | Action::Unpark => {}
             _ => return Ok(Reply::Unsupported),
         }
@@ -281,6 +311,11 @@ impl Participant {
 }
 
 impl Mutator<Journal> {
+    /// The object that a root holds, as a reply.
+    fn held(&self, root: &Root) -> Result<Reply, Error> {
+        Ok(self.inspect(root)?.map_or(Reply::Nil, |object| Reply::Object(shown(object.address))))
+    }
+
     /// How many data bytes an object was asked to have.
     fn bytes(&self, root: &Root) -> Result<u32, Error> {
         let object = self.inspect(root)?.ok_or(Error::Nil)?;

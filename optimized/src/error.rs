@@ -18,7 +18,7 @@ pub enum Error {
         /// The bytes that were asked for.
         requested: usize,
     },
-    /// The root is not one of this mutator's, or the other mutator is not of this heap.
+    /// The root is not one of this mutator's, or the other mutator or the weak pointer is not of this heap.
     ForeignRoot,
     /// The root that is looked through holds nil.
     Nil,
@@ -36,6 +36,8 @@ pub enum Error {
         /// How many there are.
         count: usize,
     },
+    /// The argument of a cleanup is the object whose death it waits for, and which would never die.
+    OwnArgument,
     /// The root leads to no object: the heap has lost it. This is a bug in this crate.
     Dangling,
 }
@@ -49,6 +51,7 @@ impl fmt::Display for Error {
             Error::Nil => f.write_str("the root is nil"),
             Error::NoPlace { index, count } => write!(f, "there is no place {index}, only {count}"),
             Error::NoData { end, count } => write!(f, "data up to {end} was asked for, there are {count} bytes"),
+            Error::OwnArgument => f.write_str("an object cannot be the argument of its own cleanup"),
             Error::Dangling => f.write_str("the root leads to no object"),
         }
     }

@@ -19,6 +19,8 @@ pub enum Event {
     ScanStack(MutatorId),
     /// The globals have been looked at.
     ScanGlobals,
+    /// An object was found dead and is kept, because it has a finalizer, which is due.
+    Finalize(Address),
     /// An object was freed.
     Free(Address),
 }

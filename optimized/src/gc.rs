@@ -9,6 +9,7 @@ pub(crate) mod terminate;
 
 pub(crate) mod barrier;
 pub(crate) mod mark;
+pub(crate) mod special;
 pub(crate) mod sweep;
 pub(crate) mod cycle;
 pub(crate) mod worker;

@@ -28,8 +28,8 @@ pub(crate) struct Generation(pub(crate) AtomicU64);
 impl Generation {
     /// A span is born in a cycle. Before it is published.
     pub(crate) fn begin(&self, cycle: u64) {
-        // Relaxed: the publication of the span publishes this.
-        self.0.store(cycle, Ordering::Relaxed);
+        // Release: pairs with the acquire in `is`, of who comes without the index: by a weak pointer to what was here before.
+        self.0.store(cycle, Ordering::Release);
     }
 
     /// A span dies: nobody can claim it.
@@ -50,6 +50,12 @@ impl Generation {
         old != cycle
             && old != CLAIMED
             && self.0.compare_exchange(old, CLAIMED, Ordering::Acquire, Ordering::Relaxed).is_ok()
+    }
+
+    /// Whether somebody sweeps the span now, or it has died.
+    pub(crate) fn is_claimed(&self) -> bool {
+        // Acquire: pairs with the release in `done`, if not.
+        self.0.load(Ordering::Acquire) == CLAIMED
     }
 
     /// The claimed span is swept.

@@ -190,6 +190,16 @@ impl<L: Listener> Heap<L> {
         self.state().stats()
     }
 
+    /// How many finalizers are due: objects that wait for [`Mutator::finalized`](crate::Mutator::finalized).
+    pub fn finalizers_due(&self) -> usize {
+        self.state().specials.finalizers_due()
+    }
+
+    /// How many cleanups are due, and wait for [`Mutator::cleaned`](crate::Mutator::cleaned).
+    pub fn cleanups_due(&self) -> usize {
+        self.state().specials.cleanups_due()
+    }
+
     /// What is known of the last cycle that is over; it is over when all is swept.
     pub fn last_cycle(&self) -> Option<Cycle> {
         lock(&self.state().last).over

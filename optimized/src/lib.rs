@@ -55,6 +55,7 @@ mod layout;
 mod parked;
 mod slots;
 mod stack;
+mod weak;
 
 // Memory.
 mod arena;
@@ -68,6 +69,7 @@ mod span;
 mod events;
 mod gc;
 mod local;
+mod special;
 mod state;
 mod stats;
 
@@ -118,5 +120,6 @@ pub use mutator::{Mutator, Object, Place};
 pub use os::Faults;
 pub use raw::Raw;
 pub use root::{Address, MutatorId, Root};
+pub use special::{Cleanup, Weak};
 pub use stats::{Cycle, Stats};
 pub use verify::Corruption;

@@ -7,6 +7,8 @@
 //! Within [`Mutator::run`] it is not. There an operation need not say that it begins and ends, which is faster; for that,
 //! the collector waits for the next one.
 
+mod special;
+
 use crate::{
     error::Error,
     events::Listener,

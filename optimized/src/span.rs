@@ -39,6 +39,7 @@ use crate::{
     slots::{self, Room},
     stack::Links,
     sync::{AtomicU8, AtomicU32, AtomicU64, Ordering},
+    weak::Attached,
 };
 use std::ptr::NonNull;
 
@@ -79,9 +80,10 @@ pub(crate) struct Record {
     hint: AtomicU8,
     /// 1 if free slots have to be zeroed before use.
     dirty: AtomicU8,
+    attached: Attached,
 }
 
-const _: () = assert!(size_of::<Record>() == 32 && Kind::COUNT < 256);
+const _: () = assert!(size_of::<Record>() == 40 && Kind::COUNT < 256);
 
 // SAFETY: made of numbers.
 unsafe impl Zeroed for Record {}
@@ -223,6 +225,7 @@ impl Spans {
         record.kind.store(kind.number() as u8, Ordering::Relaxed);
         record.hint.store(0, Ordering::Relaxed);
         record.dirty.store(u8::from(!clean), Ordering::Relaxed);
+        record.attached.reset();
         record.generation.begin(cycle);
         record.room.reset(span.slots(), true);
         let marks = if kind.class == SMALLEST { self.marks[first].as_slice() } else { &[] };
@@ -449,6 +452,16 @@ impl<'s> Span<'s> {
 
     pub(crate) fn is_swept(self, cycle: u64) -> bool {
         self.record().generation.is(cycle)
+    }
+
+    /// The cycle that it is swept for.
+    pub(crate) fn generation(self) -> &'s Generation {
+        &self.record().generation
+    }
+
+    /// How many of its objects have something attached.
+    pub(crate) fn attached(self) -> &'s Attached {
+        &self.record().attached
     }
 
     /// Claims the span for sweeping; says whether the caller is who sweeps it.

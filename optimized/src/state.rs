@@ -18,6 +18,7 @@ use crate::{
     local::Local,
     root::MutatorId,
     space::Space,
+    special::Specials,
     stats::Last,
     sync::{AtomicU64, AtomicUsize, Mutex, MutexGuard, Ordering, lock},
 };
@@ -36,6 +37,7 @@ pub(crate) struct State<L> {
     pub(crate) stage: Stage,
     pub(crate) grey: Grey,
     pub(crate) sweep: Sweep,
+    pub(crate) specials: Specials,
     pub(crate) work: Work,
     /// Which mutator a handshake waits for, and since when.
     pub(crate) awaited: Mutex<Option<(MutatorId, Instant)>>,
@@ -57,6 +59,7 @@ impl<L: Listener> State<L> {
             stage: Stage::new(),
             grey: Grey::new(),
             sweep: Sweep::new(),
+            specials: Specials::new(),
             work: Work::new(),
             awaited: Mutex::new(None),
             driver: Mutex::new(Driver { marker: Marker::new(), globals_scanned: true, round: 0 }),

@@ -42,7 +42,10 @@ pub enum Corruption {
     Totals,
     /// This object waits to be scanned, twice, unmarked, without pointers, or while nothing is being marked.
     Grey(Address),
-    /// A root, a global, or a field of an object that is alive leads here, and there is no object that is alive.
+    /// What is attached to this object is said wrongly: it is no object, its span does not count it, its weak pointer does
+    /// not lead to it, or there is nothing.
+    Special(Address),
+    /// A root, a global, a field of an object that is alive, or what is attached or due leads here, and there is no object that is alive.
     Dangling(Address),
 }
 
@@ -61,6 +64,7 @@ impl fmt::Display for Corruption {
             Corruption::Window(span) => write!(f, "a window into span {span} is not as the cycle wants it"),
             Corruption::Totals => f.write_str("the totals are not the sums"),
             Corruption::Grey(at) => write!(f, "the object at {at:?} should not wait to be scanned"),
+            Corruption::Special(at) => write!(f, "what is attached to the object at {at:?} is wrong"),
             Corruption::Dangling(at) => write!(f, "a pointer leads to {at:?}, where there is no object"),
         }
     }
@@ -125,6 +129,8 @@ impl Memory {
             // Large ones that are held are parked.
             let right = if span.kind().class == LARGE { free == is_held } else { is_held || !free };
             ensure(right, Corruption::Room(span.first()))?;
+            // Nothing is attached to blocks.
+            ensure(span.attached().count() == 0, Corruption::Count(span.first()))?;
             held += usize::from(is_held);
         }
         // All that are listed are held, and none twice.
@@ -155,6 +161,7 @@ impl<L: Listener> State<L> {
         let windows = self.verify_windows()?;
         self.verify_spans(&windows)?;
         self.verify_grey(driver)?;
+        self.verify_specials(&windows)?;
         self.verify_pointers(&windows)
     }
 
@@ -232,6 +239,30 @@ impl<L: Listener> State<L> {
             ensure(waits && self.stage.phase() == Phase::Mark && seen.insert(at), Corruption::Grey(at))?;
         }
         Ok(())
+    }
+
+    /// That what is attached is attached to objects, and counted; and that all it holds is alive.
+    fn verify_specials(&self, windows: &Windows) -> Result<(), Corruption> {
+        let mut counts = BTreeMap::new();
+        let mut held = self.specials.due();
+        for shard in self.specials.shards() {
+            for (at, special) in shard.iter() {
+                let address = Address::new(*at).ok_or(Corruption::Totals)?;
+                let slot = self.space.find(address).ok_or(Corruption::Special(address))?;
+                ensure(special.is_sound(*at, slot.span), Corruption::Special(address))?;
+                *counts.entry(slot.span).or_insert(0) += 1;
+                held.extend(special.arguments());
+                if special.has_finalizer() {
+                    let pointers = self.space.span(slot.span).pointers(slot.number);
+                    held.extend(self.space.fields(*at, 0..pointers).iter().map(|field| field.load(Ordering::Relaxed)));
+                }
+            }
+        }
+        for span in self.space.spans_from(0) {
+            let counted = counts.get(&span.first()).copied().unwrap_or(0);
+            ensure(span.attached().count() == counted, Corruption::Count(span.first()))?;
+        }
+        held.into_iter().try_for_each(|value| self.verify_pointer(windows, value))
     }
 
     fn verify_pointers(&self, windows: &Windows) -> Result<(), Corruption> {

@@ -158,6 +158,7 @@ impl<L: Listener> State<L> {
         }
         // All mark bits are clear: everything is white.
         let began = self.made.elapsed();
+        self.grey.open();
         self.enter(cycle, Phase::Arm);
         self.ask_all(driver, Request::Arm);
         driver.globals_scanned = false;

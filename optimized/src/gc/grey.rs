@@ -33,6 +33,9 @@ pub(crate) trait Blocks: Links {
     fn blocks(&self) -> usize;
 }
 
+/// The bit of the activity that says that marking is over.
+const OVER: u64 = 1 << 63;
+
 /// Addresses that wait for any marker, and the signs by which the end of marking is known.
 #[derive(Debug)]
 pub(crate) struct Grey {
@@ -43,7 +46,8 @@ pub(crate) struct Grey {
     spill: Mutex<Vec<usize>>,
     /// How many addresses are in `spill`.
     spilled: AtomicUsize,
-    /// Counts what makes work: what was published, and announcements of mutators that are about to shade.
+    /// Counts what makes work: what was published, and announcements of mutators that are about to shade. [`OVER`] from the
+    /// end of marking to the next cycle.
     activity: AtomicU64,
     /// How many markers have, or look for, something in hand.
     busy: AtomicUsize,
@@ -66,6 +70,24 @@ impl Grey {
     pub(crate) fn announce(&self) {
         // Acquire and release: pairs with the acquire in `activity`, over the mark bit and the handshake.
         self.activity.fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// As [`Grey::announce`], unless marking [is over](Grey::close): then gives `false`, and nothing may be shaded.
+    pub(crate) fn announce_in_time(&self) -> bool {
+        // Acquire and release: who finds marking over sees every mark.
+        self.activity.fetch_add(1, Ordering::AcqRel) & OVER == 0
+    }
+
+    /// Says that marking is over, if there was no activity since there was so much; gives whether it is.
+    pub(crate) fn close(&self, activity: u64) -> bool {
+        // Acquire and release: as in `announce` and `activity`. Of an announcement and the end, one comes first.
+        self.activity.compare_exchange(activity, activity | OVER, Ordering::AcqRel, Ordering::Acquire).is_ok()
+    }
+
+    /// Says that marking begins. Before any mutator uses the barrier.
+    pub(crate) fn open(&self) {
+        // Relaxed: the round that arms mutators publishes it.
+        self.activity.fetch_and(!OVER, Ordering::Relaxed);
     }
 
     /// How often something was announced or published. No change of it: no work was made.

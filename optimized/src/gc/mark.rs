@@ -76,7 +76,7 @@ impl<L: Listener> State<L> {
         }
     }
 
-    fn tell(&self, at: usize, event: fn(Address) -> Event) {
+    pub(crate) fn tell(&self, at: usize, event: fn(Address) -> Event) {
         if L::LISTENS
             && let Some(at) = Address::new(at)
         {
@@ -116,10 +116,11 @@ impl<L: Listener> State<L> {
         }
     }
 
-    /// Scans the globals.
+    /// Scans the globals, and what is attached to objects.
     pub(crate) fn scan_globals(&self) {
         // Acquire: pairs with the release of the store.
         self.shade_all(self.globals.iter().map(|global| global.load(Ordering::Acquire)));
+        self.shade_specials();
         self.listener.on(Event::ScanGlobals);
     }
 

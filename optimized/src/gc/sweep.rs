@@ -149,7 +149,9 @@ impl<L: Listener> State<L> {
             page += span.pages().max(1);
             if span.claim(cycle) {
                 self.sweep.advance(cycle, page as u64);
+                let buried = self.bury(span);
                 self.space.sweep(span, cycle, L::LISTENS, |at| self.listener.on(Event::Free(at)));
+                self.specials.queue(buried);
                 return true;
             }
         }

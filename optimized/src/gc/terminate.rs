@@ -27,6 +27,10 @@
 //! object and not yet published it, when another finds it marked and answers "nothing new". Announcing only what is white
 //! is enough, so mutators that store all the time do not keep marking from its end.
 //!
+//! The last look at the activity and the end of marking are one step. For there is one operation that makes grey what
+//! nothing protected: making a strong pointer of a [weak](crate::weak) one. It announces that, and either we see the
+//! announcement, or it sees the end.
+//!
 //! Source: what Go's `gcMarkDone` in `mgc.go` does with a stopped world since its issue 27993; here without.
 
 use super::grey::Grey;
@@ -39,6 +43,6 @@ impl Grey {
             return false;
         }
         round();
-        self.activity() == before
+        self.close(before)
     }
 }

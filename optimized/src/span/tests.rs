@@ -143,6 +143,7 @@ impl Table {
             (offset_of!(Record, kind), 1, "kind"),
             (offset_of!(Record, hint), 1, "hint"),
             (offset_of!(Record, dirty), 1, "dirty"),
+            (offset_of!(Record, attached), 4, "attached"),
         ];
         let found = fields.iter().find(|(start, bytes, _)| (*start..start + bytes).contains(&(bit / 8)));
         found.map_or("", |(_, _, name)| name)
