@@ -536,7 +536,7 @@ fn a_subject_that_hangs_exits_with_6_in_time() {
         let scratch = Scratch::new();
         let start = Instant::now();
         let run = scratch.check_adapter(&["--seed", "1", "--timeout", "1s"], fault).exits(6);
-        assert!(start.elapsed() < Duration::from_secs(10), "{fault} took {:?}", start.elapsed());
+        assert!(start.elapsed() < Duration::from_secs(60), "{fault} took {:?}", start.elapsed());
         assert!(run.out.contains("the subject hung: no answer within 1000 ms"), "{}", run.out);
         let file = run.line("wrote ").to_owned();
         assert!(file.starts_with("failures/hang-"), "{file}");
