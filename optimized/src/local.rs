@@ -9,7 +9,7 @@
 //! one. Handing out takes no lock and no atomic read-modify-write. What is left is given back when the window is flushed.
 //!
 //! Invariants: the span of a window is held by the window alone; the slots in `free` are allocated, and marked if this
-//! mutator allocates black.
+//! mutator allocates black; they read zero.
 
 use crate::{
     gc::handshake::Post,
@@ -65,21 +65,26 @@ pub(crate) struct Window {
     first: Word,
     /// The first page of the span, and one more; 0 for none.
     span: Word,
-    dirty: Flag,
+    /// How many pointers the slots are laid out for that are not handed out.
+    pointers: Word,
 }
 
 impl Window {
-    /// Hands out the lowest slot: its address, and its number in the span.
-    #[inline]
-    pub(crate) fn take(&self, size: usize) -> Option<(usize, usize)> {
+    /// Hands out the lowest slot: its address.
+    #[inline(always)]
+    pub(crate) fn take(&self, size: usize) -> Option<usize> {
         // Relaxed, both: as in `Word`.
         let free = self.free.load(Ordering::Relaxed);
         if free == 0 {
             return None;
         }
         self.free.store(free & (free - 1), Ordering::Relaxed);
-        let bit = free.trailing_zeros() as usize;
-        Some((self.base.get() + bit * size, self.first.get() + bit))
+        Some(self.base.get() + free.trailing_zeros() as usize * size)
+    }
+
+    /// The number in the span of the slot at an address that the window has handed out.
+    pub(crate) fn slot_of(&self, at: usize, size: usize) -> usize {
+        self.first.get() + (at - self.base.get()) / size
     }
 
     /// The slots that are not handed out: the number of their word, and which of it.
@@ -93,18 +98,19 @@ impl Window {
         self.span.get().checked_sub(1)
     }
 
-    /// Whether slots have to be zeroed.
+    /// How many pointers the slots are laid out for.
     #[inline]
-    pub(crate) fn is_dirty(&self) -> bool {
-        self.dirty.get()
+    pub(crate) fn pointers(&self) -> usize {
+        self.pointers.get()
     }
 
-    /// Puts slots into a window that has none: those of a word of a span, which start at `base`.
-    pub(crate) fn fill(&self, span: usize, base: usize, (word, free): (usize, u64), dirty: bool) {
+    /// Puts slots into a window that has none: those of a word of a span, which start at `base`, read zero, and are laid out
+    /// for so many pointers.
+    pub(crate) fn fill(&self, span: usize, base: usize, (word, free): (usize, u64), pointers: usize) {
         self.span.set(span + 1);
         self.base.set(base);
         self.first.set(word * 64);
-        self.dirty.set(dirty);
+        self.pointers.set(pointers);
         self.free.store(free, Ordering::Relaxed);
     }
 
