@@ -11,7 +11,7 @@
 //! Source: Go's `malloc.go`, `mcache.go` and `mcentral.go` (`cacheSpan`).
 
 use crate::{
-    class::{LARGE, class, class_of},
+    class::{LARGE, class, class_of, fine_class},
     error::Error,
     events::Listener,
     gc::{phase::Phase, sweep::Swept},
@@ -21,14 +21,36 @@ use crate::{
     state::State,
 };
 
+/// The pointers, and the words of data, of objects that the fast path is for, at most.
+const FEW: usize = 128;
+
 /// The spans that one allocation sweeps, looking for room in its kind, before it takes free pages (Go: 100).
 const SWEEP: usize = 100;
 
 impl<L: Listener> State<L> {
     /// Allocates an object of `pointers` pointer fields and `bytes` bytes of data; no object is smaller than a word. For
     /// the mutator, which is at a safepoint.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn allocate(&self, local: &Local, pointers: usize, bytes: usize) -> Result<usize, Error> {
+        // The sum of two small numbers does not overflow.
+        if pointers <= FEW
+            && bytes <= FEW * WORD
+            && let Some(class) = fine_class(pointers * WORD + bytes)
+        {
+            let window = local.window(Kind { class, pointer_free: pointers == 0 });
+            if window.pointers() == pointers
+                && let Some(at) = window.take()
+            {
+                return Ok(at);
+            }
+        }
+        self.allocate_slowly(local, pointers, bytes)
+    }
+
+    /// The same for any object, whether or not there is a window that has one.
+    #[cold]
+    #[inline(never)]
+    fn allocate_slowly(&self, local: &Local, pointers: usize, bytes: usize) -> Result<usize, Error> {
         let too_large = Error::OutOfMemory { requested: usize::MAX };
         let fields = pointers.checked_mul(WORD).ok_or(too_large)?;
         let size = fields.checked_add(bytes).ok_or(too_large)?;
@@ -38,33 +60,24 @@ impl<L: Listener> State<L> {
         let kind = Kind { class: class_of(size), pointer_free: pointers == 0 };
         let window = local.window(kind);
         loop {
-            if let Some(at) = self.take(window, kind, pointers) {
+            if let Some(at) = window.take() {
+                if window.pointers() != pointers {
+                    self.set_pointers(window, kind, at, pointers);
+                }
                 return Ok(at);
             }
             self.refill(local, kind, (pointers, size))?;
         }
     }
 
-    #[inline(always)]
-    fn take(&self, window: &Window, kind: Kind, pointers: usize) -> Option<usize> {
-        let at = window.take(class(kind.class).size)?;
-        if window.pointers() != pointers {
-            self.set_pointers(window, kind, at, pointers);
-        }
-        Some(at)
-    }
-
     /// Of an object that has not as many pointers as its window was filled for.
-    #[inline(never)]
     fn set_pointers(&self, window: &Window, kind: Kind, at: usize, pointers: usize) {
         if let Some(first) = window.span() {
-            let slot = window.slot_of(at, class(kind.class).size);
-            self.space.spans().set_pointers(first, kind.class, slot, pointers);
+            self.space.spans().set_pointers(first, kind.class, window.slot_of(at), pointers);
         }
     }
 
     /// Fills a window that is empty, for objects with so many pointers.
-    #[cold]
     fn refill(&self, local: &Local, kind: Kind, (pointers, size): (usize, usize)) -> Result<(), Error> {
         let window = local.window(kind);
         if let Some(first) = window.span() {
@@ -99,7 +112,7 @@ impl<L: Listener> State<L> {
         if pointers > 0 {
             span.set_all_pointers(word, mask, pointers);
         }
-        window.fill(span.first(), span.address(word * 64).addr().get(), (word, mask), pointers);
+        window.fill(&span, (word, mask), pointers);
         true
     }
 
