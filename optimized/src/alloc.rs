@@ -1,7 +1,8 @@
 //! Allocation: from a request to a slot that reads zero.
 //!
 //! The usual case takes a slot from a window of the mutator: no lock, no atomic read-modify-write. When the window is empty
-//! it is filled from the next word of its span. Beyond that, what was freed is used before the heap grows: a span of the
+//! it is filled from the next word of its span: all slots of it are zeroed, and laid out for as many pointers as the object
+//! has that is asked for, since the next ones are likely to have as many. Beyond that, what was freed is used before the heap grows: a span of the
 //! right kind that has room, then the slots and pages that the sweep in progress still has to give, then pages that are
 //! mapped and free, and only then new memory.
 //!
@@ -10,7 +11,7 @@
 //! Source: Go's `malloc.go`, `mcache.go` and `mcentral.go` (`cacheSpan`).
 
 use crate::{
-    class::{LARGE, class, class_of},
+    class::{LARGE, class, class_of, fine_class},
     error::Error,
     events::Listener,
     gc::{phase::Phase, sweep::Swept},
@@ -20,14 +21,36 @@ use crate::{
     state::State,
 };
 
+/// The pointers, and the words of data, of objects that the fast path is for, at most.
+const FEW: usize = 128;
+
 /// The spans that one allocation sweeps, looking for room in its kind, before it takes free pages (Go: 100).
 const SWEEP: usize = 100;
 
 impl<L: Listener> State<L> {
     /// Allocates an object of `pointers` pointer fields and `bytes` bytes of data; no object is smaller than a word. For
     /// the mutator, which is at a safepoint.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn allocate(&self, local: &Local, pointers: usize, bytes: usize) -> Result<usize, Error> {
+        // The sum of two small numbers does not overflow.
+        if pointers <= FEW
+            && bytes <= FEW * WORD
+            && let Some(class) = fine_class(pointers * WORD + bytes)
+        {
+            let window = local.window(Kind { class, pointer_free: pointers == 0 });
+            if window.pointers() == pointers
+                && let Some(at) = window.take()
+            {
+                return Ok(at);
+            }
+        }
+        self.allocate_slowly(local, pointers, bytes)
+    }
+
+    /// The same for any object, whether or not there is a window that has one.
+    #[cold]
+    #[inline(never)]
+    fn allocate_slowly(&self, local: &Local, pointers: usize, bytes: usize) -> Result<usize, Error> {
         let too_large = Error::OutOfMemory { requested: usize::MAX };
         let fields = pointers.checked_mul(WORD).ok_or(too_large)?;
         let size = fields.checked_add(bytes).ok_or(too_large)?;
@@ -37,35 +60,29 @@ impl<L: Listener> State<L> {
         let kind = Kind { class: class_of(size), pointer_free: pointers == 0 };
         let window = local.window(kind);
         loop {
-            if let Some(at) = self.take(window, kind, pointers) {
+            if let Some(at) = window.take() {
+                if window.pointers() != pointers {
+                    self.set_pointers(window, kind, at, pointers);
+                }
                 return Ok(at);
             }
-            self.refill(local, kind, size)?;
+            self.refill(local, kind, (pointers, size))?;
         }
     }
 
-    #[inline]
-    fn take(&self, window: &Window, kind: Kind, pointers: usize) -> Option<usize> {
-        let size = class(kind.class).size;
-        let (at, slot) = window.take(size)?;
-        if window.is_dirty() {
-            self.space.zero(at, size);
+    /// Of an object that has not as many pointers as its window was filled for.
+    fn set_pointers(&self, window: &Window, kind: Kind, at: usize, pointers: usize) {
+        if let Some(first) = window.span() {
+            self.space.spans().set_pointers(first, kind.class, window.slot_of(at), pointers);
         }
-        if !kind.pointer_free
-            && let Some(first) = window.span()
-        {
-            self.space.spans().set_pointers(first, kind.class, slot, pointers);
-        }
-        Some(at)
     }
 
-    /// Fills a window that is empty.
-    #[cold]
-    fn refill(&self, local: &Local, kind: Kind, size: usize) -> Result<(), Error> {
+    /// Fills a window that is empty, for objects with so many pointers.
+    fn refill(&self, local: &Local, kind: Kind, (pointers, size): (usize, usize)) -> Result<(), Error> {
         let window = local.window(kind);
         if let Some(first) = window.span() {
             let span = self.space.span(first);
-            if self.claim(local, window, span) {
+            if self.claim(local, window, span, pointers) {
                 return Ok(());
             }
             window.clear();
@@ -76,19 +93,26 @@ impl<L: Listener> State<L> {
             self.keep_pace(local, class(kind.class).size * 64);
         }
         let span = self.insist(local, || self.span_with_room(local, kind)).map_err(|error| at_least(error, size))?;
-        let filled = self.claim(local, window, span);
+        let filled = self.claim(local, window, span, pointers);
         debug_assert!(filled, "the span has room");
         Ok(())
     }
 
-    /// Fills a window with the next slots of a span that the mutator holds, if it has any.
-    fn claim(&self, local: &Local, window: &Window, span: Span<'_>) -> bool {
+    /// Fills a window with the next slots of a span that the mutator holds, if it has any: zeroed, and laid out for so many
+    /// pointers.
+    fn claim(&self, local: &Local, window: &Window, span: Span<'_>, pointers: usize) -> bool {
         let Some((word, mask)) = span.claim_word() else { return false };
         if local.black.get() {
             span.mark_all(word, mask);
         }
         self.space.count(mask.count_ones() as usize, span.size());
-        window.fill(span.first(), span.address(word * 64).addr().get(), (word, mask), span.is_dirty());
+        if span.is_dirty() {
+            self.space.zero_slots(span, word, mask);
+        }
+        if pointers > 0 {
+            span.set_all_pointers(word, mask, pointers);
+        }
+        window.fill(&span, (word, mask), pointers);
         true
     }
 

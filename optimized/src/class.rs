@@ -51,6 +51,12 @@ pub(crate) const fn class(number: usize) -> Class {
     TABLE[number]
 }
 
+/// The class of the smallest slot that holds `size` bytes, if they are few: what fast paths ask first.
+#[inline(always)]
+pub(crate) fn fine_class(size: usize) -> Option<usize> {
+    FINE_LOOKUP.get(fine(size)).map(|class| usize::from(*class))
+}
+
 /// How many sizes [`fine`] tells apart.
 pub(crate) const FINE_SIZES: usize = FINE_END / FINE + 1;
 
@@ -184,6 +190,7 @@ mod tests {
                 expected += 1;
             }
             assert_eq!(class_of(size), expected, "{size} bytes");
+            assert_eq!(fine_class(size), (size <= FINE_END).then_some(expected), "{size} bytes");
         }
     }
 

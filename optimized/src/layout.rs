@@ -46,6 +46,23 @@ pub(crate) fn set(words: &[AtomicU64], width: usize, slot: usize, pointers: usiz
     word.store(others | count << (bit % BITS), Ordering::Relaxed);
 }
 
+/// Says how many pointer fields the slots of a word have that are in `mask`. Only for who allocates in the span.
+pub(crate) fn set_all(words: &[AtomicU64], width: usize, word: usize, mask: u64, pointers: usize) {
+    if mask == u64::MAX && width > 0 {
+        // The same count over and over.
+        let count = u64::MAX / self::mask(width) * (pointers as u64 - 1);
+        for word in &words[word * width..(word + 1) * width] {
+            word.store(count, Ordering::Relaxed);
+        }
+        return;
+    }
+    let mut left = if width == 0 { 0 } else { mask };
+    while left != 0 {
+        set(words, width, word * BITS + left.trailing_zeros() as usize, pointers);
+        left &= left - 1;
+    }
+}
+
 #[cfg(all(test, not(any(heaplaw_loom, heaplaw_shuttle))))]
 mod tests {
     use super::*;
@@ -66,6 +83,28 @@ mod tests {
                 set(&words, width, slot, slot % size + 1);
             }
             assert!((0..slots).all(|slot| get(&words, width, slot) == slot % size + 1), "{size} words");
+        }
+    }
+
+    #[test]
+    fn counts_that_are_set_together_are_those_that_are_set_one_by_one() {
+        for number in 1..CLASSES {
+            let (slots, size) = (class(number).slots, class(number).size / WORD);
+            let width = width(size);
+            let fresh = || (0..(slots * width).div_ceil(BITS).max(1)).map(|_| AtomicU64::new(0)).collect::<Vec<_>>();
+            let (words, expected) = (fresh(), fresh());
+            for word in 0..slots.div_ceil(BITS) {
+                let all = u64::MAX >> (BITS - (slots - word * BITS).min(BITS));
+                for (round, mask) in [all, all & 0x5555_5555_5555_5555, all & 0xff00_f0f0_0000_0001].into_iter().enumerate() {
+                    let pointers = (word + 3 * round) % size + 1;
+                    set_all(&words, width, word, mask, pointers);
+                    for slot in (0..BITS).filter(|slot| mask >> slot & 1 == 1) {
+                        set(&expected, width, word * BITS + slot, pointers);
+                    }
+                    let read = |words: &[AtomicU64]| words.iter().map(|word| word.load(Ordering::Relaxed)).collect::<Vec<_>>();
+                    assert_eq!(read(&words), read(&expected), "{size} words");
+                }
+            }
         }
     }
 

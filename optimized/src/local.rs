@@ -9,12 +9,13 @@
 //! one. Handing out takes no lock and no atomic read-modify-write. What is left is given back when the window is flushed.
 //!
 //! Invariants: the span of a window is held by the window alone; the slots in `free` are allocated, and marked if this
-//! mutator allocates black.
+//! mutator allocates black; they read zero.
 
 use crate::{
     gc::handshake::Post,
+    geometry::BITS,
     root::{MutatorId, Stack},
-    span::Kind,
+    span::{Kind, Span},
     sync::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
 };
 use std::array;
@@ -61,30 +62,37 @@ pub(crate) struct Window {
     free: AtomicU64,
     /// The address of the slot of bit 0.
     base: Word,
-    /// The number of that slot in its span.
+    /// The bytes from one slot to the next.
+    size: Word,
+    /// The number of the slot of bit 0 in its span.
     first: Word,
     /// The first page of the span, and one more; 0 for none.
     span: Word,
-    dirty: Flag,
+    /// How many pointers the slots are laid out for that are not handed out.
+    pointers: Word,
 }
 
 impl Window {
-    /// Hands out the lowest slot: its address, and its number in the span.
-    #[inline]
-    pub(crate) fn take(&self, size: usize) -> Option<(usize, usize)> {
+    /// Hands out the lowest slot: its address.
+    #[inline(always)]
+    pub(crate) fn take(&self) -> Option<usize> {
         // Relaxed, both: as in `Word`.
         let free = self.free.load(Ordering::Relaxed);
         if free == 0 {
             return None;
         }
         self.free.store(free & (free - 1), Ordering::Relaxed);
-        let bit = free.trailing_zeros() as usize;
-        Some((self.base.get() + bit * size, self.first.get() + bit))
+        Some(self.base.get() + free.trailing_zeros() as usize * self.size.get())
+    }
+
+    /// The number in the span of the slot at an address that the window has handed out.
+    pub(crate) fn slot_of(&self, at: usize) -> usize {
+        self.first.get() + (at - self.base.get()) / self.size.get()
     }
 
     /// The slots that are not handed out: the number of their word, and which of it.
     pub(crate) fn left(&self) -> (usize, u64) {
-        (self.first.get() / 64, self.free.load(Ordering::Relaxed))
+        (self.first.get() / BITS, self.free.load(Ordering::Relaxed))
     }
 
     /// The first page of the span that the window holds.
@@ -93,18 +101,20 @@ impl Window {
         self.span.get().checked_sub(1)
     }
 
-    /// Whether slots have to be zeroed.
+    /// How many pointers the slots are laid out for.
     #[inline]
-    pub(crate) fn is_dirty(&self) -> bool {
-        self.dirty.get()
+    pub(crate) fn pointers(&self) -> usize {
+        self.pointers.get()
     }
 
-    /// Puts slots into a window that has none: those of a word of a span, which start at `base`.
-    pub(crate) fn fill(&self, span: usize, base: usize, (word, free): (usize, u64), dirty: bool) {
-        self.span.set(span + 1);
-        self.base.set(base);
-        self.first.set(word * 64);
-        self.dirty.set(dirty);
+    /// Puts slots into a window that has none: those of a word of a span, which read zero and are laid out for so many
+    /// pointers.
+    pub(crate) fn fill(&self, span: &Span<'_>, (word, free): (usize, u64), pointers: usize) {
+        self.span.set(span.first() + 1);
+        self.base.set(span.address(word * BITS).addr().get());
+        self.size.set(span.size());
+        self.first.set(word * BITS);
+        self.pointers.set(pointers);
         self.free.store(free, Ordering::Relaxed);
     }
 
@@ -175,7 +185,7 @@ pub(crate) struct Local {
     pub(crate) buffer: Buffer,
     /// The cycle in which the spans are born that it makes.
     cycle: AtomicU64,
-    windows: Box<[Window; Kind::COUNT]>,
+    windows: [Window; Kind::COUNT],
 }
 
 impl Local {
@@ -191,7 +201,7 @@ impl Local {
             stack: Stack::new(),
             buffer: Buffer::new(),
             cycle: AtomicU64::new(cycle),
-            windows: Box::new(array::from_fn(|_| Window::default())),
+            windows: array::from_fn(|_| Window::default()),
         }
     }
 
@@ -205,7 +215,7 @@ impl Local {
     }
 
     /// The window of a kind.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn window(&self, kind: Kind) -> &Window {
         &self.windows[kind.number()]
     }

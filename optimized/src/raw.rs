@@ -79,7 +79,7 @@ impl<L: Listener> Raw<'_, L> {
     ///
     /// # Errors
     /// [`Error::OutOfMemory`], [`Error::Os`] if the kernel does not grant memory.
-    #[inline]
+    #[inline(always)]
     pub fn alloc(&mut self, pointers: usize, bytes: usize) -> Result<usize, Error> {
         self.state.allocate(self.local, pointers, bytes)
     }

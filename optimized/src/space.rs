@@ -13,7 +13,7 @@ use crate::{
     class::{LARGE, class},
     error::Error,
     gc::grey,
-    geometry::{PAGE, WORD},
+    geometry::{BITS, PAGE, WORD},
     memory::Memory,
     os::{Faults, Mapped},
     page::Pages,
@@ -278,6 +278,18 @@ impl Space {
         for word in self.words(at, bytes) {
             // Relaxed: whoever publishes the object publishes this.
             word.store(0, Ordering::Relaxed);
+        }
+    }
+
+    /// Zeroes the slots of a word of a span that are in `mask`, of which nobody else knows.
+    pub(crate) fn zero_slots(&self, span: Span<'_>, word: usize, mask: u64) {
+        let (size, mut left) = (span.size(), mask);
+        while left != 0 {
+            // Neighbours together.
+            let start = left.trailing_zeros();
+            let count = (left >> start).trailing_ones();
+            self.zero(span.address(word * BITS + start as usize).addr().get(), count as usize * size);
+            left &= left.wrapping_add(1 << start);
         }
     }
 

@@ -544,6 +544,12 @@ impl<'s> Span<'s> {
         self.spans.set_pointers(self.first, self.class(), slot, pointers);
     }
 
+    /// As [`Span::set_pointers`], for all slots of a word that are in `mask`.
+    pub(crate) fn set_all_pointers(self, word: usize, mask: u64, pointers: usize) {
+        let Shape { layout, width, .. } = self.shape();
+        layout::set_all(&self.row()[usize::from(layout)..], usize::from(width), word, mask, pointers);
+    }
+
     /// How many pointer fields an object has.
     pub(crate) fn pointers(self, slot: usize) -> usize {
         self.spans.pointers(Located { first: self.first, kind: self.kind(), slot, rest: 0 })

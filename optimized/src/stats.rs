@@ -96,7 +96,8 @@ impl<L: Listener> State<L> {
         let since = self.space.claimed().saturating_sub(last.claimed);
         last.cycle.alive = self.space.allocated().1.saturating_sub(since);
         last.cycle.goal = self.work.settle(self.space.claimed(), last.cycle.alive);
-        self.space.memory().expect(last.cycle.goal);
+        // As much as is planned, or as it came to this time.
+        self.space.memory().expect(last.cycle.goal.max(last.cycle.after));
         last.over = Some(last.cycle);
     }
 }

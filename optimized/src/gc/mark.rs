@@ -1,8 +1,14 @@
 //! Marking: shading what is found, and scanning what was shaded.
 //!
 //! A [`Marker`] marks: the thread that steps the collector, a worker, or a mutator that lends a hand. It takes from its own
-//! queue, and a block from the others when that is empty; what is too much for one queue it publishes. Objects that are
-//! about to be scanned wait a moment longer in a short line, while their memory is fetched.
+//! queue, and a block from the others when that is empty; what is too much for one queue it publishes. What it needs it has
+//! fetched ahead: a pointer that is found waits while its mark is, and an object that is about to be scanned waits in a short
+//! line while its memory is.
+//!
+//! ```text
+//!   scan ──▶ found, 16 pointers ──▶ shade ──▶ queue, last in first out ──▶ line, 8 objects ──▶ scan
+//!            mark is fetched                                               object is fetched
+//! ```
 //!
 //! Source: Go's `mgcmark.go`.
 
@@ -12,8 +18,9 @@ use crate::{
     local::Local,
     root::Address,
     state::State,
-    sync::{AtomicUsize, Ordering},
+    sync::Ordering,
 };
+use std::mem;
 
 /// The addresses that a marker keeps to itself.
 const OWN: usize = 256;
@@ -21,6 +28,8 @@ const OWN: usize = 256;
 const GIVEN: usize = 128;
 /// The objects that wait for their memory.
 const LINE: usize = 8;
+/// The pointers that wait for their marks.
+const AHEAD: usize = 16;
 /// Objects are scanned in pieces of so many fields, so that several markers can share one: 128 KiB (Go: `maxObletBytes`).
 const PIECE: usize = (128 << 10) / WORD;
 
@@ -60,7 +69,7 @@ impl<L: Listener> State<L> {
     /// Turns a white object grey, and `push`es it; a pointer-free one has nothing to look at and turns black at once. Nil,
     /// and a pointer to no object ([`verify`](crate::Heap::verify) reports it), are left alone. `white` is called before
     /// what is white is marked.
-    #[inline]
+    #[inline(always)]
     fn shade(&self, at: usize, white: impl FnOnce(), push: impl FnOnce(usize)) {
         let Some(found) = self.space.locate(at) else { return };
         // A pointer leads to the start of an object, or it is none.
@@ -125,7 +134,10 @@ impl<L: Listener> State<L> {
     }
 
     /// Takes the address that a marker found last, or some of the others'.
-    fn next(&self, marker: &mut Marker) -> Option<usize> {
+    fn next(&self, marker: &mut Marker, ahead: &mut Ahead) -> Option<usize> {
+        if marker.queue.is_empty() {
+            self.settle(marker, ahead);
+        }
         if marker.queue.is_empty() {
             self.grey.take(&self.space.blocks, &mut marker.queue);
         }
@@ -134,42 +146,41 @@ impl<L: Listener> State<L> {
 
     /// Scans one object, whole, if any waits. Only for who is busy, or alone.
     pub(crate) fn mark_one(&self, marker: &mut Marker) -> bool {
-        let Some(at) = self.next(marker) else { return false };
-        self.scan(marker, at, usize::MAX);
+        let mut ahead = Ahead::new();
+        let Some(at) = self.next(marker, &mut ahead) else { return false };
+        self.scan(marker, &mut ahead, at, usize::MAX);
+        self.settle(marker, &mut ahead);
         true
     }
 
     /// Scans objects until none waits, or about `budget` words are scanned. Gives how many were. Only for who is busy, and
     /// has to publish what is left.
     pub(crate) fn drain(&self, marker: &mut Marker, budget: usize) -> usize {
-        let (mut line, mut head) = ([0; LINE], 0);
-        let (mut empty, mut done) = (0, 0);
-        // An empty place in the line for each object that is missing: all in it are through after so many steps.
-        while empty < LINE {
-            let next = if done < budget { self.next(marker) } else { None };
-            match next {
-                Some(at) => {
-                    self.space.fetch(at);
-                    empty = 0;
-                    let due = std::mem::replace(&mut line[head], at);
-                    done += self.scan_due(marker, due);
-                }
-                None => {
-                    let due = std::mem::take(&mut line[head]);
-                    empty = if due == 0 { empty + 1 } else { 0 };
-                    done += self.scan_due(marker, due);
-                }
+        let mut ahead = Ahead::new();
+        // The objects whose memory is being fetched, and how many they are.
+        let (mut line, mut head, mut waiting) = ([0; LINE], 0, 0);
+        let mut done = 0;
+        loop {
+            let next = if done < budget { self.next(marker, &mut ahead) } else { None };
+            if next.is_none() && waiting == 0 {
+                break;
             }
+            if let Some(at) = next {
+                self.space.fetch(at);
+                waiting += 1;
+            }
+            let due = mem::replace(&mut line[head], next.unwrap_or(0));
             head = (head + 1) % LINE;
+            if due != 0 {
+                waiting -= 1;
+                done += self.scan(marker, &mut ahead, due, PIECE);
+            }
             if marker.queue.len() > OWN || (marker.queue.len() > GIVEN / 2 && self.grey.is_empty()) {
                 self.give(marker);
             }
         }
+        self.settle(marker, &mut ahead);
         done
-    }
-
-    fn scan_due(&self, marker: &mut Marker, due: usize) -> usize {
-        if due == 0 { 0 } else { self.scan(marker, due, PIECE) }
     }
 
     /// Publishes the older part of a queue, if it is worth it.
@@ -188,19 +199,26 @@ impl<L: Listener> State<L> {
     }
 
     /// Scans an object, or the piece of a large one that starts at this address; gives how many words that were.
-    fn scan(&self, marker: &mut Marker, at: usize, piece: usize) -> usize {
+    #[inline]
+    fn scan(&self, marker: &mut Marker, ahead: &mut Ahead, at: usize, piece: usize) -> usize {
         // Nothing is freed while objects are being marked, so what was shaded is still there.
         let Some(found) = self.space.locate(at) else { return 0 };
         let (object, pointers) = (at - found.rest, self.space.spans().pointers(found));
-        let from = (at - object) / WORD;
-        if from == 0 {
+        let from = found.rest / WORD;
+        if from == 0 && pointers > piece {
             // The other pieces, for whoever comes first.
             marker.queue.extend((1..pointers.div_ceil(piece)).map(|number| object + number * piece * WORD));
         }
         let run = from..pointers.min(from.saturating_add(piece));
         let words = run.len();
         for field in self.space.fields(object, run) {
-            self.shade_field(marker, field);
+            // Acquire: pairs with the release of the store, so the object is seen initialised.
+            let value = field.load(Ordering::Acquire);
+            if value != 0 {
+                self.space.fetch_mark(value);
+                let earlier = ahead.replace(value);
+                self.shade_for(marker, earlier);
+            }
         }
         if from == 0 {
             self.tell(object, Event::Scan);
@@ -208,12 +226,38 @@ impl<L: Listener> State<L> {
         1 + words
     }
 
-    #[inline]
-    fn shade_field(&self, marker: &mut Marker, field: &AtomicUsize) {
-        // Acquire: pairs with the release of the store, so the object is seen initialised.
-        let value = field.load(Ordering::Acquire);
+    /// Shades all that was found, and not yet looked at.
+    fn settle(&self, marker: &mut Marker, ahead: &mut Ahead) {
+        for _ in 0..AHEAD {
+            let earlier = ahead.replace(0);
+            self.shade_for(marker, earlier);
+        }
+    }
+
+    #[inline(always)]
+    fn shade_for(&self, marker: &mut Marker, value: usize) {
         if value != 0 {
             self.shade(value, || (), |at| marker.queue.push(at));
         }
+    }
+}
+
+/// Pointers that were found, in this order, and wait for what says whether they are marked.
+struct Ahead {
+    found: [usize; AHEAD],
+    oldest: usize,
+}
+
+impl Ahead {
+    fn new() -> Ahead {
+        Ahead { found: [0; AHEAD], oldest: 0 }
+    }
+
+    /// Adds a pointer, and gives the oldest in its place; 0 is none.
+    #[inline(always)]
+    fn replace(&mut self, value: usize) -> usize {
+        let earlier = mem::replace(&mut self.found[self.oldest % AHEAD], value);
+        self.oldest = (self.oldest + 1) % AHEAD;
+        earlier
     }
 }
