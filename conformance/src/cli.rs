@@ -20,6 +20,7 @@
 
 mod check;
 mod crowd;
+mod detections;
 mod explore;
 mod merge;
 mod monitor;
