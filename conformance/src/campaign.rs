@@ -1,7 +1,10 @@
 //! A campaign: many programs, one subject, one outcome.
 //!
-//! Case `k` of a campaign is a function of the campaign's seed and `k` alone, so any case can be run again by itself. A
-//! campaign ends with its first counterexample: what a heap that has lost an object does afterwards says little.
+//! Case `k` of a campaign is a function of the campaign and `k` alone: which program is drawn follows from the seed, the
+//! length of programs and what the heap claims, whether it is run twice from `k`, and each begins on a fresh heap. So any
+//! case can be run again by itself, and a campaign can be cut into pieces that run on different machines: running cases `k`
+//! to `k + n` alone does what a whole run does with them. A campaign ends with its first counterexample: what a heap that has
+//! lost an object does afterwards says little.
 
 pub mod threads;
 
@@ -34,6 +37,8 @@ const TWICE_EVERY: u64 = 16;
 pub struct Campaign {
     /// What all decisions follow from.
     pub seed: u64,
+    /// The first case that is run.
+    pub from: u64,
     /// How many programs to run.
     pub cases: u64,
     /// How many operations a program has at most, but for the fan-out that a few [begin with](Scenario::ops).
@@ -50,7 +55,7 @@ pub struct Campaign {
 impl Default for Campaign {
     /// 20,000 programs of 60 operations by all laws.
     fn default() -> Self {
-        Campaign { seed: 0, cases: 20_000, ops: 60, time: None, laws: law::all().collect(), faults: false }
+        Campaign { seed: 0, from: 0, cases: 20_000, ops: 60, time: None, laws: law::all().collect(), faults: false }
     }
 }
 
@@ -209,19 +214,7 @@ impl Campaign {
     /// Runs the campaign, `first` some programs that are not drawn (saved failures), then the cases.
     pub fn run(&self, subject: &mut dyn Subject, first: &[Program], watch: &mut dyn Watch) -> Outcome {
         let start = Instant::now();
-        let tallies = self.laws.iter().map(|law| Tally { law, programs: 0, checks: 0 }).collect();
-        let mut outcome = Outcome {
-            claims: None,
-            programs: 0,
-            performed: 0,
-            faults: 0,
-            tallies,
-            coverage: Coverage::default(),
-            footprint: Footprint::default(),
-            utilisation: Utilisation::default(),
-            end: End::Finished,
-            elapsed: Duration::ZERO,
-        };
+        let mut outcome = Outcome::of_nothing(&self.laws, End::Finished);
         outcome.end = self.run_all(subject, first, watch, &mut outcome, start);
         outcome.elapsed = start.elapsed();
         outcome
@@ -249,7 +242,8 @@ impl Campaign {
         }
         outcome.claims = Some(claims);
         let saved = first.iter().map(|program| (None, program.clone()));
-        let drawn = (0..self.cases).map(|case| (Some(case), scenario.draw(&mut Seed::case(self.seed, case))));
+        let drawn = (self.from..self.from.saturating_add(self.cases))
+            .map(|case| (Some(case), scenario.draw(&mut Seed::case(self.seed, case))));
         for (case, program) in saved.chain(drawn) {
             if self.time.is_some_and(|time| start.elapsed() >= time) {
                 return End::OutOfTime;
@@ -341,6 +335,22 @@ fn outline(moment: &Moment) -> (Op, Option<u64>, bool) {
 }
 
 impl Outcome {
+    /// What came of a campaign in which no program was run.
+    pub fn of_nothing(laws: &[&'static Law], end: End) -> Outcome {
+        Outcome {
+            claims: None,
+            programs: 0,
+            performed: 0,
+            faults: 0,
+            tallies: laws.iter().map(|law| Tally { law, programs: 0, checks: 0 }).collect(),
+            coverage: Coverage::default(),
+            footprint: Footprint::default(),
+            utilisation: Utilisation::default(),
+            end,
+            elapsed: Duration::ZERO,
+        }
+    }
+
     fn add(&mut self, reading: &Reading<'_>, judged: &Judged) {
         self.performed += reading.history.moments.len() as u64;
         self.coverage.add(reading);
@@ -473,6 +483,63 @@ mod tests {
         protocol::Protocol,
     };
     use std::cell::Cell;
+
+    /// Keeps the programs that are run.
+    impl Watch for Vec<Program> {
+        fn about_to_run(&mut self, program: &Program, _: u64) -> bool {
+            self.push(program.clone());
+            true
+        }
+    }
+
+    #[test]
+    fn a_piece_of_a_campaign_is_what_a_whole_run_does_with_its_cases() {
+        for protocol in [Protocol::HYBRID, Protocol::STOP_THE_WORLD] {
+            let run = |from, cases| {
+                let campaign = Campaign { seed: 3, from, cases, ..Campaign::default() };
+                let mut programs = Vec::new();
+                let outcome = campaign.run(&mut InProcess::new(|| Machine::new(protocol)), &[], &mut programs);
+                assert!(matches!(outcome.end, End::Finished) && outcome.programs == cases);
+                (programs, outcome)
+            };
+            let cuts = [0, 1, 17, 100, 250];
+            let (whole, all) = run(0, 250);
+            let pieces: Vec<_> = cuts.windows(2).rev().map(|cut| (cut[0], run(cut[0], cut[1] - cut[0]))).collect();
+            for (from, (programs, _)) in &pieces {
+                assert_eq!(programs[..], whole[*from as usize..][..programs.len()], "from case {from}");
+            }
+            let sum = |of: &dyn Fn(&Outcome) -> u64| pieces.iter().map(|(_, (_, outcome))| of(outcome)).sum::<u64>();
+            assert_eq!(sum(&|outcome| outcome.performed), all.performed);
+            for (at, tally) in all.tallies.iter().enumerate() {
+                let parts = [sum(&|outcome| outcome.tallies[at].programs), sum(&|outcome| outcome.tallies[at].checks)];
+                assert_eq!(parts, [tally.programs, tally.checks], "{:?}", tally.law);
+            }
+            for (at, (goal, count)) in all.coverage.counts().enumerate() {
+                let part = |outcome: &Outcome| outcome.coverage.counts().nth(at).map_or(0, |(_, count)| count);
+                assert_eq!(sum(&part), count, "{goal:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_counterexample_is_the_same_case_wherever_the_piece_begins() {
+        let found = |from| {
+            let campaign = Campaign { seed: 8, from, laws: law_51(), ..Campaign::default() };
+            let mut subject = InProcess::new(|| Machine::new(Protocol::NO_BARRIER));
+            match campaign.run(&mut subject, &[], &mut ()).end {
+                End::Found(found) => (found.case.expect("a case"), found.program()),
+                end => panic!("{end:?}"),
+            }
+        };
+        let (case, program) = found(0);
+        assert!(case > 0, "the seed of this test should not fail at once");
+        assert_eq!(found(case), (case, program));
+        assert!(found(case + 1).0 > case);
+    }
+
+    fn law_51() -> Vec<&'static Law> {
+        Law::numbered(51).into_iter().collect()
+    }
 
     #[test]
     fn shrinking_that_was_cut_off_says_so() {

@@ -14,17 +14,21 @@
 //! | 6         | the subject hung                                  |
 //! | 7         | a law holds that is listed as a known failure     |
 //! | 8         | flaky: something is wrong, but not every time that the same operations are run again |
+//! | 9         | part of a campaign that shards were to run did not run |
 //! | 70        | an internal error                                 |
 //! | 130       | interrupted                                       |
 
 mod check;
 mod crowd;
+mod detections;
 mod explore;
+mod merge;
 mod monitor;
 mod new;
 mod preload;
 mod replay;
 mod serve;
+mod shard;
 mod teeth;
 mod threads;
 
@@ -41,6 +45,7 @@ use crate::{
     play,
     report::text,
     saved::{self, FileError},
+    shard::journal,
 };
 use clap::{Args, Parser, Subcommand};
 use heaplaw_reference::{
@@ -144,6 +149,7 @@ Exit codes:
     6  the subject hung
     7  a law holds that is listed as a known failure
     8  flaky: something is wrong, but not every time that the same operations are run again
+    9  part of a campaign that shards were to run did not run
    70  an internal error
   130  interrupted";
 
@@ -164,6 +170,9 @@ enum Command {
     /// Run generated programs on a heap and judge them by the laws (this is also what no command does)
     #[command(after_help = EXIT_CODES)]
     Check(check::Options),
+    /// Put together what the shards of a campaign have left in their directories, and say what was not run
+    #[command(after_help = EXIT_CODES)]
+    Merge(merge::Options),
     /// Run a file of operations and judge it
     #[command(after_help = EXIT_CODES)]
     Replay(replay::Replay),
@@ -228,6 +237,8 @@ enum Trouble {
     File(#[from] FileError),
     #[error(transparent)]
     Mutants(#[from] crate::mutants::Error),
+    #[error(transparent)]
+    Journal(#[from] journal::Error),
     #[error("cannot write {}: {source}", path.display())]
     Write { path: PathBuf, source: std::io::Error },
 }
@@ -244,6 +255,7 @@ enum Exit {
     Hung = 6,
     Stale = 7,
     Flaky = 8,
+    Incomplete = 9,
     Internal = 70,
     Interrupted = 130,
 }
@@ -292,7 +304,10 @@ pub fn main_with(
         Ok(Ok(exit)) => exit.into(),
         Ok(Err(trouble)) => {
             anstream::eprintln!("heaplaw: {trouble}");
-            let exit = if matches!(trouble, Trouble::Write { .. }) { Exit::Internal } else { Exit::Usage };
+            let exit = match trouble {
+                Trouble::Write { .. } | Trouble::Journal(journal::Error::File { .. }) => Exit::Internal,
+                _ => Exit::Usage,
+            };
             exit.into()
         }
         Err(_) => {
@@ -306,6 +321,7 @@ fn run(cli: Cli, heaps: &[Bundled]) -> Result<Exit, Trouble> {
     match cli.command {
         None => check::run(&check::Options::default_line(), heaps),
         Some(Command::Check(options)) => check::run(&options, heaps),
+        Some(Command::Merge(options)) => merge::run(&options),
         Some(Command::Replay(options)) => replay::replay(&options, heaps),
         Some(Command::Shrink(options)) => replay::shrink(&options, heaps),
         Some(Command::Serve(options)) => serve::run(&options, heaps),

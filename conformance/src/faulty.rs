@@ -14,7 +14,7 @@ use heaplaw_reference::{
     counting::Counting,
     event::{Event, Phase},
     finalize::{Clearing, Specials},
-    heap::{Capability, Claims, Heap, Reply},
+    heap::{Capability, Claims, Heap, Invariant, Reply},
     machine::Machine,
     object::{Address, Content},
     op::{Action, Collect, Environment, MUTATORS, MutatorId, Op, Place},
@@ -82,6 +82,7 @@ pub const ALL: &[Fault] = &[
         make: || row(Protocol { barrier: Barrier::NONE, ..Protocol::INSERTION }),
     },
     Fault { name: "deletes without a snapshot", law: 54, make: || row(Protocol::DELETION_WITHOUT_SNAPSHOT) },
+    Fault { name: "leaves it to its stacks to protect", law: 54, make: || Box::new(Garbled::over_stacks()) },
     Fault { name: "shades what is black", law: 55, make: || garbled(shades_black) },
     Fault { name: "forgets what is grey", law: 56, make: || garbled(forgets_what_is_grey) },
     Fault { name: "scans what was never shaded", law: 56, make: || garbled(scans_unshaded) },
@@ -383,6 +384,14 @@ impl Heap for Garbled {
 }
 
 impl Garbled {
+    /// A heap that promises that something in the heap protects what is white behind black, and keeps the weak invariant
+    /// alone: a stack protects too, and is scanned only when it lets something go.
+    fn over_stacks() -> Garbled {
+        let row = Protocol { invariant: Some(Invariant::ModifiedWeak), ..Protocol::DELETION_WITHOUT_SNAPSHOT };
+        let machine = Box::new(Machine::new(row));
+        Garbled { machine, garble: scans_before_it_lets_go, memory: 0, kept: Vec::new(), tells: true }
+    }
+
     /// Whether this is one of every `n`.
     fn every(&mut self, n: u64) -> bool {
         self.memory += 1;
@@ -404,6 +413,21 @@ impl Heap for CountsOnly {
             _ => self.0.perform(op, events),
         }
     }
+}
+
+/// Scans a stack before anything in it is overwritten.
+fn scans_before_it_lets_go(this: &mut Garbled, op: &Op, events: &mut Vec<Event>) -> Reply {
+    if let Op::Mutate { by, action } = op {
+        let whose = match action {
+            Action::Store { .. } => None,
+            Action::Send { to, .. } => Some(*to),
+            _ => Some(*by),
+        };
+        if let Some(mutator) = whose {
+            this.machine.perform(&Op::Collect(Collect::Handshake(mutator)), events);
+        }
+    }
+    this.machine.perform(op, events)
 }
 
 /// Every other request to mark finds nothing, whatever is grey.

@@ -168,6 +168,13 @@ impl Coverage {
         }
     }
 
+    /// Counts so many operations more that met the goal of this [`id`](Goal::id), if there is one.
+    pub fn add_count(&mut self, id: &str, count: u64) {
+        if let Some(at) = ALL.iter().position(|goal| goal.id == id) {
+            self.counts[at] = self.counts[at].saturating_add(count);
+        }
+    }
+
     /// Each goal with the number of operations that met it.
     pub fn counts(&self) -> impl Iterator<Item = (&'static Goal, u64)> {
         ALL.iter().zip(self.counts)

@@ -35,6 +35,8 @@ pub mod play;
 pub mod reading;
 pub mod report;
 pub mod saved;
+#[cfg(feature = "cli")]
+pub mod shard;
 pub mod shrink;
 pub mod teeth;
 pub mod utilisation;

@@ -200,7 +200,7 @@ fn named(breach: &Breach, text: &str, extension: &str) -> String {
 }
 
 /// FNV-1a: a name has to stay the same from one version of Rust to the next.
-fn hash(text: &str) -> u64 {
+pub(crate) fn hash(text: &str) -> u64 {
     text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3))
 }
 

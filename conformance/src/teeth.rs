@@ -70,15 +70,15 @@ impl Bite {
     }
 }
 
-/// Puts every unsound protocol and every fault to campaigns of these seeds; `each` is told about every one, until it has
+/// Puts every fault and every unsound protocol to campaigns of these seeds; `each` is told about every one, until it has
 /// heard enough.
 pub fn bite(seeds: Range<u64>, mut each: impl FnMut(&Bite) -> ControlFlow<()>) -> ControlFlow<()> {
+    for fault in faulty::ALL {
+        each(&put(fault.slug(), Some(fault.law), seeds.clone(), || Box::new(InProcess::new(|| fault.heap()))))?;
+    }
     for protocol in Protocol::ALL.into_iter().filter(|protocol| !protocol.sound) {
         let name = format!("reference:{}", protocol.name);
         each(&put(name, None, seeds.clone(), || Box::new(InProcess::new(move || Machine::new(protocol)))))?;
-    }
-    for fault in faulty::ALL {
-        each(&put(fault.slug(), Some(fault.law), seeds.clone(), || Box::new(InProcess::new(|| fault.heap()))))?;
     }
     ControlFlow::Continue(())
 }

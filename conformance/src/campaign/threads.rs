@@ -3,21 +3,18 @@
 //! Plan `k` is a function of the seed and `k` alone, but what comes of it depends on the scheduler. So a failure is
 //! measured rather than repeated: it shows in so many of so many runs, each [disturbed](Disturbed) in another way.
 
-use super::{Again, Breach, Counterexample, Tally};
+use super::{Again, Breach, Counterexample};
 use crate::{
     drive::parallel::{
         Plan, Shareable,
         watch::{Board, Disturbed},
     },
-    footprint::Footprint,
     generate::choices::{Choices, Seed},
-    goals::Coverage,
     history::{History, Twice},
     law::{
         Law, Witness,
         parallel::{self, Crossings, Findings},
     },
-    utilisation::Utilisation,
 };
 use heaplaw_reference::heap::Claims;
 use std::time::{Duration, Instant};
@@ -85,19 +82,7 @@ impl Watch for () {
 impl Campaign {
     /// An outcome in which no plan has been run.
     pub fn nothing_yet(&self, claims: Claims, end: super::End) -> Outcome {
-        let tallies = self.laws.iter().map(|law| Tally { law, programs: 0, checks: 0 }).collect();
-        let seen = super::Outcome {
-            claims: Some(claims),
-            programs: 0,
-            performed: 0,
-            faults: 0,
-            tallies,
-            coverage: Coverage::default(),
-            utilisation: Utilisation::default(),
-            footprint: Footprint::default(),
-            end,
-            elapsed: Duration::ZERO,
-        };
+        let seen = super::Outcome { claims: Some(claims), ..super::Outcome::of_nothing(&self.laws, end) };
         Outcome { seen, found: None, crossings: Crossings::default() }
     }
 

@@ -1,19 +1,21 @@
 //! `heaplaw check`: generated programs, judged by the laws.
 
-use super::{Bundled, Exit, Trouble, Who, crowd, monitor::Monitor, quoted, selected, threads};
+use super::{Bundled, Exit, Trouble, Who, crowd, monitor::Monitor, quoted, selected, shard, threads};
 use crate::{
-    campaign::{self, Again, Breach, Campaign, Counterexample, End, Outcome, Shrunk, Tally},
+    campaign::{self, Again, Breach, Campaign, Counterexample, End, Outcome, Shrunk},
     drive::{Failure, Subject, crowd::THREADS},
-    footprint::Footprint,
-    goals::{Coverage, Goal},
-    known::{self, Excused},
+    goals::Goal,
+    known::{self, Excused, Known},
     report::{
         Check, Shown, json, junit,
         text::{self, counted, grouped},
     },
     saved::{self, Flaky},
+    shard::{
+        BLOCK, Shard,
+        journal::{self, Identity, Journal},
+    },
     shrink::Budget,
-    utilisation::Utilisation,
 };
 use clap::{Args, Parser};
 use heaplaw_reference::{
@@ -40,6 +42,15 @@ pub(super) struct Options {
     /// allocator hand blocks to one another
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=i64::from(THREADS)))]
     pub(super) mutators: Option<u8>,
+    /// Begin with this case
+    #[arg(long, value_name = "N", conflicts_with = "mutators")]
+    from: Option<u64>,
+    /// Run only the second of four parts, if this is 2/4; with --dir, whoever starts this command many times may say so
+    #[arg(long, value_name = "I/N", conflicts_with_all = ["mutators", "from"])]
+    pub(super) shard: Option<Shard>,
+    /// Write down in this directory what was run, go on from what is there, and leave the rest to `heaplaw merge`
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["mutators", "from"])]
+    pub(super) dir: Option<PathBuf>,
     /// How many operations a program has at most; one in 150 links up to 319 objects to one before
     #[arg(long, default_value_t = 60, value_name = "N")]
     pub(super) ops: u32,
@@ -62,7 +73,7 @@ pub(super) struct Options {
     #[arg(long, value_name = "FILE")]
     pub(super) junit: Option<PathBuf>,
     /// Fail if a goal was not reached: a situation that the programs should have brought about
-    #[arg(long, conflicts_with = "mutators")]
+    #[arg(long, conflicts_with_all = ["mutators", "shard", "dir"])]
     goals: bool,
     /// Run each program again and again, and refuse the heap its first request for memory, then its second, and so on
     #[arg(long, conflicts_with = "mutators")]
@@ -99,10 +110,10 @@ pub(super) fn run(options: &Options, heaps: &[Bundled]) -> Result<Exit, Trouble>
         };
     }
     let laws = selected(&options.laws)?;
-    let seed = options.seed.unwrap_or_else(|| RandomState::new().hash_one(()));
     let Options { ops, time, faults, .. } = *options;
-    let cases = options.cases.unwrap_or(30_000);
-    let campaign = Campaign { seed, cases, ops, time, laws, faults };
+    let part = shard::part(options)?;
+    let seed = seed_of(options)?;
+    let whole = Campaign { seed, from: 0, cases: options.cases.unwrap_or(30_000), ops, time, laws, faults };
     let saved = saved::all(&options.out)?;
     let known = match &options.known {
         Some(file) => known::load(file)?,
@@ -110,6 +121,12 @@ pub(super) fn run(options: &Options, heaps: &[Bundled]) -> Result<Exit, Trouble>
         None => Vec::new(),
     };
     let mut subject = options.who.subject(heaps)?;
+    let cases = match options.from {
+        Some(from) => from..from.saturating_add(whole.cases),
+        None => part.shard.cases(whole.cases),
+    };
+    let (from, length) = (cases.start, cases.end - cases.start);
+    let mut campaign = Campaign { from, cases: length, ..whole };
     let claims = match subject.reset() {
         Ok(claims) => claims,
         Err(failure) => {
@@ -123,27 +140,77 @@ pub(super) fn run(options: &Options, heaps: &[Bundled]) -> Result<Exit, Trouble>
         let why = "--faults: the heap does not claim `faults`, so there is nothing that it could be refused";
         return Err(Trouble::Usage(why.to_owned()));
     }
+    let mut journal = match &options.dir {
+        Some(dir) => Some(open(dir, options, &mut campaign, whole.cases, &claims, &known, part.shard)?),
+        None => None,
+    };
     // A run that is killed leaves its reports.
     report(options, &campaign, &nothing_yet(&campaign, Some(claims.clone()), End::Interrupted), None, None)?;
+    let left =
+        journal.as_ref().map_or(length, |journal| journal.left().iter().map(|block| block.end - block.start).sum());
     let watchdog = options.who.watchdog(Some(&options.out), &options.laws, heaps);
-    let mut monitor = Monitor::start(campaign.cases + saved.len() as u64, watchdog);
+    let mut monitor = Monitor::start(length + saved.len() as u64, watchdog);
     let mut subject = monitor.timed(subject);
-    monitor.say(format_args!("{}seed {seed:#x}{}\n", text::banner(&claims), first_words(&saved, options)));
+    let there = match &options.dir {
+        Some(dir) if left < length => format!("   {} of them before, in {}", grouped(length - left), dir.display()),
+        _ => String::new(),
+    };
+    let (told, first) = (part.told(&cases), first_words(&saved, options));
+    monitor.say(format_args!("{}seed {:#x}{told}{there}{first}\n", text::banner(&claims), campaign.seed));
+    if cases.is_empty() && journal.is_some() {
+        monitor.end();
+        anstream::println!("nothing is to be done: there are more shards than blocks of {BLOCK} cases (exit 0)");
+        report(options, &campaign, &nothing_yet(&campaign, Some(claims), End::Finished), None, Some(Exit::Conforms))?;
+        return Ok(Exit::Conforms);
+    }
     let first: Vec<Program> = saved.iter().map(|(_, program)| program.clone()).collect();
-    let excused = known::run(&campaign, &known, &mut subject, &first, &mut monitor);
+    let excused = match &mut journal {
+        Some(journal) => crate::shard::run(&campaign, &known, &mut subject, &first, &mut monitor, journal)?,
+        None => known::run(&campaign, &known, &mut subject, &first, &mut monitor),
+    };
     let (exit, shown) = conclude(options, heaps, &campaign, &saved, &excused, &mut subject, monitor)?;
     report(options, &campaign, &excused, shown.as_ref(), Some(exit))?;
     Ok(exit)
 }
 
+/// The seed that is meant: one that was named, that of the directory, or a fresh one.
+fn seed_of(options: &Options) -> Result<u64, Trouble> {
+    let there = match (options.seed, &options.dir) {
+        (None, Some(dir)) => Identity::read(dir)?.map(|identity| identity.seed()),
+        (seed, _) => seed,
+    };
+    if there.is_none() && options.shard.is_some() && options.dir.is_none() {
+        let why = "--shard needs a --seed, the same for all shards, or a --dir that they share";
+        return Err(Trouble::Usage(why.to_owned()));
+    }
+    Ok(there.unwrap_or_else(|| RandomState::new().hash_one(())))
+}
+
+/// Opens the journal of a shard. If nobody named a seed, and another shard has just chosen one, it is that one.
+fn open(
+    dir: &Path,
+    options: &Options,
+    campaign: &mut Campaign,
+    cases: u64,
+    claims: &Claims,
+    known: &[Known],
+    shard: Shard,
+) -> Result<Journal, Trouble> {
+    let identity = |seed| Identity::of(&Campaign { seed, from: 0, cases, ..campaign.clone() }, claims, known);
+    match Journal::open(dir, identity(campaign.seed), shard) {
+        Err(journal::Error::Different { .. }) if options.seed.is_none() => {
+            let seed = seed_of(options)?;
+            let journal = Journal::open(dir, identity(seed), shard)?;
+            campaign.seed = seed;
+            Ok(journal)
+        }
+        journal => Ok(journal?),
+    }
+}
+
 /// A campaign in which no program has been run.
 fn nothing_yet(campaign: &Campaign, claims: Option<Claims>, end: End) -> Excused {
-    let tallies = campaign.laws.iter().map(|law| Tally { law, programs: 0, checks: 0 }).collect();
-    let (coverage, utilisation) = (Coverage::default(), Utilisation::default());
-    let (programs, performed, faults) = (0, 0, 0);
-    let (footprint, elapsed) = (Footprint::default(), Duration::ZERO);
-    let outcome =
-        Outcome { claims, programs, performed, faults, tallies, coverage, utilisation, footprint, end, elapsed };
+    let outcome = Outcome { claims, ..Outcome::of_nothing(&campaign.laws, end) };
     Excused { outcome, seen: Vec::new(), stale: Vec::new() }
 }
 
@@ -155,8 +222,8 @@ fn report(
     shown: Option<&Shown>,
     exit: Option<Exit>,
 ) -> Result<(), Trouble> {
-    let Campaign { seed, cases, ops, .. } = *campaign;
-    let check = Check { seed, cases, ops, excused, shown, threads: None, exit: exit.map(|exit| exit as u8) };
+    let Campaign { seed, from, cases, ops, .. } = *campaign;
+    let check = Check { seed, from, cases, ops, excused, shown, threads: None, exit: exit.map(|exit| exit as u8) };
     write_reports(options, &check)
 }
 
@@ -271,7 +338,7 @@ fn last_words(excused: &Excused, exit: Exit) -> String {
         }
         Exit::Flaky => "flaky: something is wrong, but not every time that it is run again".to_owned(),
         Exit::Stale => "a law that is listed as a known failure holds; take it off the list".to_owned(),
-        Exit::Usage | Exit::Internal => String::new(),
+        Exit::Usage | Exit::Incomplete | Exit::Internal => String::new(),
     };
     let cut = if matches!(outcome.end, End::OutOfTime) { "; the time was up before all programs had run" } else { "" };
     format!("{did}: {result}{cut} (exit {})", exit as i32)
@@ -303,8 +370,9 @@ fn show(
         }
     };
     let check = {
-        let cases = found.case.map_or(0, |case| case + 1);
-        let start = format!("heaplaw check --seed {:#x} --cases {cases} --ops {}", campaign.seed, campaign.ops);
+        let cases = found.case.map_or(0, |case| case + 1 - campaign.from);
+        let from = if campaign.from == 0 { String::new() } else { format!(" --from {}", campaign.from) };
+        let start = format!("heaplaw check --seed {:#x}{from} --cases {cases} --ops {}", campaign.seed, campaign.ops);
         options.who.line(start, &options.laws, heaps)
     };
     let write = |found: &Counterexample, again: Option<Again>| {

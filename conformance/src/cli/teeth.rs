@@ -1,9 +1,14 @@
 //! `heaplaw teeth`: whether wrong heaps are caught.
 
-use super::{Exit, Trouble};
+use super::{
+    Exit, Trouble,
+    detections::{Row, Table},
+};
 use crate::{
+    faulty,
     law::Law,
     mutants::{Catalogue, Level, Mutant, Run, Scratch},
+    saved,
     teeth::{self, Bite},
 };
 use clap::Args;
@@ -33,15 +38,30 @@ pub(super) struct Options {
     #[arg(long, value_name = "N", requires = "mutants", value_parser = clap::value_parser!(u16).range(1..))]
     sample: Option<u16>,
     /// The repository with the source
-    #[arg(long, value_name = "DIR", default_value = ".", requires = "mutants")]
+    #[arg(long, value_name = "DIR", default_value = ".")]
     repository: PathBuf,
+    /// Write a table in Markdown: wrong heaps, and then bugs seeded into the heap; with --mutants only those
+    #[arg(long, value_name = "FILE")]
+    table: Option<PathBuf>,
 }
 
 pub(super) fn run(options: &Options) -> Result<Exit, Trouble> {
-    if options.mutants { mutants(options) } else { Ok(faults(options)) }
+    let mut table = Table::default();
+    let Some(file) = &options.table else {
+        return if options.mutants {
+            mutants(options, options.level, &mut table)
+        } else {
+            Ok(faults(options, &mut table))
+        };
+    };
+    let wrong = if options.mutants { Exit::Conforms } else { faults(options, &mut table) };
+    let seeded = mutants(options, options.level.or(Some(Level::Heap)), &mut table)?;
+    let write = saved::write_whole(file, &table.page(options.seeds, file));
+    write.map_err(|source| Trouble::Write { path: file.clone(), source })?;
+    Ok(if wrong == Exit::Conforms { seeded } else { wrong })
 }
 
-fn faults(options: &Options) -> Exit {
+fn faults(options: &Options, table: &mut Table) -> Exit {
     let seeds = options.seeds;
     let row = |name: &str, law: &str, caught: &str, programs: &str, found: &str, ops: &str, shrunk: &str| {
         anstream::println!("{name:<54} {law:>8} {caught:>7} {programs:>11} {found:>13} {ops:>7} {shrunk:>13}");
@@ -66,6 +86,14 @@ fn faults(options: &Options) -> Exit {
             &pair(ops),
             &pair(bite.median_and_most(|catch| catch.shrunk).map(both)),
         );
+        table.wrong.push(Row {
+            bug: bite.heap.clone(),
+            what: what(&bite.heap),
+            laws: bite.owed.map_or_else(|| bite.laws().into_iter().collect(), |law| vec![law]),
+            caught,
+            programs: bite.median_and_most(|catch| catch.programs),
+            time: bite.median_and_most(|catch| catch.found).map(|(median, _)| median),
+        });
         if bite.holds() {
             return ControlFlow::Continue(());
         }
@@ -91,9 +119,17 @@ fn faults(options: &Options) -> Exit {
     if survivors.is_empty() && toothless.is_empty() { Exit::Conforms } else { Exit::Counterexample }
 }
 
-fn mutants(options: &Options) -> Result<Exit, Trouble> {
+/// What is wrong with a wrong heap, as a sentence.
+fn what(heap: &str) -> String {
+    match faulty::ALL.iter().find(|fault| fault.slug() == heap) {
+        Some(fault) => format!("A heap that {}.", fault.name),
+        None => "The reference machine with an unsound protocol.".to_owned(),
+    }
+}
+
+fn mutants(options: &Options, level: Option<Level>, table: &mut Table) -> Result<Exit, Trouble> {
     let mut chosen: Vec<(Level, Mutant)> = Vec::new();
-    for level in Level::ALL.into_iter().filter(|level| options.level.is_none_or(|only| only == *level)) {
+    for level in Level::ALL.into_iter().filter(|one| level.is_none_or(|only| only == *one)) {
         let catalogue = Catalogue::of(&options.repository.join(level.krate()))?;
         chosen.extend(catalogue.mutant.into_iter().map(|mutant| (level, mutant)));
     }
@@ -113,13 +149,24 @@ fn mutants(options: &Options) -> Result<Exit, Trouble> {
         let mut laws: Vec<_> = runs.iter().filter_map(|run| run.law).collect();
         laws.sort_unstable();
         laws.dedup();
-        let laws: Vec<_> = laws.iter().map(u16::to_string).collect();
         let mut programs: Vec<_> = runs.iter().map(|run| run.programs).collect();
         programs.sort_unstable();
         let programs = match (level, &programs[..]) {
-            (Level::Heap, [.., most]) => format!("{} / {most}", programs[programs.len() / 2]),
-            _ => String::new(),
+            (Level::Heap, [.., most]) => Some((programs[programs.len() / 2], *most)),
+            _ => None,
         };
+        let mut times: Vec<_> = runs.iter().filter_map(|run| run.found).collect();
+        times.sort_unstable();
+        table.seeded.push(Row {
+            bug: mutant.name.clone(),
+            what: mutant.why.clone(),
+            laws: laws.clone(),
+            caught,
+            programs,
+            time: times.get(times.len() / 2).copied(),
+        });
+        let laws: Vec<_> = laws.iter().map(u16::to_string).collect();
+        let programs = programs.map_or(String::new(), |(median, most)| format!("{median} / {most}"));
         let seeds = options.seeds;
         anstream::println!(
             "{:<7} {:<34} {:>7} {:>14} {:>18}",

@@ -110,7 +110,7 @@ fn report(
     let excused = Excused { outcome: outcome.seen.clone(), seen: Vec::new(), stale: Vec::new() };
     let threads = Some(Threads { mutators, crossings: outcome.crossings, plan });
     let exit = exit.map(|exit| exit as u8);
-    write_reports(options, &Check { seed, cases, ops, excused: &excused, shown: None, threads, exit })
+    write_reports(options, &Check { seed, from: 0, cases, ops, excused: &excused, shown: None, threads, exit })
 }
 
 #[expect(clippy::too_many_arguments, reason = "it is where everything comes together")]

@@ -13,6 +13,8 @@ use std::{fmt, path::PathBuf};
 pub struct Check<'r> {
     /// The seed of the campaign.
     pub seed: u64,
+    /// The first case that was to be run.
+    pub from: u64,
     /// How many programs were to be run.
     pub cases: u64,
     /// How many operations a program has at most.

@@ -12,6 +12,7 @@
 //! | `invariant`      | the invariant that it names, or null                                                         |
 //! | `placement`      | the rule by which it says that it places objects, `"best-fit/16/32/16/4096"`, or null        |
 //! | `seed`           | as `--seed` takes it, `"0x7f3a"`: a number of 64 bits is too long for some readers           |
+//! | `from`           | the first case that was to be run                                                            |
 //! | `cases`, `ops`   | the programs that were to be run, and the most operations of one                             |
 //! | `programs`, `operations` | how many were run                                                                    |
 //! | `faults`         | how many refused requests for memory the heap felt, with `--faults`                          |
@@ -70,6 +71,7 @@ struct Report<'r> {
     invariant: Option<&'static str>,
     placement: Option<String>,
     seed: String,
+    from: u64,
     cases: u64,
     ops: u32,
     programs: u64,
@@ -197,6 +199,7 @@ pub fn report(check: &Check<'_>) -> String {
         invariant: claims.and_then(|claims| claims.invariant).map(|invariant| invariant.name()),
         placement: claims.and_then(|claims| claims.placement).map(|placement| placement.to_string()),
         seed: format!("{:#x}", check.seed),
+        from: check.from,
         cases: check.cases,
         ops: check.ops,
         programs: outcome.programs,
