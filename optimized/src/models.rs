@@ -14,12 +14,14 @@ mod handshake;
 mod parked;
 mod publish;
 mod remote;
+mod special;
 #[cfg(heaplaw_loom)]
 mod selftest;
 mod stack;
 mod sweep;
 mod terminate;
 mod trigger;
+mod weak;
 
 use crate::sync::AtomicU64;
 

@@ -228,6 +228,16 @@ impl Specials {
         lock(&self.shards[span % SHARDS])
     }
 
+    /// What marking has to begin at: the objects whose fields are roots, and the objects that are roots, or 0.
+    pub(crate) fn roots(&self) -> (Vec<usize>, Vec<usize>) {
+        let (mut finalizable, mut held) = (Vec::new(), self.due());
+        for shard in self.shards() {
+            finalizable.extend(shard.iter().filter(|(_, special)| special.has_finalizer()).map(|(at, _)| *at));
+            held.extend(shard.values().flat_map(Special::arguments));
+        }
+        (finalizable, held)
+    }
+
     /// All records, shard by shard.
     pub(crate) fn shards(&self) -> impl Iterator<Item = MutexGuard<'_, Shard>> {
         self.shards.iter().map(lock)

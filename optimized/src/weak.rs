@@ -44,13 +44,14 @@ pub(crate) enum Found {
 }
 
 /// Looks at an object for a mutator that uses the barrier.
-pub(crate) fn while_marking(grey: &Grey, is_marked: impl Fn() -> bool, mark: impl FnOnce() -> bool) -> Found {
+pub(crate) fn while_marking(grey: &Grey, is_marked: impl FnOnce() -> bool, mark: impl FnOnce() -> bool) -> Found {
     if is_marked() {
         return Found::Alive;
     }
     if !grey.announce_in_time() {
-        // Who saw it white may have been overtaken by who marked it.
-        return if is_marked() { Found::Alive } else { Found::Dead };
+        // It is still white. The round before the end has been here, after all were idle; so what markers had marked was seen,
+        // and what others do since then they announce.
+        return Found::Dead;
     }
     if mark() { Found::Shaded } else { Found::Alive }
 }

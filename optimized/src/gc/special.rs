@@ -37,11 +37,7 @@ impl<L: Listener> State<L> {
 
     /// Shades all that is held by what is attached to objects, or is due.
     pub(crate) fn shade_specials(&self) {
-        let (mut finalizable, mut held) = (Vec::new(), self.specials.due());
-        for shard in self.specials.shards() {
-            finalizable.extend(shard.iter().filter(|(_, special)| special.has_finalizer()).map(|(at, _)| *at));
-            held.extend(shard.values().flat_map(Special::arguments));
-        }
+        let (finalizable, held) = self.specials.roots();
         // Not under the locks: while objects are marked none is freed, and what is attached from now on is shaded by who does.
         for at in finalizable {
             self.shade_fields(at);
