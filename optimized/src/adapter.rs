@@ -24,16 +24,20 @@
 
 pub mod fit;
 
-use crate::{Address, Config, Error, Event, Heap, Listener, Mutator, MutatorId, Phase, Place, Root, Weak};
+use crate::{
+    Address, Cause, Config, Error, Event, Heap, Listener, Metrics, Mutator, MutatorId, Phase, Place, Root, Weak,
+    gc::pace::Clock,
+};
 use heaplaw_reference::{
     event,
+    gauge::Gauge,
     heap::{BornAs, Capability, Claims, InTurn, Invariant, Reply, SharedHeap},
     object::{self, Content, Stamp},
-    op::{self, Action, Collect, GLOBALS, MUTATORS, ROOTS, WEAKS},
+    op::{self, Action, Collect, Environment, GLOBALS, Gogc, MUTATORS, ROOTS, WEAKS},
 };
 use std::{
     collections::HashMap,
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Mutex, MutexGuard, PoisonError, atomic::AtomicU64},
 };
 
 /// A new small heap for one program: 64 MiB at most, mutators taking turns. Cheap to make and to drop.
@@ -55,11 +59,15 @@ pub fn small(memory: usize) -> Result<InTurn<Subject>, Error> {
 /// Takes down what happens in the kit's words, and what only the kit's mutators know. The order is exact as long as one
 /// thread is at work.
 #[derive(Default)]
-struct Journal(Mutex<Pages>);
+struct Journal {
+    pages: Mutex<Pages>,
+    /// Whether the kit hears why cycles start.
+    paced: bool,
+}
 
 impl Journal {
     fn open(&self) -> MutexGuard<'_, Pages> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.pages.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -79,6 +87,13 @@ impl Listener for Journal {
     fn on(&self, event: Event) {
         let mut pages = self.open();
         let told = match event {
+            Event::Start(cause) if self.paced => event::Event::Start(match cause {
+                Cause::Trigger => event::Cause::Trigger,
+                Cause::Limit => event::Cause::Limit,
+                Cause::Time => event::Cause::Time,
+                Cause::Told => event::Cause::Told,
+            }),
+            Event::Start(_) => return,
             Event::Phase(phase) => event::Event::Phase(match phase {
                 // To the kit a cycle begins when all mutators know of it.
                 Phase::Arm => return,
@@ -130,6 +145,18 @@ impl Subject {
         Ok(Subject { heap: Heap::with_listener(config, Journal::default())? })
     }
 
+    /// A heap that paces itself, on a clock that is moved by operations and by nothing else: one of a mutator takes a
+    /// millisecond, to allocate or to scan a byte takes a microsecond. Between operations a worker seems to take its share.
+    ///
+    /// # Errors
+    /// As [`Subject::new`].
+    pub fn paced(config: Config) -> Result<Subject, Error> {
+        let config = Config { globals: usize::from(GLOBALS), paced: true, ..config };
+        let clock = Clock::Counted { cpu: AtomicU64::new(0), wall: AtomicU64::new(0) };
+        let journal = Journal { paced: true, ..Journal::default() };
+        Ok(Subject { heap: Heap::with_clock(config, clock, journal)? })
+    }
+
     /// Checks everything that the heap believes about itself; see [`Heap::verify`].
     ///
     /// # Errors
@@ -168,7 +195,11 @@ impl SharedHeap for Subject {
             Capability::Deterministic,
             Capability::Classes,
         ];
-        Claims::new("optimized").with(&claimed).upholding(Invariant::ModifiedWeak)
+        let claims = match self.heap.state().listener.paced {
+            true => Claims::new("optimized-paced").with(&[Capability::Pacing, Capability::Clock]),
+            false => Claims::new("optimized"),
+        };
+        claims.with(&claimed).upholding(Invariant::ModifiedWeak)
     }
 
     fn join(&self, id: op::MutatorId, events: &mut Vec<event::Event>) -> Participant {
@@ -192,6 +223,7 @@ impl SharedHeap for Subject {
     ) -> Reply {
         let (value, into) = (&from.roots[usize::from(value.0)], &to.roots[usize::from(into.0)]);
         let sent = from.mutator.send(value, &mut to.mutator, into);
+        pass(&self.heap, OPERATION);
         self.report(events);
         sent.map_or_else(refused, |()| Reply::Done)
     }
@@ -214,11 +246,52 @@ impl SharedHeap for Subject {
                 let stats = self.heap.stats();
                 return Reply::Stats { objects: stats.objects as u64, bytes: stats.bytes as u64 };
             }
+            Collect::Pace if self.heap.state().listener.paced => {
+                return Reply::Pace(Box::new(gauge(&self.heap.metrics())));
+            }
             _ => return Reply::Unsupported,
         };
         self.report(events);
         if taken { Reply::Done } else { Reply::Idle }
     }
+
+    fn environment(&self, change: &Environment, events: &mut Vec<event::Event>) -> Reply {
+        match *change {
+            Environment::Gogc(Gogc::Off) => self.heap.set_gogc(None),
+            Environment::Gogc(Gogc::Percent(percent)) => self.heap.set_gogc(Some(percent)),
+            Environment::Limit(limit) => self.heap.set_soft_limit(limit.map(|limit| limit as usize)),
+            Environment::Clock(milliseconds) => {
+                let (state, time) = (self.heap.state(), u64::from(milliseconds) * MILLISECOND);
+                let marking = self.heap.phase() == Phase::Mark;
+                state.pace.clock.pass(time, time);
+                self.heap.tick();
+                // A cycle that starts now has had nothing of the time that is over.
+                if marking {
+                    state.catch_up();
+                }
+            }
+            _ => return Reply::Unsupported,
+        }
+        self.report(events);
+        Reply::Done
+    }
+}
+
+const MILLISECOND: u64 = 1_000_000;
+/// The time of an operation, and of a byte that is allocated.
+const OPERATION: u64 = MILLISECOND;
+const BYTE: u64 = 1_000;
+
+/// A mutator has computed for so long.
+fn pass(heap: &Heap<Journal>, time: u64) {
+    heap.state().pace.clock.pass(time, 0);
+}
+
+/// What the kit asks for, of what the heap tells anybody.
+fn gauge(metrics: &Metrics) -> Gauge {
+    let mut figures = HashMap::new();
+    metrics.each(|name, _, value| _ = figures.insert(name.replace('_', "-"), value));
+    Gauge::read(|name| figures.get(name).copied().ok_or(name)).expect("the heap tells everything that the kit asks for")
 }
 
 /// A mutator with the kit's sixteen roots.
@@ -231,7 +304,13 @@ pub struct Participant {
 
 impl heaplaw_reference::heap::Mutator for Participant {
     fn perform(&mut self, action: &Action, stamp: Stamp, events: &mut Vec<event::Event>) -> Reply {
+        let heap = self.mutator.heap();
+        if heap.state().listener.paced {
+            heap.state().catch_up();
+        }
         let reply = self.act(action, stamp).unwrap_or_else(refused);
+        let allocated = if let Reply::Born { usable, .. } = reply { usable * BYTE } else { 0 };
+        pass(self.mutator.heap(), OPERATION + allocated);
         report(self.mutator.heap(), events);
         reply
     }

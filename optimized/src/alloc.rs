@@ -82,30 +82,26 @@ impl<L: Listener> State<L> {
         let window = local.window(kind);
         if let Some(first) = window.span() {
             let span = self.space.span(first);
-            if self.claim(local, window, span, pointers) {
+            if self.claim(local, window, kind, span, pointers) {
                 return Ok(());
             }
             window.clear();
             self.space.let_go(span);
         }
         self.safepoint(local);
-        if self.config.workers > 0 {
-            self.keep_pace(local, class(kind.class).size * 64);
-        }
         let span = self.insist(local, || self.span_with_room(local, kind)).map_err(|error| at_least(error, size))?;
-        let filled = self.claim(local, window, span, pointers);
+        let filled = self.claim(local, window, kind, span, pointers);
         debug_assert!(filled, "the span has room");
         Ok(())
     }
 
     /// Fills a window with the next slots of a span that the mutator holds, if it has any: zeroed, and laid out for so many
-    /// pointers.
-    fn claim(&self, local: &Local, window: &Window, span: Span<'_>, pointers: usize) -> bool {
+    /// pointers. The mutator pays for them. The collector may want them back meanwhile: then the window is empty again.
+    fn claim(&self, local: &Local, window: &Window, kind: Kind, span: Span<'_>, pointers: usize) -> bool {
         let Some((word, mask)) = span.claim_word() else { return false };
         if local.black.get() {
             span.mark_all(word, mask);
         }
-        self.space.count(mask.count_ones() as usize, span.size());
         if span.is_dirty() {
             self.space.zero_slots(span, word, mask);
         }
@@ -113,7 +109,19 @@ impl<L: Listener> State<L> {
             span.set_all_pointers(word, mask, pointers);
         }
         window.fill(&span, (word, mask), pointers);
+        self.count(local, kind, mask.count_ones() as usize, span.size());
         true
+    }
+
+    /// Counts slots that a mutator has got, and has it pay. What it has got is in a window, or is still to be had.
+    fn count(&self, local: &Local, kind: Kind, slots: usize, size: usize) {
+        self.space.count(slots, size);
+        if !kind.pointer_free {
+            self.pace.count_scannable(slots * size);
+        }
+        if self.is_paced() {
+            self.keep_pace(local, slots * size);
+        }
     }
 
     /// Gives back what the windows hold.
@@ -147,10 +155,13 @@ impl<L: Listener> State<L> {
 
     /// Makes a span on pages: mapped ones, those that the sweep frees, or new ones.
     fn add_span(&self, local: &Local, kind: Kind, pages: usize) -> Result<Span<'_>, Error> {
-        self.space.add(kind, pages, local.cycle(), false).or_else(|_| {
+        self.keep_to_the_limit(if kind.class == LARGE { pages } else { class(kind.class).pages });
+        let span = self.space.add(kind, pages, local.cycle(), false).or_else(|_| {
             while self.sweep_step() != Swept::Nothing {}
             self.space.add(kind, pages, local.cycle(), true)
-        })
+        })?;
+        self.weigh();
+        Ok(span)
     }
 
     #[cold]
@@ -159,19 +170,24 @@ impl<L: Listener> State<L> {
             return Err(Error::OutOfMemory { requested: size });
         }
         self.safepoint(local);
-        if self.config.workers > 0 {
-            self.keep_pace(local, size);
-        }
         let (kind, pages) = (Kind { class: LARGE, pointer_free: pointers == 0 }, size.div_ceil(PAGE));
-        let span = self.insist(local, || self.add_span(local, kind, pages)).map_err(|error| at_least(error, size))?;
+        // Beforehand: nothing holds the object before it is in a root, so nobody may collect once it is there.
+        let bytes = pages * PAGE;
+        self.pace.promise(bytes);
+        self.count(local, kind, 1, bytes);
+        let span = self.insist(local, || self.add_span(local, kind, pages)).map_err(|error| {
+            self.space.recant(1, bytes);
+            self.pace.keep_promise(bytes);
+            at_least(error, size)
+        })?;
         let (word, mask) = span.claim_word().expect("a new span has room");
         if local.black.get() {
             span.mark_all(word, mask);
         }
+        self.pace.keep_promise(bytes);
         if !kind.pointer_free {
             span.set_pointers(0, pointers);
         }
-        self.space.count(1, span.size());
         let at = span.address(0).addr().get();
         if span.is_dirty() {
             self.space.zero(at, span.size());

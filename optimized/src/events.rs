@@ -5,10 +5,26 @@ use crate::{
     root::{Address, MutatorId},
 };
 
+/// Why a cycle starts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Cause {
+    /// The heap has grown as much as GOGC allows for.
+    Trigger,
+    /// There is a limit to memory, and the heap is near it.
+    Limit,
+    /// Two minutes have gone by since objects were last marked.
+    Time,
+    /// The program has asked for it, or has asked for memory that was not there.
+    Told,
+}
+
 /// One thing that the collector did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Event {
+    /// A cycle starts, for this reason.
+    Start(Cause),
     /// The collector is now in this phase.
     Phase(Phase),
     /// A white object is now grey.

@@ -2,14 +2,14 @@
 
 use crate::{
     error::Error,
-    events::Listener,
-    gc::phase::Phase,
+    events::{Cause, Listener},
+    gc::{pace::Clock, pacer::Terms, phase::Phase},
     geometry::PAGE,
     os::Faults,
     root::MutatorId,
     space::Space,
     state::State,
-    stats::{Cycle, Stats},
+    stats::{Class, Cycle, Metrics, Stats},
     sync::lock,
     verify::Corruption,
 };
@@ -17,7 +17,7 @@ use std::{
     fmt,
     sync::Arc,
     thread::{self, JoinHandle},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 /// What a heap is made with.
@@ -29,16 +29,34 @@ pub struct Config {
     pub limit: usize,
     /// How many globals there are.
     pub globals: usize,
-    /// How many threads collect in the background. With none, the collector runs only when it is told to.
+    /// How many threads collect in the background. With none, the collector runs only when it is told to, or if the heap is
+    /// [paced](Config::paced).
     pub workers: usize,
     /// Which calls to the kernel fail: none, but in tests.
     pub faults: Faults,
+    /// Whether a heap without workers paces itself as one with workers does: cycles start by themselves, and mutators that
+    /// allocate mark and sweep.
+    pub paced: bool,
+    /// By how many per cent of what is alive a heap that paces itself may grow until the end of the next cycle, and at least
+    /// to 4 MiB at 100 (Go: `GOGC`). Without, it collects only for the limit, or when it is told to.
+    pub gogc: Option<u32>,
+    /// The bytes of memory to keep to, if a heap that paces itself can by collecting and by giving free pages back (Go:
+    /// `GOMEMLIMIT`). What is alive is more important; and so is, if it comes to that, half of the time for mutators.
+    pub soft_limit: Option<usize>,
 }
 
 impl Config {
-    /// A reservation of 1 GiB, no other limit, 16 globals, and no workers.
-    pub const DEFAULT: Config =
-        Config { reservation: 1 << 30, limit: usize::MAX, globals: 16, workers: 0, faults: Faults::NONE };
+    /// A reservation of 1 GiB, no other limit, 16 globals, and no workers; not paced, but if it is, a GOGC of 100.
+    pub const DEFAULT: Config = Config {
+        reservation: 1 << 30,
+        limit: usize::MAX,
+        globals: 16,
+        workers: 0,
+        faults: Faults::NONE,
+        paced: false,
+        gogc: Some(100),
+        soft_limit: None,
+    };
 }
 
 impl Default for Config {
@@ -50,8 +68,8 @@ impl Default for Config {
 /// A garbage-collected heap. Cloning gives another handle to the same one; the memory goes back to the OS with the last
 /// handle or mutator. Several heaps know nothing of one another.
 ///
-/// The collector runs only when it is told to, in the calling thread. Its single steps may come in any order and with
-/// anything in between; one that cannot be taken does nothing and says so.
+/// Without workers, and if it is not paced, the collector runs only when it is told to, in the calling thread. Its single
+/// steps may come in any order and with anything in between; one that cannot be taken does nothing and says so.
 ///
 /// ```
 /// use heaplaw_optimized::{Config, Heap, Place};
@@ -139,21 +157,54 @@ impl<L: Listener> Heap<L> {
     /// # Errors
     /// [`Error::Os`] if the kernel does not grant the reservation.
     pub fn with_listener(config: Config, listener: L) -> Result<Heap<L>, Error> {
+        Heap::with_clock(config, Clock::Real(Instant::now()), listener)
+    }
+
+    /// As [`Heap::with_listener`], with this clock.
+    pub(crate) fn with_clock(config: Config, clock: Clock, listener: L) -> Result<Heap<L>, Error> {
         let space = Space::reserve(config.reservation / PAGE, config.limit / PAGE, config.faults)?;
-        Ok(Heap { core: Arc::new(Core::new(State::new(space, config, listener))?) })
+        Ok(Heap { core: Arc::new(Core::new(State::new(space, config, clock, listener))?) })
     }
 
     /// Finishes a cycle that is marking, then runs a whole new one, including its sweep (Go: `runtime.GC`). Every
     /// object that cannot be reached is freed.
     pub fn collect(&self) {
         if !self.state().work.cycle() {
-            self.state().collect(&mut self.state().driver());
+            self.state().collect(&mut self.state().driver(), Cause::Told);
         }
+    }
+
+    /// Sets [`Config::gogc`] from now on. In a heap without workers that is paced, this waits for mutators as
+    /// [`Heap::collect`] does.
+    pub fn set_gogc(&self, gogc: Option<u32>) {
+        self.advise(|terms| terms.gogc = gogc);
+    }
+
+    /// Sets [`Config::soft_limit`] from now on. Waits as [`Heap::set_gogc`] does.
+    pub fn set_soft_limit(&self, limit: Option<usize>) {
+        self.advise(|terms| terms.limit = limit.map(|limit| limit as u64));
+    }
+
+    fn advise(&self, change: impl FnOnce(&mut Terms)) {
+        let state = self.state();
+        if state.config.workers > 0 {
+            state.advise(change);
+        } else {
+            let driver = &mut state.driver();
+            state.advise(change);
+            state.renew(driver);
+        }
+    }
+
+    /// Starts a cycle if none has marked for two minutes, unless collection is off: for heaps without workers, which have
+    /// nobody to look at the clock. Gives whether one was started.
+    pub fn tick(&self) -> bool {
+        self.state().is_old() && self.state().start(&mut self.state().driver(), Cause::Time)
     }
 
     /// Finishes the sweep of the last cycle and begins to mark. Does nothing, and gives `false`, while already marking.
     pub fn start(&self) -> bool {
-        self.state().start(&mut self.state().driver())
+        self.state().start(&mut self.state().driver(), Cause::Told)
     }
 
     /// Scans the roots of a mutator. Gives `false` if they were scanned in this cycle, if nothing is being marked, or
@@ -200,7 +251,17 @@ impl<L: Listener> Heap<L> {
         self.state().specials.cleanups_due()
     }
 
-    /// What is known of the last cycle that is over; it is over when all is swept.
+    /// What there is of each kind of objects now. As exact as [`Heap::stats`], and slow: it looks at every span.
+    pub fn classes(&self) -> Vec<Class> {
+        self.state().classes()
+    }
+
+    /// What the heap is doing.
+    pub fn metrics(&self) -> Metrics {
+        self.state().metrics()
+    }
+
+    /// What is known of the last cycle whose marking is over.
     pub fn last_cycle(&self) -> Option<Cycle> {
         lock(&self.state().last).over
     }

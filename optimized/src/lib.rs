@@ -111,7 +111,7 @@ pub mod arithmetic;
 pub mod foreign;
 
 pub use error::Error;
-pub use events::{Event, Listener};
+pub use events::{Cause, Event, Listener};
 pub use gc::phase::Phase;
 #[cfg(not(all(test, any(heaplaw_loom, heaplaw_shuttle))))]
 pub use global::{Global, GlobalStats};
@@ -121,5 +121,5 @@ pub use os::Faults;
 pub use raw::Raw;
 pub use root::{Address, MutatorId, Root};
 pub use special::{Cleanup, Weak};
-pub use stats::{Cycle, Stats};
+pub use stats::{Class, Cycle, Metrics, Stats};
 pub use verify::Corruption;

@@ -183,6 +183,8 @@ pub(crate) struct Local {
     pub(crate) inside: Flag,
     pub(crate) stack: Stack,
     pub(crate) buffer: Buffer,
+    /// The bytes that it may allocate while objects are marked before it has to pay; as an `i64`, below zero what it owes.
+    pub(crate) balance: Word,
     /// The cycle in which the spans are born that it makes.
     cycle: AtomicU64,
     windows: [Window; Kind::COUNT],
@@ -200,9 +202,15 @@ impl Local {
             inside: Flag::default(),
             stack: Stack::new(),
             buffer: Buffer::new(),
+            balance: Word::default(),
             cycle: AtomicU64::new(cycle),
             windows: array::from_fn(|_| Window::default()),
         }
+    }
+
+    /// The bytes that it owes.
+    pub(crate) fn owes(&self) -> usize {
+        usize::try_from((self.balance.get() as i64).saturating_neg()).unwrap_or(0)
     }
 
     pub(crate) fn cycle(&self) -> u64 {

@@ -161,6 +161,15 @@ impl Memory {
         self.pages().scavenge(&self.arenas, 0)
     }
 
+    /// Gives memory behind free pages back to the kernel as far as there is more than `limit` pages of it altogether.
+    pub(crate) fn give_back_above(&self, limit: usize) {
+        let mut pages = self.pages();
+        let keep = limit.saturating_sub(pages.in_use());
+        if pages.present() > keep {
+            pages.scavenge(&self.arenas, keep);
+        }
+    }
+
     /// Takes the pages of a cache back.
     pub(crate) fn flush(&self, cache: &mut PageCache) {
         self.pages().give_group(cache);

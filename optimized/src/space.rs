@@ -235,6 +235,23 @@ impl Space {
         }
     }
 
+    /// The bytes that are marked. Exact while nobody marks, allocates or ends a span.
+    pub(crate) fn marked(&self) -> usize {
+        let (spans, end) = (self.memory.spans(), self.pages().mapped());
+        let (mut page, mut bytes) = (0, 0);
+        while page < end {
+            // A page in transit may seem to be in a span that is gone.
+            page += match spans.containing(page).filter(|span| span.first() == page) {
+                Some(span) => {
+                    bytes += span.count_marked() * span.size();
+                    span.pages().max(1)
+                }
+                None => 1,
+            };
+        }
+        bytes
+    }
+
     // ---- memory
 
     /// The words of a run of bytes, which starts at a multiple of a word.

@@ -10,6 +10,7 @@ use crate::{
     gc::{
         grey::Grey,
         mark::{Driver, Marker},
+        pace::{Clock, Pace, Who},
         phase::Stage,
         sweep::Sweep,
         worker::Work,
@@ -22,7 +23,10 @@ use crate::{
     stats::Last,
     sync::{AtomicU64, AtomicUsize, Mutex, MutexGuard, Ordering, lock},
 };
-use std::{sync::Arc, time::Instant};
+use std::{
+    sync::{Arc, TryLockError},
+    time::Instant,
+};
 
 /// Everything that a heap is.
 pub(crate) struct State<L> {
@@ -39,6 +43,7 @@ pub(crate) struct State<L> {
     pub(crate) sweep: Sweep,
     pub(crate) specials: Specials,
     pub(crate) work: Work,
+    pub(crate) pace: Pace,
     /// Which mutator a handshake waits for, and since when.
     pub(crate) awaited: Mutex<Option<(MutatorId, Instant)>>,
     driver: Mutex<Driver>,
@@ -49,7 +54,8 @@ pub(crate) struct State<L> {
 }
 
 impl<L: Listener> State<L> {
-    pub(crate) fn new(space: Space, config: Config, listener: L) -> Self {
+    pub(crate) fn new(space: Space, config: Config, clock: Clock, listener: L) -> Self {
+        let pace = Pace::new(clock, config.gogc, config.soft_limit);
         State {
             config,
             space,
@@ -60,9 +66,10 @@ impl<L: Listener> State<L> {
             grey: Grey::new(),
             sweep: Sweep::new(),
             specials: Specials::new(),
-            work: Work::new(),
+            work: Work::new(pace.first_trigger()),
+            pace,
             awaited: Mutex::new(None),
-            driver: Mutex::new(Driver { marker: Marker::new(), globals_scanned: true, round: 0 }),
+            driver: Mutex::new(Driver { marker: Marker::new(), globals_scanned: true, round: 0, who: Who::Program }),
             made: Instant::now(),
             last: Mutex::new(Last::default()),
             listener,
@@ -72,6 +79,15 @@ impl<L: Listener> State<L> {
     /// The right to drive the collector.
     pub(crate) fn driver(&self) -> MutexGuard<'_, Driver> {
         lock(&self.driver)
+    }
+
+    /// The right to drive the collector, if nobody does.
+    pub(crate) fn try_driver(&self) -> Option<MutexGuard<'_, Driver>> {
+        match self.driver.try_lock() {
+            Ok(driver) => Some(driver),
+            Err(TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
+            Err(TryLockError::WouldBlock) => None,
+        }
     }
 
     /// All mutators that are there now. Whoever joins later sees the phase as it is now, or a later one.

@@ -20,16 +20,23 @@
 //!
 //! Source: Go's `mgc.go`.
 
-use super::{handshake, mark::Driver, phase::Phase, sweep::Swept, worker::rest};
+use super::{
+    handshake,
+    mark::Driver,
+    pace::{Part, SLICE},
+    phase::Phase,
+    sweep::Swept,
+    worker::rest,
+};
 use crate::{
-    events::{Event, Listener},
+    events::{Cause, Event, Listener},
     local::Local,
     root::MutatorId,
     state::State,
     stats::Cycle,
     sync::lock,
 };
-use std::{mem, sync::Arc, time::Instant};
+use std::{sync::Arc, time::Instant};
 
 /// What is asked of a mutator.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,10 +52,13 @@ enum Request {
     Flush,
     /// To forget the cycle that has ended marking.
     Release,
+    /// To give its windows back, so that it looks at the pace before it allocates again.
+    Renew,
 }
 
 impl Request {
-    const ALL: [Request; 5] = [Request::Arm, Request::Blacken, Request::Scan, Request::Flush, Request::Release];
+    const ALL: [Request; 6] =
+        [Request::Arm, Request::Blacken, Request::Scan, Request::Flush, Request::Release, Request::Renew];
 }
 
 impl<L: Listener> State<L> {
@@ -81,11 +91,13 @@ impl<L: Listener> State<L> {
             Request::Arm => {
                 local.barrier.set(true);
                 local.scanned.set(false);
+                local.balance.set(0);
             }
             Request::Blacken => self.blacken(local),
             Request::Scan => self.scan_roots(local),
             Request::Flush => self.flush_barrier(local),
             Request::Release => self.release(local),
+            Request::Renew => self.flush_windows(local),
         }
     }
 
@@ -150,7 +162,9 @@ impl<L: Listener> State<L> {
     }
 
     /// Finishes the last cycle's sweep and begins to mark. Does nothing while a cycle is marking.
-    pub(crate) fn start(&self, driver: &mut Driver) -> bool {
+    pub(crate) fn start(&self, driver: &mut Driver, cause: Cause) -> bool {
+        // What is swept now may move the trigger.
+        let due = self.work.due_at();
         self.sweep_all();
         let (cycle, phase) = self.stage.now();
         if phase != Phase::Off {
@@ -158,15 +172,15 @@ impl<L: Listener> State<L> {
         }
         // All mark bits are clear: everything is white.
         let began = self.made.elapsed();
+        self.begin_pace(cause, due);
         self.grey.open();
         self.enter(cycle, Phase::Arm);
         self.ask_all(driver, Request::Arm);
         driver.globals_scanned = false;
         self.enter(cycle, Phase::Mark);
         self.ask_all(driver, Request::Blacken);
-        let before = self.space.allocated().1;
-        let (arming, workers) = (self.made.elapsed() - began, self.config.workers);
-        lock(&self.last).cycle = Cycle { number: cycle + 1, began, arming, before, workers, ..Cycle::default() };
+        let (arming, workers, forced) = (self.made.elapsed() - began, self.config.workers, cause == Cause::Told);
+        lock(&self.last).cycle = Cycle { number: cycle + 1, began, arming, workers, forced, ..Cycle::default() };
         true
     }
 
@@ -176,8 +190,38 @@ impl<L: Listener> State<L> {
         if self.stage.phase() != Phase::Mark || local.scanned.get() {
             return false;
         }
-        self.ask(driver, &[local], Request::Scan);
+        self.scan_stack(driver, local);
         true
+    }
+
+    /// Has a stack scanned; gives how many bytes it has.
+    pub(crate) fn scan_stack(&self, driver: &mut Driver, local: Arc<Local>) -> usize {
+        self.work_as(driver.who, Part::Stacks, || {
+            let before = self.pace.roots();
+            self.ask(driver, &[local], Request::Scan);
+            self.pace.roots() - before
+        })
+    }
+
+    /// Scans the globals; gives how many bytes they have.
+    pub(crate) fn mark_globals(&self, driver: &mut Driver) -> usize {
+        driver.globals_scanned = true;
+        self.work_as(driver.who, Part::Globals, || {
+            self.scan_globals();
+            self.globals.len()
+        })
+    }
+
+    /// Scans objects, up to about so many fields; gives how many bytes were scanned. Who listens is told of each object by
+    /// itself, and when all of it is scanned.
+    pub(crate) fn mark_some(&self, driver: &mut Driver, budget: usize) -> usize {
+        self.work_as(driver.who, Part::Heap, || {
+            self.grey.start_work();
+            let marker = &mut driver.marker;
+            let fields = if L::LISTENS { self.mark_one(marker).unwrap_or(0) } else { self.drain(marker, budget) };
+            self.grey.end_work();
+            fields
+        })
     }
 
     /// Scans the globals, or else the object that turned grey last.
@@ -185,13 +229,18 @@ impl<L: Listener> State<L> {
         if self.stage.phase() != Phase::Mark {
             return false;
         }
-        if !mem::replace(&mut driver.globals_scanned, true) {
-            self.scan_globals();
+        if !driver.globals_scanned {
+            self.mark_globals(driver);
             return true;
         }
-        self.grey.start_work();
-        let marked = self.mark_one(&mut driver.marker);
-        self.grey.end_work();
+        let mut marked = false;
+        self.work_as(driver.who, Part::Heap, || {
+            self.grey.start_work();
+            let found = self.mark_one(&mut driver.marker);
+            self.grey.end_work();
+            marked = found.is_some();
+            found.unwrap_or(0)
+        });
         marked
     }
 
@@ -205,16 +254,18 @@ impl<L: Listener> State<L> {
             return false;
         }
         let cycle = cycle + 1;
+        // While all that is new is black: what is claimed from here on is added.
+        let (claimed, marked) = (self.space.claimed(), self.space.marked());
         let ended = self.made.elapsed();
-        {
-            let mut last = lock(&self.last);
-            last.claimed = self.space.claimed();
-            last.cycle.after = self.space.allocated().1;
-            last.cycle.marking = ended - last.cycle.began - last.cycle.arming;
-        }
         self.enter(cycle, Phase::Terminate);
         self.ask_all(driver, Request::Release);
-        lock(&self.last).cycle.releasing = self.made.elapsed() - ended;
+        {
+            let last = &mut *lock(&self.last);
+            last.cycle.marking = ended - last.cycle.began - last.cycle.arming;
+            last.cycle.releasing = self.made.elapsed() - ended;
+            self.end_pace(&mut last.cycle, marked, claimed);
+            last.over = Some(last.cycle);
+        }
         // No mutator holds a span any more that is not swept for this cycle.
         self.space.forget_room(cycle);
         self.sweep.begin(cycle, self.space.pages().mapped());
@@ -223,9 +274,9 @@ impl<L: Listener> State<L> {
     }
 
     /// Finishes a cycle that is marking, then runs a whole new one with its sweep.
-    pub(crate) fn collect(&self, driver: &mut Driver) {
+    pub(crate) fn collect(&self, driver: &mut Driver, cause: Cause) {
         self.mark_to_the_end(driver);
-        self.start(driver);
+        self.start(driver, cause);
         self.mark_to_the_end(driver);
         self.sweep_all();
     }
@@ -235,19 +286,17 @@ impl<L: Listener> State<L> {
             return;
         }
         let grey: Vec<_> = self.mutators().into_iter().filter(|local| !local.scanned.get()).collect();
-        for local in &grey {
-            self.ask(driver, std::slice::from_ref(local), Request::Scan);
+        for local in grey {
+            self.scan_stack(driver, local);
         }
         if !driver.globals_scanned {
-            self.mark_step(driver);
+            self.mark_globals(driver);
         }
         self.work.mark(true);
         let mut waits = 0;
         loop {
-            self.grey.start_work();
-            let done = self.drain(&mut driver.marker, usize::MAX);
-            self.grey.end_work();
-            if self.finish(driver) {
+            let done = self.mark_some(driver, SLICE);
+            if done == 0 && self.finish(driver) {
                 break;
             }
             waits = if done > 0 { 0 } else { waits + 1 };
@@ -258,6 +307,18 @@ impl<L: Listener> State<L> {
 
     /// Takes up to so many steps of sweeping; gives how many were taken.
     pub(crate) fn sweep_steps(&self, steps: usize) -> usize {
-        (0..steps).take_while(|_| self.sweep_step() != Swept::Nothing).count()
+        let taken = (0..steps).take_while(|_| self.sweep_step() != Swept::Nothing).count();
+        if self.stage.phase() == Phase::Off && self.is_due() {
+            self.renew(&mut self.driver());
+        }
+        taken
+    }
+
+    /// The pace has changed otherwise than by allocation: has mutators look at it before they allocate again, if nobody else
+    /// does.
+    pub(crate) fn renew(&self, driver: &mut Driver) {
+        if self.is_paced() && self.config.workers == 0 {
+            self.ask_all(driver, Request::Renew);
+        }
     }
 }

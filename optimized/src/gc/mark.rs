@@ -12,6 +12,7 @@
 //!
 //! Source: Go's `mgcmark.go`.
 
+use super::pace::Who;
 use crate::{
     events::{Event, Listener},
     geometry::WORD,
@@ -63,6 +64,8 @@ pub(crate) struct Driver {
     pub(crate) globals_scanned: bool,
     /// How many rounds there were.
     pub(crate) round: u64,
+    /// In whose name it works.
+    pub(crate) who: Who,
 }
 
 impl<L: Listener> State<L> {
@@ -120,6 +123,7 @@ impl<L: Listener> State<L> {
     pub(crate) fn scan_roots(&self, local: &Local) {
         if !local.scanned.get() {
             self.shade_all(local.stack.values());
+            self.pace.count_roots(local.stack.len());
             local.scanned.set(true);
             self.listener.on(Event::ScanStack(local.id));
         }
@@ -144,16 +148,16 @@ impl<L: Listener> State<L> {
         marker.queue.pop()
     }
 
-    /// Scans one object, whole, if any waits. Only for who is busy, or alone.
-    pub(crate) fn mark_one(&self, marker: &mut Marker) -> bool {
+    /// Scans one object, whole, if any waits; gives how many fields it had. Only for who is busy, or alone.
+    pub(crate) fn mark_one(&self, marker: &mut Marker) -> Option<usize> {
         let mut ahead = Ahead::new();
-        let Some(at) = self.next(marker, &mut ahead) else { return false };
-        self.scan(marker, &mut ahead, at, usize::MAX);
+        let at = self.next(marker, &mut ahead)?;
+        let fields = self.scan(marker, &mut ahead, at, usize::MAX);
         self.settle(marker, &mut ahead);
-        true
+        Some(fields)
     }
 
-    /// Scans objects until none waits, or about `budget` words are scanned. Gives how many were. Only for who is busy, and
+    /// Scans objects until none waits, or about `budget` fields are scanned. Gives how many were. Only for who is busy, and
     /// has to publish what is left.
     pub(crate) fn drain(&self, marker: &mut Marker, budget: usize) -> usize {
         let mut ahead = Ahead::new();
@@ -198,7 +202,7 @@ impl<L: Listener> State<L> {
         marker.queue.clear();
     }
 
-    /// Scans an object, or the piece of a large one that starts at this address; gives how many words that were.
+    /// Scans an object, or the piece of a large one that starts at this address; gives how many fields that were.
     #[inline]
     fn scan(&self, marker: &mut Marker, ahead: &mut Ahead, at: usize, piece: usize) -> usize {
         // Nothing is freed while objects are being marked, so what was shaded is still there.
@@ -210,7 +214,7 @@ impl<L: Listener> State<L> {
             marker.queue.extend((1..pointers.div_ceil(piece)).map(|number| object + number * piece * WORD));
         }
         let run = from..pointers.min(from.saturating_add(piece));
-        let words = run.len();
+        let count = run.len();
         for field in self.space.fields(object, run) {
             // Acquire: pairs with the release of the store, so the object is seen initialised.
             let value = field.load(Ordering::Acquire);
@@ -223,7 +227,7 @@ impl<L: Listener> State<L> {
         if from == 0 {
             self.tell(object, Event::Scan);
         }
-        1 + words
+        count
     }
 
     /// Shades all that was found, and not yet looked at.

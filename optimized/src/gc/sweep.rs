@@ -125,12 +125,10 @@ impl<L: Listener> State<L> {
         if swept {
             return Swept::Span;
         }
-        if self.sweep.is_over(cycle) {
-            self.note_swept(cycle);
-            if self.stage.end_sweep(cycle) {
-                self.listener.on(Event::Phase(Phase::Off));
-                return Swept::Cycle;
-            }
+        if self.sweep.is_over(cycle) && self.stage.end_sweep(cycle) {
+            self.end_sweep_pace();
+            self.listener.on(Event::Phase(Phase::Off));
+            return Swept::Cycle;
         }
         Swept::Nothing
     }
@@ -149,6 +147,7 @@ impl<L: Listener> State<L> {
             page += span.pages().max(1);
             if span.claim(cycle) {
                 self.sweep.advance(cycle, page as u64);
+                self.pace.count_swept(span.pages());
                 let buried = self.bury(span);
                 self.space.sweep(span, cycle, L::LISTENS, |at| self.listener.on(Event::Free(at)));
                 self.specials.queue(buried);

@@ -1,36 +1,29 @@
 //! Workers: the threads that collect in the background, and when they do.
 //!
-//! A heap with workers has one that drives cycles, when somebody orders one or when enough was allocated, and others that
-//! help it to mark. They sleep while there is nothing to do. A heap without collects in the thread that says so.
-//!
-//! ```text
-//!   allocated since the last cycle:   0 ─────────── allowance ───────────── twice that
-//!                                     nothing       a cycle is ordered;     mutators wait until
-//!                                                   mutators lend a hand    the cycle is over
-//! ```
-//!
-//! The allowance is what was alive after the last cycle, and at least 4 MiB; so a heap is never more than about three times
-//! as large as what was alive in it.
+//! A heap with workers has one that drives cycles, when somebody orders one, when the [trigger](super::pace) is reached, or
+//! when none has marked for two minutes; and others that help it to mark. While they mark they do nothing else, each as much
+//! as the kernel lets it; in between they sleep. A heap without workers collects in the thread that says so, and if it is
+//! paced, in those of its mutators.
 //!
 //! Invariants: an order that is given while a cycle runs is for a later one, so whoever orders a cycle and waits has seen a
-//! whole one; of any number of mutators that find the allowance used up, one orders a cycle.
+//! whole one; of any number of mutators that find the trigger reached, one orders a cycle.
 
+use super::{
+    mark::Marker,
+    pace::{Part, SLICE, Who},
+};
 use crate::{
-    events::Listener,
-    gc::{mark::Marker, phase::Phase},
+    events::{Cause, Listener},
     local::Local,
     state::State,
     sync::{AtomicBool, AtomicUsize, Condvar, Mutex, MutexGuard, Ordering, PoisonError, lock},
 };
 use std::{thread, time::Duration};
 
-/// The least that may be allocated between two cycles (Go: `heapMinimum`).
-const ALLOWANCE: usize = 4 << 20;
-/// The words that a mutator scans for each byte that it allocates, when it lends a hand.
-const ASSIST: usize = 2;
-
 /// The cycles that an allocation waits for at most, when there is no room.
 const PATIENCE: usize = 32;
+/// How often it is looked whether the last cycle was long ago.
+const LOOK: Duration = Duration::from_secs(1);
 
 #[derive(Debug, Default)]
 struct Orders {
@@ -38,6 +31,8 @@ struct Orders {
     wanted: u64,
     taken: u64,
     done: u64,
+    /// Whether what was ordered last is due to the pace, and nobody waits for it.
+    paced: bool,
     /// Whether objects are being marked.
     marking: bool,
     /// Whether there are workers, and they go on.
@@ -49,24 +44,18 @@ struct Orders {
 pub(crate) struct Work {
     orders: Mutex<Orders>,
     changed: Condvar,
-    /// What may be allocated, counted as in [`Space::claimed`](crate::space::Space::claimed), before a cycle is ordered.
+    /// The live bytes at which a cycle is due.
     trigger: AtomicUsize,
-    /// And before mutators wait.
-    bound: AtomicUsize,
-    /// The bytes that were alive when the last cycle had ended marking.
-    alive: AtomicUsize,
     /// Whether the trigger has led to an order that is not done yet.
     pending: AtomicBool,
 }
 
 impl Work {
-    pub(crate) fn new() -> Work {
+    pub(crate) fn new(trigger: usize) -> Work {
         Work {
             orders: Mutex::new(Orders::default()),
             changed: Condvar::new(),
-            trigger: AtomicUsize::new(ALLOWANCE),
-            bound: AtomicUsize::new(2 * ALLOWANCE),
-            alive: AtomicUsize::new(0),
+            trigger: AtomicUsize::new(trigger),
             pending: AtomicBool::new(false),
         }
     }
@@ -74,6 +63,11 @@ impl Work {
     /// Says that there are workers.
     pub(crate) fn open(&self) {
         lock(&self.orders).open = true;
+    }
+
+    /// Whether there are workers.
+    pub(crate) fn is_open(&self) -> bool {
+        lock(&self.orders).open
     }
 
     /// Tells the workers to end.
@@ -95,7 +89,7 @@ impl Work {
     pub(crate) fn cycle(&self) -> bool {
         let ticket = {
             let mut orders = lock(&self.orders);
-            orders.wanted += 1;
+            (orders.wanted, orders.paced) = (orders.wanted + 1, false);
             orders.wanted
         };
         self.changed.notify_all();
@@ -108,40 +102,46 @@ impl Work {
         orders.taken
     }
 
-    /// Whether so much was allocated that a cycle is due.
+    /// The live bytes at which a cycle is due.
+    pub(crate) fn due_at(&self) -> usize {
+        self.trigger.load(Ordering::Relaxed)
+    }
+
+    /// Whether so much is live that a cycle is due.
     #[inline]
-    pub(crate) fn is_due(&self, claimed: usize) -> bool {
-        claimed >= self.trigger.load(Ordering::Relaxed)
+    pub(crate) fn is_due(&self, live: usize) -> bool {
+        live >= self.due_at()
     }
 
     /// Orders a cycle that was found due, if it still is when it is found that nobody else has.
-    pub(crate) fn trigger(&self, claimed: impl Fn() -> usize) {
-        // Tested first: while a cycle runs, all who allocate come here. Acquire and release: pairs with `settle`.
+    pub(crate) fn trigger(&self, live: impl Fn() -> usize) {
+        // Tested first: until a cycle has begun, all who allocate come here. Acquire and release: pairs with `settle`.
         if self.pending.load(Ordering::Relaxed) || self.pending.swap(true, Ordering::AcqRel) {
             return;
         }
-        if !self.is_due(claimed()) {
+        if !self.is_due(live()) {
             // Somebody did, and the cycle is over.
             self.pending.store(false, Ordering::Release);
             return;
         }
         let mut orders = lock(&self.orders);
         if orders.wanted == orders.taken {
-            orders.wanted += 1;
+            (orders.wanted, orders.paced) = (orders.wanted + 1, true);
             self.changed.notify_all();
         }
     }
 
-    /// Says how much may be allocated until the next cycle, when so much is alive; gives the sum.
-    pub(crate) fn settle(&self, claimed: usize, alive: usize) -> usize {
-        let allowance = alive.max(ALLOWANCE);
-        // Relaxed, all: published by `pending`, or estimates.
-        self.alive.store(alive, Ordering::Relaxed);
-        self.trigger.store(claimed.saturating_add(allowance), Ordering::Relaxed);
-        self.bound.store(claimed.saturating_add(2 * allowance), Ordering::Relaxed);
+    /// Moves the trigger.
+    pub(crate) fn aim(&self, trigger: usize) {
+        // Relaxed: an estimate, or published by `pending`.
+        self.trigger.store(trigger, Ordering::Relaxed);
+    }
+
+    /// Marking has ended: the next order may come, at this trigger.
+    pub(crate) fn settle(&self, trigger: usize) {
+        self.aim(trigger);
         // Release: pairs with the acquire in `trigger`.
         self.pending.store(false, Ordering::Release);
-        alive + allowance
     }
 
     /// Takes up what is ordered, and gives how many cycles were ordered so far.
@@ -173,18 +173,30 @@ impl<L: Listener> State<L> {
     /// What the worker does that drives cycles.
     pub(crate) fn drive(&self) {
         let _closing = Closing(&self.work);
-        loop {
-            let ticket = {
-                let mut orders = self.work.wait_until(|orders| orders.wanted > orders.done);
-                if !orders.open {
-                    return;
-                }
-                Work::take(&mut orders)
-            };
-            self.collect(&mut self.driver());
-            lock(&self.work.orders).done = ticket;
-            self.work.changed.notify_all();
+        while let Some((ticket, cause)) = self.order() {
+            let mut driver = self.driver();
+            driver.who = Who::Background;
+            self.collect(&mut driver, cause);
+            driver.who = Who::Program;
+            drop(driver);
+            if let Some(ticket) = ticket {
+                lock(&self.work.orders).done = ticket;
+                self.work.changed.notify_all();
+            }
         }
+    }
+
+    /// Waits until there is a reason for a cycle: an order, with its number, or the clock.
+    fn order(&self) -> Option<(Option<u64>, Cause)> {
+        let mut orders = lock(&self.work.orders);
+        while orders.open && orders.wanted == orders.done {
+            orders = self.work.changed.wait_timeout(orders, LOOK).unwrap_or_else(PoisonError::into_inner).0;
+            if orders.open && orders.wanted == orders.done && self.is_old() {
+                return Some((None, Cause::Time));
+            }
+        }
+        let cause = if orders.paced { self.cause() } else { Cause::Told };
+        orders.open.then(|| (Some(Work::take(&mut orders)), cause))
     }
 
     /// What the other workers do.
@@ -193,7 +205,7 @@ impl<L: Listener> State<L> {
         let mut marker = Marker::new();
         let mut idle = 0;
         while self.work.wait_until(|orders| orders.marking).open {
-            if self.lend(&mut marker, usize::MAX) {
+            if self.lend(Who::Background, &mut marker, SLICE) > 0 {
                 idle = 0;
             } else {
                 idle += 1;
@@ -202,62 +214,56 @@ impl<L: Listener> State<L> {
         }
     }
 
-    /// Marks, if there is something to mark; gives whether there was.
-    fn lend(&self, marker: &mut Marker, budget: usize) -> bool {
+    /// Marks, if there is something to mark, up to about so many fields; gives how many bytes were scanned.
+    fn lend(&self, who: Who, marker: &mut Marker, budget: usize) -> usize {
         if self.grey.is_empty() {
-            return false;
+            return 0;
         }
-        self.grey.start_work();
-        let done = self.drain(marker, budget);
-        self.give_all(marker);
-        self.grey.end_work();
-        done > 0
+        self.work_as(who, Part::Heap, || {
+            self.grey.start_work();
+            let done = self.drain(marker, budget);
+            self.give_all(marker);
+            self.grey.end_work();
+            done
+        })
     }
 
-    /// For a mutator that has just got so many bytes, at a safepoint: sees that a cycle begins when it has to, lends a hand
-    /// to one that is late, and waits for one that is very late.
-    pub(crate) fn keep_pace(&self, local: &Local, bytes: usize) {
-        let claimed = || self.space.claimed();
-        if !self.work.is_due(claimed()) {
-            return;
-        }
-        self.work.trigger(claimed);
-        if self.stage.phase() == Phase::Mark {
-            self.lend(&mut Marker::new(), bytes.saturating_mul(ASSIST));
-        }
-        if claimed() >= self.work.bound.load(Ordering::Relaxed) {
-            self.wait_for_cycle(local);
-        }
+    /// A mutator that pays marks beside the workers.
+    pub(crate) fn lend_a_hand(&self, budget: usize) -> usize {
+        self.lend(Who::Assist, &mut Marker::new(), budget)
     }
 
     /// Waits, parked, until a cycle is over, one that is running or else a new one. Gives whether there was one.
     fn wait_for_cycle(&self, local: &Local) -> bool {
-        local.post.park();
-        let seen = {
-            let mut orders = lock(&self.work.orders);
-            if orders.wanted == orders.done {
-                orders.wanted += 1;
+        self.parked(local, || {
+            if self.config.workers == 0 {
+                self.collect(&mut self.driver(), Cause::Told);
+                return true;
             }
-            orders.done
-        };
-        self.work.changed.notify_all();
-        let open = self.work.wait_until(|orders| orders.done > seen).open;
-        local.post.enter();
-        self.safepoint(local);
-        open
+            let seen = {
+                let mut orders = lock(&self.work.orders);
+                if orders.wanted == orders.done {
+                    (orders.wanted, orders.paced) = (orders.wanted + 1, false);
+                }
+                orders.done
+            };
+            self.work.changed.notify_all();
+            self.work.wait_until(|orders| orders.done > seen).open
+        })
     }
 
-    /// Allocates, and if there is no room, lets the workers make some first: again and again, as long as others are to
-    /// blame that it is gone already, and not what is alive.
+    /// Allocates, and if there is no room, has a cycle make some first: again and again, as long as others are to blame that
+    /// it is gone already, and not what is alive.
     pub(crate) fn insist<T, E>(&self, local: &Local, allocate: impl Fn() -> Result<T, E>) -> Result<T, E> {
         let mut cycles = 0;
         loop {
             let refused = match allocate() {
-                Err(refused) if self.config.workers > 0 => refused,
+                Err(refused) if self.is_paced() => refused,
                 other => return other,
             };
             // The first cycle may have begun before what fills the heap became garbage.
-            let full = self.work.alive.load(Ordering::Relaxed) > self.config.limit.min(self.config.reservation) / 8 * 7;
+            let full = self.pace.marked() > self.config.limit.min(self.config.reservation) / 8 * 7;
+            let full = full || self.config.workers == 0;
             if cycles == PATIENCE || (cycles >= 2 && full) || !self.wait_for_cycle(local) {
                 return Err(refused);
             }
