@@ -2,7 +2,8 @@
 //!
 //! A [`Subject`] gives a [`Heap`] sixteen roots for each mutator and four globals, and translates: operations into
 //! calls, calls' answers into replies, its own events into the kit's. It decides nothing and knows one thing that the
-//! heap does not: how many data bytes were asked for, which in a real program the compiler knows.
+//! heap does not: how many data bytes were asked for, which in a real program the compiler knows. Of tiny objects the heap
+//! tells and counts blocks; the journal knows what is in them.
 //!
 //! ```
 //! use heaplaw_optimized::adapter;
@@ -24,7 +25,7 @@
 
 pub mod fit;
 
-use crate::{Address, Config, Error, Event, Heap, Listener, Mutator, MutatorId, Phase, Place, Root};
+use crate::{Address, Barrier, Config, Error, Event, Heap, Listener, Mutator, MutatorId, Object, Phase, Place, Root};
 use heaplaw_reference::{
     event,
     heap::{BornAs, Capability, Claims, InTurn, Invariant, Reply, SharedHeap},
@@ -49,7 +50,15 @@ pub fn bundled() -> Result<InTurn<Subject>, Error> {
 /// # Errors
 /// [`Error::Os`] if the kernel does not grant the reservation.
 pub fn small(memory: usize) -> Result<InTurn<Subject>, Error> {
-    Ok(InTurn::new(Subject::new(Config { reservation: memory, ..Config::default() })?))
+    with(Config { reservation: memory, ..Config::default() })
+}
+
+/// As [`bundled`], of any kind.
+///
+/// # Errors
+/// [`Error::Os`] if the kernel does not grant the reservation.
+pub fn with(config: Config) -> Result<InTurn<Subject>, Error> {
+    Ok(InTurn::new(Subject::new(config)?))
 }
 
 /// Takes down what happens in the kit's words, and what only the kit's mutators know. The order is exact as long as one
@@ -69,8 +78,49 @@ struct Pages {
     events: Vec<event::Event>,
     /// What this heap calls the kit's mutators.
     mutators: [Option<MutatorId>; MUTATORS as usize],
-    /// The data bytes that each object was asked to have.
-    bytes: HashMap<Address, u32>,
+    /// The data bytes that each object was asked to have, and those that it has.
+    sizes: HashMap<Address, (u32, usize)>,
+    /// Whether tiny objects share blocks; and by the number of each block, those in it.
+    tiny: bool,
+    blocks: HashMap<usize, Vec<Address>>,
+}
+
+/// The bytes of a block that tiny objects may share.
+const BLOCK: usize = 16;
+
+impl Pages {
+    /// Takes note of a birth.
+    fn born(&mut self, object: &Object, asked: u32) {
+        self.sizes.insert(object.address, (asked, object.usable));
+        if self.tiny && object.pointers == 0 && object.usable <= BLOCK {
+            self.blocks.entry(object.address.get() / BLOCK).or_default().push(object.address);
+        }
+    }
+
+    /// Takes down what happened to the slot at an address, for each object in it.
+    fn tell(&mut self, at: Address, event: fn(object::Address) -> event::Event) {
+        match self.blocks.get(&(at.get() / BLOCK)) {
+            Some(block) => self.events.extend(block.iter().map(|at| event(shown(*at)))),
+            None => self.events.push(event(shown(at))),
+        }
+    }
+
+    /// Takes note of the death of what was in the slot at an address.
+    fn died(&mut self, at: Address) {
+        match self.blocks.remove(&(at.get() / BLOCK)) {
+            Some(block) => block.iter().for_each(|at| _ = self.sizes.remove(at)),
+            None => _ = self.sizes.remove(&at),
+        }
+    }
+
+    /// What the heap counts, block by block, counted object by object.
+    fn single(&self, objects: usize, bytes: usize) -> (usize, usize) {
+        let tiny = self.blocks.values().flatten();
+        let (tiny, of) =
+            tiny.fold((0, 0), |(count, sum), at| (count + 1, sum + self.sizes.get(at).map_or(0, |size| size.1)));
+        let blocks = self.blocks.len();
+        ((objects + tiny).saturating_sub(blocks), (bytes + of).saturating_sub(blocks * BLOCK))
+    }
 }
 
 impl Listener for Journal {
@@ -85,16 +135,16 @@ impl Listener for Journal {
                 Phase::Terminate => event::Phase::Terminate,
                 Phase::Sweep => event::Phase::Sweep,
             }),
-            Event::Shade(at) => event::Event::Shade(shown(at)),
-            Event::Scan(at) => event::Event::Scan(shown(at)),
             Event::ScanStack(mutator) => {
                 let Some(number) = pages.mutators.iter().position(|known| *known == Some(mutator)) else { return };
                 event::Event::ScanStack(op::MutatorId(number as u8))
             }
             Event::ScanGlobals => event::Event::ScanGlobals,
+            Event::Shade(at) => return pages.tell(at, event::Event::Shade),
+            Event::Scan(at) => return pages.tell(at, event::Event::Scan),
             Event::Free(at) => {
-                pages.bytes.remove(&at);
-                event::Event::Free(shown(at))
+                pages.tell(at, event::Event::Free);
+                return pages.died(at);
             }
         };
         pages.events.push(told);
@@ -124,7 +174,9 @@ impl Subject {
     /// [`Error::Os`] if the kernel does not grant the reservation.
     pub fn new(config: Config) -> Result<Subject, Error> {
         let config = Config { globals: usize::from(GLOBALS), ..config };
-        Ok(Subject { heap: Heap::with_listener(config, Journal::default())? })
+        let journal = Journal::default();
+        journal.open().tiny = config.tiny;
+        Ok(Subject { heap: Heap::with_listener(config, journal)? })
     }
 
     /// Checks everything that the heap believes about itself; see [`Heap::verify`].
@@ -162,7 +214,16 @@ impl SharedHeap for Subject {
             Capability::Deterministic,
             Capability::Classes,
         ];
-        Claims::new("optimized").with(&claimed).upholding(Invariant::ModifiedWeak)
+        let config = self.heap.state().config;
+        let (barrier, invariant) = match config.barrier {
+            Barrier::Hybrid => ("", Invariant::ModifiedWeak),
+            Barrier::Insertion => (":insertion", Invariant::Strong),
+            Barrier::Deletion => (":deletion", Invariant::Weak),
+            // What the others keep, and this one does not.
+            Barrier::None => (":no-barrier", Invariant::ModifiedWeak),
+        };
+        let tiny = if config.tiny { ":tiny" } else { "" };
+        Claims::new(format!("optimized{barrier}{tiny}")).with(&claimed).upholding(invariant)
     }
 
     fn join(&self, id: op::MutatorId, events: &mut Vec<event::Event>) -> Participant {
@@ -206,7 +267,8 @@ impl SharedHeap for Subject {
             Collect::Sweep(steps) => self.heap.sweep(steps as usize) > 0,
             Collect::Stats => {
                 let stats = self.heap.stats();
-                return Reply::Stats { objects: stats.objects as u64, bytes: stats.bytes as u64 };
+                let (objects, bytes) = self.heap.state().listener.open().single(stats.objects, stats.bytes);
+                return Reply::Stats { objects: objects as u64, bytes: bytes as u64 };
             }
             _ => return Reply::Unsupported,
         };
@@ -243,7 +305,7 @@ impl Participant {
             Action::Alloc { into, shape } => {
                 let object = mutator.alloc(root(into), shape.pointers as usize, shape.bytes as usize)?;
                 let found = mutator.image(root(into), Content::of)?;
-                mutator.heap().state().listener.open().bytes.insert(object.address, shape.bytes);
+                mutator.heap().state().listener.open().born(&object, shape.bytes);
                 data.resize(shape.bytes as usize, 0);
                 stamp.fill(data);
                 mutator.write(root(into), 0, data)?;
@@ -284,6 +346,6 @@ impl Mutator<Journal> {
     /// How many data bytes an object was asked to have.
     fn bytes(&self, root: &Root) -> Result<u32, Error> {
         let object = self.inspect(root)?.ok_or(Error::Nil)?;
-        self.heap().state().listener.open().bytes.get(&object.address).copied().ok_or(Error::Dangling)
+        self.heap().state().listener.open().sizes.get(&object.address).map(|size| size.0).ok_or(Error::Dangling)
     }
 }

@@ -7,6 +7,8 @@
 //!
 //! What a mutator that allocates black has in its windows is marked, so that to be born black costs nothing for each object.
 //!
+//! Objects without pointers of at most 16 bytes may share a block, see [`tiny`](crate::tiny).
+//!
 //! Source: Go's `malloc.go`, `mcache.go` and `mcentral.go` (`cacheSpan`).
 
 use crate::{
@@ -18,6 +20,7 @@ use crate::{
     local::{Local, Window},
     span::{Kind, Span},
     state::State,
+    tiny::{self, Ends, TINY},
 };
 
 /// The spans that one allocation sweeps, looking for room in its kind, before it takes free pages (Go: 100).
@@ -34,7 +37,19 @@ impl<L: Listener> State<L> {
         if size > MAX_SMALL {
             return self.allocate_large(local, pointers, size);
         }
-        let kind = Kind { class: class_of(size), pointer_free: pointers == 0 };
+        let pointer_free = pointers == 0;
+        if pointer_free
+            && size <= TINY
+            && let Some((ends, start)) = self.space.ends()
+        {
+            return self.allocate_tiny(local, (ends, start), size.max(1));
+        }
+        self.slot(local, Kind { class: class_of(size), pointer_free }, pointers, size)
+    }
+
+    /// Takes a slot, for an object of `size` bytes.
+    #[inline]
+    fn slot(&self, local: &Local, kind: Kind, pointers: usize, size: usize) -> Result<usize, Error> {
         let window = local.window(kind);
         loop {
             if let Some(at) = self.take(window, kind, pointers) {
@@ -42,6 +57,21 @@ impl<L: Listener> State<L> {
             }
             self.refill(local, kind, size)?;
         }
+    }
+
+    /// Allocates an object that shares a block, or has one for itself.
+    #[inline]
+    fn allocate_tiny(&self, local: &Local, (ends, start): (&Ends, usize), size: usize) -> Result<usize, Error> {
+        let at = match local.tiny.place(size) {
+            Some(at) => at,
+            None => {
+                let block = self.slot(local, tiny::KIND, 0, size)?;
+                local.tiny.offer(block, size);
+                block
+            }
+        };
+        ends.add(at - start, size);
+        Ok(at)
     }
 
     #[inline]

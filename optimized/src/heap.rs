@@ -3,7 +3,7 @@
 use crate::{
     error::Error,
     events::Listener,
-    gc::phase::Phase,
+    gc::{barrier::Barrier, phase::Phase},
     geometry::PAGE,
     os::Faults,
     root::MutatorId,
@@ -31,14 +31,28 @@ pub struct Config {
     pub globals: usize,
     /// How many threads collect in the background. With none, the collector runs only when it is told to.
     pub workers: usize,
+    /// What a store shades while a cycle is marking.
+    pub barrier: Barrier,
+    /// Whether objects without pointers of less than 16 bytes share blocks of 16 (Go: the tiny allocator). A block lives as
+    /// long as one of those in it, and no collector can tell them apart. Objects of one byte take an eighth of the memory,
+    /// of four half of it; of eight and more as much as without, and a fifth more time to allocate. So it is off, unless a
+    /// program has many of the smallest. How large each is is kept beside them: an eighth of the reservation more addresses.
+    pub tiny: bool,
     /// Which calls to the kernel fail: none, but in tests.
     pub faults: Faults,
 }
 
 impl Config {
-    /// A reservation of 1 GiB, no other limit, 16 globals, and no workers.
-    pub const DEFAULT: Config =
-        Config { reservation: 1 << 30, limit: usize::MAX, globals: 16, workers: 0, faults: Faults::NONE };
+    /// A reservation of 1 GiB, no other limit, 16 globals, no workers, and the hybrid barrier.
+    pub const DEFAULT: Config = Config {
+        reservation: 1 << 30,
+        limit: usize::MAX,
+        globals: 16,
+        workers: 0,
+        barrier: Barrier::Hybrid,
+        tiny: false,
+        faults: Faults::NONE,
+    };
 }
 
 impl Default for Config {
@@ -139,7 +153,7 @@ impl<L: Listener> Heap<L> {
     /// # Errors
     /// [`Error::Os`] if the kernel does not grant the reservation.
     pub fn with_listener(config: Config, listener: L) -> Result<Heap<L>, Error> {
-        let space = Space::reserve(config.reservation / PAGE, config.limit / PAGE, config.faults)?;
+        let space = Space::reserve(config.reservation / PAGE, config.limit / PAGE, config.faults, config.tiny)?;
         Ok(Heap { core: Arc::new(Core::new(State::new(space, config, listener))?) })
     }
 

@@ -63,6 +63,7 @@ mod page;
 mod root;
 mod space;
 mod span;
+mod tiny;
 
 // The collector.
 mod events;
@@ -110,7 +111,7 @@ pub mod foreign;
 
 pub use error::Error;
 pub use events::{Event, Listener};
-pub use gc::phase::Phase;
+pub use gc::{barrier::Barrier, phase::Phase};
 #[cfg(not(all(test, any(heaplaw_loom, heaplaw_shuttle))))]
 pub use global::{Global, GlobalStats};
 pub use heap::{Config, Heap};

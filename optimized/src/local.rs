@@ -16,6 +16,7 @@ use crate::{
     root::{MutatorId, Stack},
     span::Kind,
     sync::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
+    tiny::Current,
 };
 use std::array;
 
@@ -173,6 +174,8 @@ pub(crate) struct Local {
     pub(crate) inside: Flag,
     pub(crate) stack: Stack,
     pub(crate) buffer: Buffer,
+    /// Where its next tiny object goes. Not white once it allocates black.
+    pub(crate) tiny: Current,
     /// The cycle in which the spans are born that it makes.
     cycle: AtomicU64,
     windows: Box<[Window; Kind::COUNT]>,
@@ -190,6 +193,7 @@ impl Local {
             inside: Flag::default(),
             stack: Stack::new(),
             buffer: Buffer::new(),
+            tiny: Current::default(),
             cycle: AtomicU64::new(cycle),
             windows: Box::new(array::from_fn(|_| Window::default())),
         }

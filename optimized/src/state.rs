@@ -19,7 +19,7 @@ use crate::{
     root::MutatorId,
     space::Space,
     stats::Last,
-    sync::{AtomicU64, AtomicUsize, Mutex, MutexGuard, Ordering, lock},
+    sync::{AtomicBool, AtomicU64, AtomicUsize, Mutex, MutexGuard, Ordering, lock},
 };
 use std::{sync::Arc, time::Instant};
 
@@ -37,6 +37,8 @@ pub(crate) struct State<L> {
     pub(crate) grey: Grey,
     pub(crate) sweep: Sweep,
     pub(crate) work: Work,
+    /// Whether this cycle has scanned all stacks, of a heap with a deletion barrier.
+    pub(crate) snapshot: AtomicBool,
     /// Which mutator a handshake waits for, and since when.
     pub(crate) awaited: Mutex<Option<(MutatorId, Instant)>>,
     driver: Mutex<Driver>,
@@ -58,6 +60,7 @@ impl<L: Listener> State<L> {
             grey: Grey::new(),
             sweep: Sweep::new(),
             work: Work::new(),
+            snapshot: AtomicBool::new(false),
             awaited: Mutex::new(None),
             driver: Mutex::new(Driver { marker: Marker::new(), globals_scanned: true, round: 0 }),
             made: Instant::now(),

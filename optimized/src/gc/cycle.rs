@@ -14,20 +14,23 @@
 //! Nothing is swept before every mutator has put its barrier off: a late mark in a swept span would be taken for a mark of
 //! the next cycle. And nothing before it has flushed its windows: so the spans that mutators hold are always swept ones.
 //!
+//! With a deletion barrier, all stacks are scanned in `start`; with an insertion barrier, all are scanned again in the flush
+//! of `finish`. See [`barrier`](super::barrier).
+//!
 //! The steps may come in any order and with any number of mutator steps in between. The globals are one job, the stack
 //! of each mutator is another, done once, and every grey object is one. A mutator that joins while objects are being
 //! marked holds nothing, so its stack counts as scanned.
 //!
 //! Source: Go's `mgc.go`.
 
-use super::{handshake, mark::Driver, phase::Phase, sweep::Swept, worker::rest};
+use super::{barrier::Barrier, handshake, mark::Driver, phase::Phase, sweep::Swept, worker::rest};
 use crate::{
     events::{Event, Listener},
     local::Local,
     root::MutatorId,
     state::State,
     stats::Cycle,
-    sync::lock,
+    sync::{Ordering, lock},
 };
 use std::{mem, sync::Arc, time::Instant};
 
@@ -84,7 +87,13 @@ impl<L: Listener> State<L> {
             }
             Request::Blacken => self.blacken(local),
             Request::Scan => self.scan_roots(local),
-            Request::Flush => self.flush_barrier(local),
+            Request::Flush => {
+                self.flush_barrier(local);
+                if self.config.barrier == Barrier::Insertion {
+                    local.scanned.set(false);
+                    self.scan_roots(local);
+                }
+            }
             Request::Release => self.release(local),
         }
     }
@@ -92,6 +101,8 @@ impl<L: Listener> State<L> {
     /// Allocates black from now on, what is left in the windows included.
     fn blacken(&self, local: &Local) {
         local.black.set(true);
+        // It may be white, and hold nothing but garbage.
+        local.tiny.forget();
         for window in local.windows() {
             if let Some(first) = window.span() {
                 let (word, free) = window.left();
@@ -158,11 +169,17 @@ impl<L: Listener> State<L> {
         }
         // All mark bits are clear: everything is white.
         let began = self.made.elapsed();
+        // Relaxed: the requests order.
+        self.snapshot.store(false, Ordering::Relaxed);
         self.enter(cycle, Phase::Arm);
         self.ask_all(driver, Request::Arm);
         driver.globals_scanned = false;
         self.enter(cycle, Phase::Mark);
         self.ask_all(driver, Request::Blacken);
+        if self.config.barrier == Barrier::Deletion {
+            self.ask_all(driver, Request::Scan);
+            self.snapshot.store(true, Ordering::Relaxed);
+        }
         let before = self.space.allocated().1;
         let (arming, workers) = (self.made.elapsed() - began, self.config.workers);
         lock(&self.last).cycle = Cycle { number: cycle + 1, began, arming, before, workers, ..Cycle::default() };
@@ -200,8 +217,14 @@ impl<L: Listener> State<L> {
         let grey = !driver.marker.waiting().is_empty()
             || !driver.globals_scanned
             || self.mutators().iter().any(|local| !local.scanned.get());
-        if phase != Phase::Mark || grey || !self.grey.is_over(|| self.ask_all(driver, Request::Flush)) {
+        if phase != Phase::Mark || grey || !self.grey.is_empty() {
             return false;
+        }
+        while !self.grey.is_over(|| self.ask_all(driver, Request::Flush)) {
+            // What turned up when stacks were scanned again is marked at once, or they would get hold of more.
+            if self.config.barrier != Barrier::Insertion || !self.mark_again(driver) {
+                return false;
+            }
         }
         let cycle = cycle + 1;
         let ended = self.made.elapsed();
@@ -219,6 +242,14 @@ impl<L: Listener> State<L> {
         self.sweep.begin(cycle, self.space.pages().mapped());
         self.enter(cycle, Phase::Sweep);
         true
+    }
+
+    /// Scans what is grey; gives whether anything was.
+    fn mark_again(&self, driver: &mut Driver) -> bool {
+        self.grey.start_work();
+        let done = self.drain(&mut driver.marker, usize::MAX);
+        self.grey.end_work();
+        done > 0
     }
 
     /// Finishes a cycle that is marking, then runs a whole new one with its sweep.
@@ -243,13 +274,11 @@ impl<L: Listener> State<L> {
         self.work.mark(true);
         let mut waits = 0;
         loop {
-            self.grey.start_work();
-            let done = self.drain(&mut driver.marker, usize::MAX);
-            self.grey.end_work();
+            let done = self.mark_again(driver);
             if self.finish(driver) {
                 break;
             }
-            waits = if done > 0 { 0 } else { waits + 1 };
+            waits = if done { 0 } else { waits + 1 };
             rest(waits);
         }
         self.work.mark(false);
