@@ -2,7 +2,7 @@
 
 use heaplaw_conformance::cli::{self, Bundled};
 use heaplaw_optimized::{
-    Config, Error,
+    Barrier, Config, Error,
     adapter::{Subject, fit::ByHand},
     fit::Fit,
 };
@@ -29,6 +29,14 @@ static HARDENED: Global<true> = Global::new();
 /// Address space of a fit: more than any program asks for.
 const FIT: usize = 1 << 30;
 
+/// The heaps that collect.
+const SMALL: Config = Config { reservation: 64 << 20, ..Config::DEFAULT };
+const TIGHT: Config = Config { reservation: 64 << 10, ..Config::DEFAULT };
+const PACED: Config = Config { reservation: 1 << 30, ..Config::DEFAULT };
+const TINY: Config = Config { tiny: true, ..SMALL };
+const INSERTION: Config = Config { barrier: Barrier::Insertion, ..SMALL };
+const DELETION: Config = Config { barrier: Barrier::Deletion, ..SMALL };
+
 /// One of the sequential allocators, and how it finds a place.
 fn fit(name: &str, by: &str, make: fn(usize) -> Result<ByHand, Error>) -> Bundled {
     let about = format!("an allocator in mapped memory: {}, by {by}", name.replace('-', " "));
@@ -36,21 +44,18 @@ fn fit(name: &str, by: &str, make: fn(usize) -> Result<ByHand, Error>) -> Bundle
 }
 
 fn main() -> ExitCode {
-    let heap = |reservation| {
-        let config = Config { reservation, ..Config::default() };
-        move || Subject::new(config).expect("the kernel gives address space for a small heap")
-    };
+    let heap = |config| move || Subject::new(config).expect("the kernel gives address space for a small heap");
     let heaps = vec![
-        Bundled::shared("optimized", "the fast heap, in single steps", heap(64 << 20)),
+        Bundled::shared("optimized", "the fast heap, in single steps", heap(SMALL)),
         Bundled::shared(
             "optimized:paced",
             "the same, pacing itself by Go's rules on a clock that operations move",
-            || {
-                let config = Config { reservation: 1 << 30, ..Config::default() };
-                Subject::paced(config).expect("the kernel gives address space")
-            },
+            || Subject::paced(PACED).expect("the kernel gives address space"),
         ),
-        Bundled::shared("optimized:tight", "the same with 64 KiB of memory, which is often full", heap(64 << 10)),
+        Bundled::shared("optimized:tight", "the same with 64 KiB of memory, which is often full", heap(TIGHT)),
+        Bundled::shared("optimized:tiny", "the same with several small objects in one slot", heap(TINY)),
+        Bundled::shared("optimized:insertion", "the same with an insertion barrier", heap(INSERTION)),
+        Bundled::shared("optimized:deletion", "the same with a deletion barrier", heap(DELETION)),
         fit("bump", "a cursor", ByHand::bump),
         fit("first-fit", "a tree of maxima", |memory| ByHand::free_list(Fit::First, memory)),
         fit("next-fit", "the same tree", |memory| ByHand::free_list(Fit::Next, memory)),

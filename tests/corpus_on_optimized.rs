@@ -4,7 +4,8 @@
 //! need `python3`, and fail without it.
 
 use heaplaw_conformance::{
-    answers, campaign,
+    answers,
+    campaign::{self, Campaign, End},
     drive::{
         InProcess, Subject,
         process::Process,
@@ -14,7 +15,7 @@ use heaplaw_conformance::{
     saved,
     verdict::Standing,
 };
-use heaplaw_optimized::adapter;
+use heaplaw_optimized::{Barrier, Config, adapter};
 use heaplaw_reference::{heap::Reply, op::Program};
 use std::{
     path::{Path, PathBuf},
@@ -75,17 +76,57 @@ fn every_story_conforms_on_the_optimized_heap() {
     all_conform(&mut InProcess::new(|| adapter::bundled().expect("address space for a small heap")));
 }
 
+/// The other kinds that are sound.
+const KINDS: [Config; 3] = [
+    Config { tiny: true, ..SMALL },
+    Config { barrier: Barrier::Insertion, ..SMALL },
+    Config { barrier: Barrier::Deletion, ..SMALL },
+];
+const SMALL: Config = Config { reservation: 64 << 20, ..Config::DEFAULT };
+
+#[test]
+fn every_story_conforms_on_every_kind_of_the_optimized_heap() {
+    for config in KINDS {
+        all_conform(&mut InProcess::new(|| adapter::with(config).expect("address space for a small heap")));
+    }
+}
+
 #[test]
 fn the_optimized_heap_believes_no_falsehood_after_any_story() {
     use heaplaw_reference::heap::Heap;
-    for (path, program) in stories() {
-        let mut heap = adapter::bundled().expect("address space for a small heap");
+    for (config, (path, program)) in
+        KINDS.into_iter().chain([SMALL]).flat_map(|kind| stories().into_iter().map(move |story| (kind, story)))
+    {
+        let mut heap = adapter::with(config).expect("address space for a small heap");
         for (number, op) in program.ops().iter().enumerate() {
             heap.perform(op, &mut Vec::new());
             let verified = heap.heap().verify();
             assert!(verified.is_ok(), "{}, after operation {}, {op}: {verified:?}", path.display(), number + 1);
         }
     }
+}
+
+/// A heap whose stores shade nothing is wrong, and every campaign finds that out.
+#[test]
+fn an_optimized_heap_without_a_barrier_is_caught() {
+    let config = Config { barrier: Barrier::None, ..SMALL };
+    let mut found = Vec::new();
+    for seed in 0..20 {
+        let campaign = Campaign { seed, cases: 2_000, ..Campaign::default() };
+        let mut wrong = InProcess::new(|| adapter::with(config).expect("address space for a small heap"));
+        let outcome = campaign.run(&mut wrong, &[], &mut ());
+        let End::Found(breach) = outcome.end else { panic!("seed {seed}: {:?}", outcome.end) };
+        let laws = format!("{:?}", breach.breach);
+        assert!(["51", "52", "54", "70", "71", "72", "73"].iter().any(|law| laws.contains(law)), "{laws}");
+        found.push((outcome.programs, outcome.elapsed));
+    }
+    found.sort();
+    let median = found[found.len() / 2];
+    println!(
+        "caught after {} programs and {:?}, by the median of 20 seeds; {:?} at most",
+        median.0, median.1, found[19]
+    );
+    assert!(median.0 < 100, "{found:?}");
 }
 
 #[test]

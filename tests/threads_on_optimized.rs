@@ -8,7 +8,7 @@ use heaplaw_conformance::{
     generate::choices::Seed,
     law::parallel::judge,
 };
-use heaplaw_optimized::{Config, adapter::Subject};
+use heaplaw_optimized::{Barrier, Config, adapter::Subject};
 use heaplaw_reference::heap::SharedHeap;
 
 fn all_conform(cases: u64, config: Config) {
@@ -33,4 +33,12 @@ fn mutators_on_threads_find_what_they_stored_while_another_takes_the_collectors_
 #[test]
 fn mutators_on_threads_find_what_they_stored_while_workers_collect() {
     all_conform(100, Config { workers: 2, ..SMALL });
+}
+
+#[test]
+fn so_they_do_with_tiny_objects_and_with_every_barrier() {
+    for barrier in [Barrier::Hybrid, Barrier::Insertion, Barrier::Deletion] {
+        all_conform(60, Config { barrier, tiny: true, ..SMALL });
+        all_conform(40, Config { barrier, tiny: true, workers: 2, ..SMALL });
+    }
 }

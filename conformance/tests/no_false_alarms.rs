@@ -1,8 +1,8 @@
 //! Heaps that do things differently and are right: no law may be broken by any of them.
 
 use heaplaw_conformance::{
-    campaign::{Campaign, End},
-    drive::InProcess,
+    campaign::{self, Campaign, End},
+    drive::{InProcess, step::Ending},
     history::{History, Moment, Twice},
     law,
     report::text,
@@ -12,7 +12,7 @@ use heaplaw_reference::{
     event::{Event, Phase},
     heap::{BornAs, Capability, Claims, Heap, Invariant, Reply},
     machine::Machine,
-    op::{Action, Collect, Op},
+    op::{Action, Collect, Op, Program},
     protocol::Protocol,
     text::answer,
 };
@@ -326,6 +326,16 @@ fn broken(claims: Claims, lines: &str) -> Option<u16> {
     };
     let laws: Vec<_> = law::all().collect();
     law::judge(&history, &laws).broken().map(|(law, _)| law.number)
+}
+
+#[test]
+fn a_handshake_before_the_cycle_is_none_in_it() {
+    let lines = ["1 join", "gc handshake 1", "gc start", "gc handshake 0", "gc mark 1048576", "gc finish"];
+    let story: Program = lines.join("\n").parse().expect("a program");
+    let laws: Vec<_> = law::all().collect();
+    let mut subject = InProcess::new(|| Machine::new(Protocol::HYBRID));
+    let (_, judged) = campaign::judge(&mut subject, &story, Ending::Abrupt, &laws).expect("it answers");
+    assert_eq!(judged.breach.map(|breach| format!("{breach:?}")), None, "the stack of mutator 1 was never scanned");
 }
 
 #[test]

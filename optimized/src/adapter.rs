@@ -2,7 +2,8 @@
 //!
 //! A [`Subject`] gives a [`Heap`] sixteen roots for each mutator and four globals, and translates: operations into
 //! calls, calls' answers into replies, its own events into the kit's. It decides nothing and knows one thing that the
-//! heap does not: how many data bytes were asked for, which in a real program the compiler knows.
+//! heap does not: how many data bytes were asked for, which in a real program the compiler knows. Of tiny objects the heap
+//! tells and counts blocks; the journal knows what is in them.
 //!
 //! ```
 //! use heaplaw_optimized::adapter;
@@ -25,8 +26,8 @@
 pub mod fit;
 
 use crate::{
-    Address, Cause, Config, Error, Event, Heap, Listener, Metrics, Mutator, MutatorId, Phase, Place, Root, Weak,
-    gc::pace::Clock,
+    Address, Barrier, Cause, Config, Error, Event, Heap, Listener, Metrics, Mutator, MutatorId, Object, Phase, Place,
+    Root, Weak, gc::pace::Clock,
 };
 use heaplaw_reference::{
     event,
@@ -53,7 +54,15 @@ pub fn bundled() -> Result<InTurn<Subject>, Error> {
 /// # Errors
 /// [`Error::Os`] if the kernel does not grant the reservation.
 pub fn small(memory: usize) -> Result<InTurn<Subject>, Error> {
-    Ok(InTurn::new(Subject::new(Config { reservation: memory, ..Config::default() })?))
+    with(Config { reservation: memory, ..Config::default() })
+}
+
+/// As [`bundled`], of any kind.
+///
+/// # Errors
+/// [`Error::Os`] if the kernel does not grant the reservation.
+pub fn with(config: Config) -> Result<InTurn<Subject>, Error> {
+    Ok(InTurn::new(Subject::new(config)?))
 }
 
 /// Takes down what happens in the kit's words, and what only the kit's mutators know. The order is exact as long as one
@@ -77,10 +86,51 @@ struct Pages {
     events: Vec<event::Event>,
     /// What this heap calls the kit's mutators.
     mutators: [Option<MutatorId>; MUTATORS as usize],
-    /// The data bytes that each object was asked to have.
-    bytes: HashMap<Address, u32>,
     /// The kit's weak slots.
     weak: [Option<Weak>; WEAKS as usize],
+    /// The data bytes that each object was asked to have, and those that it has.
+    sizes: HashMap<Address, (u32, usize)>,
+    /// Whether tiny objects share blocks; and by the number of each block, those in it.
+    tiny: bool,
+    blocks: HashMap<usize, Vec<Address>>,
+}
+
+/// The bytes of a block that tiny objects may share.
+const BLOCK: usize = 16;
+
+impl Pages {
+    /// Takes note of a birth.
+    fn born(&mut self, object: &Object, asked: u32) {
+        self.sizes.insert(object.address, (asked, object.usable));
+        if self.tiny && object.pointers == 0 && object.usable <= BLOCK {
+            self.blocks.entry(object.address.get() / BLOCK).or_default().push(object.address);
+        }
+    }
+
+    /// Takes down what happened to the slot at an address, for each object in it.
+    fn tell(&mut self, at: Address, event: fn(object::Address) -> event::Event) {
+        match self.blocks.get(&(at.get() / BLOCK)) {
+            Some(block) => self.events.extend(block.iter().map(|at| event(shown(*at)))),
+            None => self.events.push(event(shown(at))),
+        }
+    }
+
+    /// Takes note of the death of what was in the slot at an address.
+    fn died(&mut self, at: Address) {
+        match self.blocks.remove(&(at.get() / BLOCK)) {
+            Some(block) => block.iter().for_each(|at| _ = self.sizes.remove(at)),
+            None => _ = self.sizes.remove(&at),
+        }
+    }
+
+    /// What the heap counts, block by block, counted object by object.
+    fn single(&self, objects: usize, bytes: usize) -> (usize, usize) {
+        let tiny = self.blocks.values().flatten();
+        let (tiny, of) =
+            tiny.fold((0, 0), |(count, sum), at| (count + 1, sum + self.sizes.get(at).map_or(0, |size| size.1)));
+        let blocks = self.blocks.len();
+        ((objects + tiny).saturating_sub(blocks), (bytes + of).saturating_sub(blocks * BLOCK))
+    }
 }
 
 impl Listener for Journal {
@@ -102,17 +152,17 @@ impl Listener for Journal {
                 Phase::Terminate => event::Phase::Terminate,
                 Phase::Sweep => event::Phase::Sweep,
             }),
-            Event::Shade(at) => event::Event::Shade(shown(at)),
-            Event::Scan(at) => event::Event::Scan(shown(at)),
             Event::ScanStack(mutator) => {
                 let Some(number) = pages.mutators.iter().position(|known| *known == Some(mutator)) else { return };
                 event::Event::ScanStack(op::MutatorId(number as u8))
             }
             Event::ScanGlobals => event::Event::ScanGlobals,
             Event::Finalize(at) => event::Event::Finalize(shown(at)),
+            Event::Shade(at) => return pages.tell(at, event::Event::Shade),
+            Event::Scan(at) => return pages.tell(at, event::Event::Scan),
             Event::Free(at) => {
-                pages.bytes.remove(&at);
-                event::Event::Free(shown(at))
+                pages.tell(at, event::Event::Free);
+                return pages.died(at);
             }
         };
         pages.events.push(told);
@@ -142,7 +192,9 @@ impl Subject {
     /// [`Error::Os`] if the kernel does not grant the reservation.
     pub fn new(config: Config) -> Result<Subject, Error> {
         let config = Config { globals: usize::from(GLOBALS), ..config };
-        Ok(Subject { heap: Heap::with_listener(config, Journal::default())? })
+        let journal = Journal::default();
+        journal.open().tiny = config.tiny;
+        Ok(Subject { heap: Heap::with_listener(config, journal)? })
     }
 
     /// A heap that paces itself, on a clock that is moved by operations and by nothing else: one of a mutator takes a
@@ -195,11 +247,20 @@ impl SharedHeap for Subject {
             Capability::Deterministic,
             Capability::Classes,
         ];
-        let claims = match self.heap.state().listener.paced {
-            true => Claims::new("optimized-paced").with(&[Capability::Pacing, Capability::Clock]),
-            false => Claims::new("optimized"),
+        let state = self.heap.state();
+        let (barrier, invariant) = match state.config.barrier {
+            Barrier::Hybrid => ("", Invariant::ModifiedWeak),
+            Barrier::Insertion => (":insertion", Invariant::Strong),
+            Barrier::Deletion => (":deletion", Invariant::Weak),
+            // What the others keep, and this one does not.
+            Barrier::None => (":no-barrier", Invariant::ModifiedWeak),
         };
-        claims.with(&claimed).upholding(Invariant::ModifiedWeak)
+        let tiny = if state.config.tiny { ":tiny" } else { "" };
+        let (paced, more): (_, &[Capability]) = match state.listener.paced {
+            true => (":paced", &[Capability::Pacing, Capability::Clock]),
+            false => ("", &[]),
+        };
+        Claims::new(format!("optimized{paced}{barrier}{tiny}")).with(&claimed).with(more).upholding(invariant)
     }
 
     fn join(&self, id: op::MutatorId, events: &mut Vec<event::Event>) -> Participant {
@@ -244,7 +305,8 @@ impl SharedHeap for Subject {
             Collect::Sweep(steps) => self.heap.sweep(steps as usize) > 0,
             Collect::Stats => {
                 let stats = self.heap.stats();
-                return Reply::Stats { objects: stats.objects as u64, bytes: stats.bytes as u64 };
+                let (objects, bytes) = self.heap.state().listener.open().single(stats.objects, stats.bytes);
+                return Reply::Stats { objects: objects as u64, bytes: bytes as u64 };
             }
             Collect::Pace if self.heap.state().listener.paced => {
                 return Reply::Pace(Box::new(gauge(&self.heap.metrics())));
@@ -328,7 +390,7 @@ impl Participant {
             Action::Alloc { into, shape } => {
                 let object = mutator.alloc(root(into), shape.pointers as usize, shape.bytes as usize)?;
                 let found = mutator.image(root(into), Content::of)?;
-                mutator.heap().state().listener.open().bytes.insert(object.address, shape.bytes);
+                mutator.heap().state().listener.open().born(&object, shape.bytes);
                 data.resize(shape.bytes as usize, 0);
                 stamp.fill(data);
                 mutator.write(root(into), 0, data)?;
@@ -398,6 +460,6 @@ impl Mutator<Journal> {
     /// How many data bytes an object was asked to have.
     fn bytes(&self, root: &Root) -> Result<u32, Error> {
         let object = self.inspect(root)?.ok_or(Error::Nil)?;
-        self.heap().state().listener.open().bytes.get(&object.address).copied().ok_or(Error::Dangling)
+        self.heap().state().listener.open().sizes.get(&object.address).map(|size| size.0).ok_or(Error::Dangling)
     }
 }

@@ -8,6 +8,8 @@
 //!
 //! What a mutator that allocates black has in its windows is marked, so that to be born black costs nothing for each object.
 //!
+//! Objects without pointers of at most 16 bytes may share a block, see [`tiny`](crate::tiny).
+//!
 //! Source: Go's `malloc.go`, `mcache.go` and `mcentral.go` (`cacheSpan`).
 
 use crate::{
@@ -19,6 +21,7 @@ use crate::{
     local::{Local, Window},
     span::{Kind, Span},
     state::State,
+    tiny::{self, Ends, TINY},
 };
 
 /// The pointers, and the words of data, of objects that the fast path is for, at most.
@@ -57,17 +60,43 @@ impl<L: Listener> State<L> {
         if size > MAX_SMALL {
             return self.allocate_large(local, pointers, size);
         }
-        let kind = Kind { class: class_of(size), pointer_free: pointers == 0 };
+        let pointer_free = pointers == 0;
+        if pointer_free
+            && size <= TINY
+            && let Some((ends, start)) = self.space.ends()
+        {
+            return self.allocate_tiny(local, (ends, start), size.max(1));
+        }
+        self.slot(local, Kind { class: class_of(size), pointer_free }, pointers, size)
+    }
+
+    /// Takes a slot, for an object of `size` bytes.
+    #[inline]
+    fn slot(&self, local: &Local, kind: Kind, pointers: usize, size: usize) -> Result<usize, Error> {
         let window = local.window(kind);
         loop {
             if let Some(at) = window.take() {
-                if window.pointers() != pointers {
+                if window.pointers() != pointers && !kind.pointer_free {
                     self.set_pointers(window, kind, at, pointers);
                 }
                 return Ok(at);
             }
             self.refill(local, kind, (pointers, size))?;
         }
+    }
+
+    /// Allocates an object that shares a block, or has one for itself.
+    fn allocate_tiny(&self, local: &Local, (ends, start): (&Ends, usize), size: usize) -> Result<usize, Error> {
+        let at = match local.tiny.place(size) {
+            Some(at) => at,
+            None => {
+                let block = self.slot(local, tiny::KIND, 0, size)?;
+                local.tiny.offer(block, size);
+                block
+            }
+        };
+        ends.add(at - start, size);
+        Ok(at)
     }
 
     /// Of an object that has not as many pointers as its window was filled for.
@@ -108,7 +137,9 @@ impl<L: Listener> State<L> {
         if pointers > 0 {
             span.set_all_pointers(word, mask, pointers);
         }
-        window.fill(&span, (word, mask), pointers);
+        // What may be shared has to be told of.
+        let shared = kind == tiny::KIND && self.space.ends().is_some();
+        window.fill(&span, (word, mask), if shared { usize::MAX } else { pointers });
         self.count(local, kind, mask.count_ones() as usize, span.size());
         true
     }

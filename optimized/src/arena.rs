@@ -23,7 +23,7 @@ use crate::{
     error::Error,
     geometry::{ARENA, BASE_ALIGN, MAX_PAGES, PAGE},
     os::{Faults, Mapped, Region, Zeroed, address_limit, memory},
-    sync::{AtomicU8, AtomicU32, Ordering},
+    sync::{AtomicU8, AtomicU32, AtomicUsize, Ordering},
 };
 use std::{marker::PhantomData, ops::Range, ptr::NonNull};
 
@@ -59,6 +59,8 @@ pub(crate) struct Arenas {
     /// Where page 0 starts in the region.
     first: usize,
     pages: usize,
+    /// The bytes from page 0 on that have memory behind them. Never falls: what is decommitted can still be read.
+    ready: AtomicUsize,
 }
 
 impl Arenas {
@@ -76,7 +78,7 @@ impl Arenas {
         if first > SPARSE {
             region.advise_huge(0..first, false);
         }
-        Ok(Arenas { region, first, pages })
+        Ok(Arenas { region, first, pages, ready: AtomicUsize::new(0) })
     }
 
     /// Calls `reserve` with a number of pages, and with fewer while it fails, but no less than an arena. Under a limit
@@ -129,9 +131,20 @@ impl Arenas {
         self.first + pages.start * PAGE..self.first + pages.end * PAGE
     }
 
-    /// Puts memory behind pages.
+    /// Puts memory behind pages, the next after those that have some.
     pub(crate) fn commit(&self, pages: Range<usize>) -> Result<(), Error> {
-        self.region.commit(self.bytes(pages))
+        let end = pages.end * PAGE;
+        self.region.commit(self.bytes(pages))?;
+        // Release: who sees it may touch the pages.
+        self.ready.fetch_max(end, Ordering::Release);
+        Ok(())
+    }
+
+    /// How many bytes from page 0 on can be read and written. Whoever was given an address sees enough of them.
+    #[inline]
+    pub(crate) fn ready(&self) -> usize {
+        // Acquire: pairs with the release in `commit`.
+        self.ready.load(Ordering::Acquire)
     }
 
     /// Asks for huge pages.

@@ -19,7 +19,8 @@ pub enum Cause {
     Told,
 }
 
-/// One thing that the collector did.
+/// One thing that the collector did. [Tiny objects](crate::Config::tiny) have one address for all that share a block: that
+/// of the block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Event {

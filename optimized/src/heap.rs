@@ -3,7 +3,7 @@
 use crate::{
     error::Error,
     events::{Cause, Listener},
-    gc::{pace::Clock, pacer::Terms, phase::Phase},
+    gc::{barrier::Barrier, pace::Clock, pacer::Terms, phase::Phase},
     geometry::PAGE,
     os::Faults,
     root::MutatorId,
@@ -32,6 +32,13 @@ pub struct Config {
     /// How many threads collect in the background. With none, the collector runs only when it is told to, or if the heap is
     /// [paced](Config::paced).
     pub workers: usize,
+    /// What a store shades while a cycle is marking.
+    pub barrier: Barrier,
+    /// Whether objects without pointers of less than 16 bytes share blocks of 16 (Go: the tiny allocator). A block lives as
+    /// long as one of those in it, and no collector can tell them apart. Objects of one byte take an eighth of the memory,
+    /// of four half of it; of eight and more as much as without, and a fifth more time to allocate. So it is off, unless a
+    /// program has many of the smallest. How large each is is kept beside them: an eighth of the reservation more addresses.
+    pub tiny: bool,
     /// Which calls to the kernel fail: none, but in tests.
     pub faults: Faults,
     /// Whether a heap without workers paces itself as one with workers does: cycles start by themselves, and mutators that
@@ -46,12 +53,15 @@ pub struct Config {
 }
 
 impl Config {
-    /// A reservation of 1 GiB, no other limit, 16 globals, and no workers; not paced, but if it is, a GOGC of 100.
+    /// A reservation of 1 GiB, no other limit, 16 globals, no workers, and the hybrid barrier; not paced, but if it is, a
+    /// GOGC of 100.
     pub const DEFAULT: Config = Config {
         reservation: 1 << 30,
         limit: usize::MAX,
         globals: 16,
         workers: 0,
+        barrier: Barrier::Hybrid,
+        tiny: false,
         faults: Faults::NONE,
         paced: false,
         gogc: Some(100),
@@ -162,7 +172,7 @@ impl<L: Listener> Heap<L> {
 
     /// As [`Heap::with_listener`], with this clock.
     pub(crate) fn with_clock(config: Config, clock: Clock, listener: L) -> Result<Heap<L>, Error> {
-        let space = Space::reserve(config.reservation / PAGE, config.limit / PAGE, config.faults)?;
+        let space = Space::reserve(config.reservation / PAGE, config.limit / PAGE, config.faults, config.tiny)?;
         Ok(Heap { core: Arc::new(Core::new(State::new(space, config, clock, listener))?) })
     }
 

@@ -64,6 +64,7 @@ mod page;
 mod root;
 mod space;
 mod span;
+mod tiny;
 
 // The collector.
 mod events;
@@ -112,7 +113,7 @@ pub mod foreign;
 
 pub use error::Error;
 pub use events::{Cause, Event, Listener};
-pub use gc::phase::Phase;
+pub use gc::{barrier::Barrier, phase::Phase};
 #[cfg(not(all(test, any(heaplaw_loom, heaplaw_shuttle))))]
 pub use global::{Global, GlobalStats};
 pub use heap::{Config, Heap};

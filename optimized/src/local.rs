@@ -17,6 +17,7 @@ use crate::{
     root::{MutatorId, Stack},
     span::{Kind, Span},
     sync::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
+    tiny::Current,
 };
 use std::array;
 
@@ -68,7 +69,8 @@ pub(crate) struct Window {
     first: Word,
     /// The first page of the span, and one more; 0 for none.
     span: Word,
-    /// How many pointers the slots are laid out for that are not handed out.
+    /// How many pointers the slots are laid out for that are not handed out; more than there can be, if they are not for
+    /// the fast path.
     pointers: Word,
 }
 
@@ -185,6 +187,8 @@ pub(crate) struct Local {
     pub(crate) buffer: Buffer,
     /// The bytes that it may allocate while objects are marked before it has to pay; as an `i64`, below zero what it owes.
     pub(crate) balance: Word,
+    /// Where its next tiny object goes. Not white once it allocates black.
+    pub(crate) tiny: Current,
     /// The cycle in which the spans are born that it makes.
     cycle: AtomicU64,
     windows: [Window; Kind::COUNT],
@@ -203,6 +207,7 @@ impl Local {
             stack: Stack::new(),
             buffer: Buffer::new(),
             balance: Word::default(),
+            tiny: Current::default(),
             cycle: AtomicU64::new(cycle),
             windows: array::from_fn(|_| Window::default()),
         }

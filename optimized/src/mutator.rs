@@ -16,7 +16,6 @@ use crate::{
     heap::Heap,
     local::Local,
     root::{Address, MutatorId, Root},
-    space::Slot,
     state::State,
     sync::{AtomicUsize, Ordering},
 };
@@ -38,7 +37,8 @@ pub struct Object {
     pub address: Address,
     /// How many pointer fields it has.
     pub pointers: usize,
-    /// The bytes that are set aside for it, fields included; all that are not fields are data.
+    /// The bytes that are set aside for it, fields included; all that are not fields are data. Of a [tiny
+    /// object](crate::Config::tiny), those that were asked for, and one at least.
     pub usable: usize,
     /// Whether the cycle that is marking, or whose sweep has not yet come to it, has found it: it is not white.
     pub marked: bool,
@@ -240,10 +240,7 @@ impl<L: Listener> Mutator<L> {
         let inside = self.enter();
         match Address::new(self.value(&inside, root)?) {
             None => Ok(None),
-            Some(at) => {
-                let found = inside.state.space.find(at);
-                found.map(|slot| Some(inside.state.describe(slot))).ok_or(Error::Dangling)
-            }
+            Some(at) => inside.state.describe(at).map(Some).ok_or(Error::Dangling),
         }
     }
 
@@ -270,7 +267,8 @@ impl<L: Listener> Mutator<L> {
     /// All of it reads nil and zero. Without pointer fields, the collector never looks inside.
     ///
     /// Up to 32,768 bytes, the object gets the smallest of the 67 size classes of Go that holds it (none at all: 8
-    /// bytes), beyond that whole pages of 8,192 bytes.
+    /// bytes), beyond that whole pages of 8,192 bytes. With [`Config::tiny`](crate::Config::tiny), those of less than 16
+    /// bytes and without pointers share blocks.
     ///
     /// # Errors
     /// [`Error::OutOfMemory`], [`Error::Os`] if the kernel does not grant memory, [`Error::ForeignRoot`].
@@ -279,7 +277,7 @@ impl<L: Listener> Mutator<L> {
         self.check(into)?;
         let at = inside.state.allocate(inside.local, pointers, bytes)?;
         self.set(&inside, into, at)?;
-        self.object(&inside, into).map(|slot| inside.state.describe(slot))
+        self.object(&inside, into)
     }
 
     /// Makes a root hold what a place holds; gives its address, or `None` for nil.
@@ -357,7 +355,7 @@ impl<L: Listener> Mutator<L> {
     #[cfg(feature = "reference")]
     pub(crate) fn image<R>(&self, root: &Root, look: impl FnOnce(&[u8]) -> R) -> Result<R, Error> {
         let inside = self.enter();
-        let object = inside.state.describe(self.object(&inside, root)?);
+        let object = self.object(&inside, root)?;
         let mut bytes = vec![0; object.usable];
         inside.state.space.read(object.address.get(), &mut bytes);
         Ok(look(&bytes))
@@ -386,14 +384,14 @@ impl<L: Listener> Mutator<L> {
         Ok(())
     }
 
-    fn object(&self, inside: &Inside<'_, L>, root: &Root) -> Result<Slot, Error> {
+    fn object(&self, inside: &Inside<'_, L>, root: &Root) -> Result<Object, Error> {
         let at = Address::new(self.value(inside, root)?).ok_or(Error::Nil)?;
-        inside.state.space.find(at).ok_or(Error::Dangling)
+        inside.state.describe(at).ok_or(Error::Dangling)
     }
 
     /// The object that a root holds, if it has pointer fields `at .. at + count`.
     fn fields(&self, inside: &Inside<'_, L>, root: &Root, at: usize, count: usize) -> Result<usize, Error> {
-        let Object { address, pointers, .. } = inside.state.describe(self.object(inside, root)?);
+        let Object { address, pointers, .. } = self.object(inside, root)?;
         match at.checked_add(count) {
             Some(end) if end <= pointers => Ok(address.get()),
             _ => Err(Error::NoPlace { index: at.max(pointers), count: pointers }),
@@ -415,7 +413,7 @@ impl<L: Listener> Mutator<L> {
 
     /// Where the data bytes `at .. at + count` of an object are.
     fn data(&self, inside: &Inside<'_, L>, root: &Root, at: usize, count: usize) -> Result<Range<usize>, Error> {
-        let object = inside.state.describe(self.object(inside, root)?);
+        let object = self.object(inside, root)?;
         let fields = object.pointers * WORD;
         let start = object.address.get() + fields;
         match at.checked_add(count) {
@@ -439,9 +437,10 @@ impl<L: Listener> Drop for Mutator<L> {
 }
 
 impl<L: Listener> State<L> {
-    pub(crate) fn describe(&self, slot: Slot) -> Object {
+    /// What is known of the object that starts at an address.
+    pub(crate) fn describe(&self, address: Address) -> Option<Object> {
+        let (slot, usable) = self.space.find(address)?;
         let span = self.space.span(slot.span);
-        let (pointers, marked) = (span.pointers(slot.number), span.is_marked(slot.number));
-        Object { address: self.space.address(slot), pointers, usable: span.size(), marked }
+        Some(Object { address, pointers: span.pointers(slot.number), usable, marked: span.is_marked(slot.number) })
     }
 }

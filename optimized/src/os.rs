@@ -209,6 +209,8 @@ pub(crate) unsafe trait Zeroed {}
 unsafe impl Zeroed for u64 {}
 // SAFETY: as for the number inside.
 unsafe impl Zeroed for crate::sync::AtomicU8 {}
+// SAFETY: as above.
+unsafe impl Zeroed for crate::sync::AtomicU16 {}
 // SAFETY: as for the number inside.
 unsafe impl Zeroed for crate::sync::AtomicU32 {}
 // SAFETY: as for the number inside.

@@ -9,8 +9,8 @@
 //!
 //! An address that is not that of an object, or no longer, is a mistake that the heap does not notice. It is still no
 //! undefined behaviour: objects are words that are read and written atomically, and nothing is kept among them that the
-//! heap relies on. A wild store damages other objects of this heap; a wild load gives nonsense, or, where no memory is
-//! mapped, ends the process.
+//! heap relies on. A wild store damages other objects of this heap; a wild load gives nonsense; where the heap has no
+//! memory, both panic.
 //!
 //! ```
 //! use heaplaw_optimized::{Config, Heap};
@@ -75,7 +75,8 @@ impl<L: Listener> Mutator<L> {
 
 impl<L: Listener> Raw<'_, L> {
     /// Allocates an object of `pointers` pointer fields followed by `bytes` bytes of data, all nil and zero, and gives its
-    /// address. A safepoint; the new object itself is safe until the next.
+    /// address. A safepoint; the new object itself is safe until the next. A [tiny](crate::Config::tiny) one may share its
+    /// words with others, and is for [`Raw::read`] and [`Raw::write`].
     ///
     /// # Errors
     /// [`Error::OutOfMemory`], [`Error::Os`] if the kernel does not grant memory.
@@ -109,6 +110,9 @@ impl<L: Listener> Raw<'_, L> {
     // ---- objects
 
     /// What pointer field `index` of an object holds.
+    ///
+    /// # Panics
+    /// If the heap has no memory there, as all that name a field or a word.
     #[inline]
     pub fn load(&self, object: usize, index: usize) -> usize {
         // Acquire: pairs with the release of the store, so the object is seen initialised.
@@ -177,6 +181,24 @@ impl<L: Listener> Raw<'_, L> {
     pub fn set_word(&self, object: usize, index: usize, value: usize) {
         // Relaxed: as in `word`.
         self.state.space.field(object, index).store(value, Ordering::Relaxed);
+    }
+
+    /// Reads bytes of an object, from `at` on, counted from its start.
+    ///
+    /// # Panics
+    /// If the heap has no memory there.
+    #[inline]
+    pub fn read(&self, object: usize, at: usize, data: &mut [u8]) {
+        self.state.space.read(object.wrapping_add(at), data);
+    }
+
+    /// Overwrites bytes of an object, counted as in [`Raw::read`]. Not for pointers: no barrier.
+    ///
+    /// # Panics
+    /// As [`Raw::read`].
+    #[inline]
+    pub fn write(&self, object: usize, at: usize, data: &[u8]) {
+        self.state.space.write(object.wrapping_add(at), data);
     }
 
     // ---- slots

@@ -21,6 +21,7 @@ use crate::{
     span::{Kind, Located, Span, Spans},
     stack::Links,
     sync::{AtomicU64, AtomicUsize, MutexGuard, Ordering},
+    tiny::{self, Ends, TINY},
 };
 use std::{ops::Range, slice};
 
@@ -70,24 +71,29 @@ pub(crate) struct Space {
     bytes: AtomicUsize,
     /// The bytes that were ever allocated.
     claimed: AtomicUsize,
-    len: usize,
-    /// Last, as the blocks are in it.
+    /// Where the objects of tiny blocks end, if there are tiny objects.
+    ends: Option<Ends>,
+    /// Last, as the blocks and the ends are in it.
     memory: Memory,
 }
 
 impl Space {
-    /// Reserves a window of so many pages, of which at most `limit` will be mapped.
-    pub(crate) fn reserve(pages: usize, limit: usize, faults: Faults) -> Result<Space, Error> {
-        let (memory, planned) = Memory::reserve(pages, limit, faults, |plan| Blocks::plan(plan, pages))?;
+    /// Reserves a window of so many pages, of which at most `limit` will be mapped, with or without tiny objects.
+    pub(crate) fn reserve(pages: usize, limit: usize, faults: Faults, tiny: bool) -> Result<Space, Error> {
+        let (memory, (blocks, ends)) = Memory::reserve(pages, limit, faults, |plan| {
+            (Blocks::plan(plan, pages), tiny.then(|| Ends::plan(plan, pages)))
+        })?;
         let arenas = memory.arenas();
         // SAFETY: of the plan that the memory was reserved with, and dropped before it.
-        let blocks = unsafe { Blocks(arenas.open(planned.0), arenas.open(planned.1)) };
+        let blocks = unsafe { Blocks(arenas.open(blocks.0), arenas.open(blocks.1)) };
+        // SAFETY: as above.
+        let ends = ends.map(|planned| Ends::new(unsafe { arenas.open(planned) }));
         Ok(Space {
             blocks,
             objects: AtomicUsize::new(0),
             bytes: AtomicUsize::new(0),
             claimed: AtomicUsize::new(0),
-            len: pages * PAGE,
+            ends,
             memory,
         })
     }
@@ -156,11 +162,33 @@ impl Space {
         self.memory.centrals().iter().flat_map(|central| central.iter(self.memory.spans()))
     }
 
-    /// The object that starts at this address.
-    pub(crate) fn find(&self, at: Address) -> Option<Slot> {
-        let spans = self.memory.spans();
-        let span = spans.containing(spans.page_of(at.get()))?;
-        Some(Slot { span: span.first(), number: span.slot_at(at.get())? })
+    /// The object that starts at this address: its slot, and the bytes that it has there. A tiny one need not start where
+    /// its slot does.
+    pub(crate) fn find(&self, at: Address) -> Option<(Slot, usize)> {
+        let (spans, at) = (self.memory.spans(), at.get());
+        let span = spans.containing(spans.page_of(at))?;
+        let (start, size) = match &self.ends {
+            Some(ends) if span.kind() == tiny::KIND => (at & !(TINY - 1), ends.size(at - self.start())?),
+            _ => (at, span.size()),
+        };
+        Some((Slot { span: span.first(), number: span.slot_at(start)? }, size))
+    }
+
+    /// Whether an address that is not where a slot starts may be that of an object.
+    #[inline]
+    pub(crate) fn is_inside(&self, found: Located) -> bool {
+        found.kind == tiny::KIND && self.ends.is_some()
+    }
+
+    /// The address of the window.
+    fn start(&self) -> usize {
+        self.spans().base().addr().get()
+    }
+
+    /// Where the objects of tiny blocks end, and the address that offsets are counted from; `None` if there are no tiny
+    /// objects.
+    pub(crate) fn ends(&self) -> Option<(&Ends, usize)> {
+        self.ends.as_ref().map(|ends| (ends, self.start()))
     }
 
     /// The slot that an address is in.
@@ -257,16 +285,13 @@ impl Space {
     /// The words of a run of bytes, which starts at a multiple of a word.
     ///
     /// # Panics
-    /// If it is not in the window.
+    /// If there is no memory.
     #[inline]
     fn words(&self, at: usize, bytes: usize) -> &[AtomicUsize] {
-        let start = self.spans().base();
+        let (start, ready) = (self.spans().base(), self.memory.arenas().ready());
         let offset = at.wrapping_sub(start.addr().get());
-        assert!(
-            offset <= self.len && bytes <= self.len - offset && at.is_multiple_of(WORD),
-            "{bytes} bytes at {at:#x}"
-        );
-        // SAFETY: by the assertion the words lie in the window, whose memory stays as long as the space; the kernel
+        assert!(offset <= ready && bytes <= ready - offset && at.is_multiple_of(WORD), "{bytes} bytes at {at:#x}");
+        // SAFETY: by the assertion the words lie where the window has memory, which stays as long as the space; the kernel
         // initialised it, and everybody reaches it as atomic words alone.
         unsafe { slice::from_raw_parts(start.as_ptr().add(offset).cast(), bytes / WORD) }
     }
@@ -274,13 +299,13 @@ impl Space {
     /// A word of an object: for one, a pointer field.
     ///
     /// # Panics
-    /// If it is not in the window.
+    /// If there is no memory.
     #[inline]
     pub(crate) fn field(&self, object: usize, index: usize) -> &AtomicUsize {
         let start = self.spans().base();
         let offset = object.wrapping_add(index.wrapping_mul(WORD)).wrapping_sub(start.addr().get());
-        assert!(offset < self.len, "a word outside of the window");
-        // SAFETY: as in `words`; the window is a whole number of words, and what is left of `offset` is the start of one.
+        assert!(offset < self.memory.arenas().ready(), "no object is there");
+        // SAFETY: as in `words`; pages are whole numbers of words, and what is left of `offset` is the start of one.
         unsafe { &*start.as_ptr().add(offset & !(WORD - 1)).cast() }
     }
 
@@ -379,7 +404,7 @@ mod tests {
 
     #[test]
     fn bytes_are_read_and_written_wherever_they_start() {
-        let space = Space::reserve(64, usize::MAX, Faults::NONE).unwrap();
+        let space = Space::reserve(64, usize::MAX, Faults::NONE, true).unwrap();
         let span = space.add(Kind { class: LARGE, pointer_free: true }, 1, 0, true).unwrap();
         let start = span.address(0).addr().get();
         let mut expected = [0_u8; 64];

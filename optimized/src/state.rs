@@ -21,7 +21,7 @@ use crate::{
     space::Space,
     special::Specials,
     stats::Last,
-    sync::{AtomicU64, AtomicUsize, Mutex, MutexGuard, Ordering, lock},
+    sync::{AtomicBool, AtomicU64, AtomicUsize, Mutex, MutexGuard, Ordering, lock},
 };
 use std::{
     sync::{Arc, TryLockError},
@@ -44,6 +44,8 @@ pub(crate) struct State<L> {
     pub(crate) specials: Specials,
     pub(crate) work: Work,
     pub(crate) pace: Pace,
+    /// Whether this cycle has scanned all stacks, of a heap with a deletion barrier.
+    pub(crate) snapshot: AtomicBool,
     /// Which mutator a handshake waits for, and since when.
     pub(crate) awaited: Mutex<Option<(MutatorId, Instant)>>,
     driver: Mutex<Driver>,
@@ -68,6 +70,7 @@ impl<L: Listener> State<L> {
             specials: Specials::new(),
             work: Work::new(pace.first_trigger()),
             pace,
+            snapshot: AtomicBool::new(false),
             awaited: Mutex::new(None),
             driver: Mutex::new(Driver { marker: Marker::new(), globals_scanned: true, round: 0, who: Who::Program }),
             made: Instant::now(),

@@ -9,7 +9,7 @@ use std::{fmt, time::Duration};
 /// How much of what there is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Stats {
-    /// Objects allocated and not yet freed.
+    /// Objects allocated and not yet freed. [Tiny objects](crate::Config::tiny) that share a block count as one.
     pub objects: usize,
     /// Their usable bytes: size classes and whole pages, not what was asked for.
     pub bytes: usize,

@@ -17,21 +17,22 @@
 #[cfg(not(all(test, any(heaplaw_loom, heaplaw_shuttle))))]
 pub(crate) use std::sync::{
     Condvar, Mutex, MutexGuard,
-    atomic::{AtomicBool, AtomicPtr, AtomicU8, AtomicU32, AtomicU64, AtomicUsize},
+    atomic::{AtomicBool, AtomicPtr, AtomicU8, AtomicU16, AtomicU32, AtomicU64, AtomicUsize},
 };
 
 #[cfg(all(test, heaplaw_shuttle))]
 pub(crate) use shuttle::{
     sync::{
         Condvar, Mutex, MutexGuard,
-        atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, AtomicUsize},
+        atomic::{AtomicBool, AtomicU8, AtomicU16, AtomicU32, AtomicU64, AtomicUsize},
     },
     thread,
 };
 
 #[cfg(all(test, heaplaw_loom))]
 pub(crate) use modelled::{
-    AtomicBool, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Condvar, Mutex, MutexGuard, interleaved, reset, thread,
+    AtomicBool, AtomicU8, AtomicU16, AtomicU32, AtomicU64, AtomicUsize, Condvar, Mutex, MutexGuard, interleaved, reset,
+    thread,
 };
 
 pub(crate) use std::sync::{PoisonError, atomic::Ordering};
@@ -132,6 +133,7 @@ mod modelled {
     wrap!(AtomicU64, u64, |a, o| a.fetch_add(0, o), swap, fetch_add, fetch_sub, fetch_or, fetch_and);
     wrap!(AtomicUsize, usize, |a, o| a.fetch_add(0, o), swap, fetch_add, fetch_sub, fetch_or, fetch_and);
     wrap!(AtomicU32, u32, |a, o| a.fetch_add(0, o), swap, fetch_add, fetch_sub, fetch_or, fetch_and);
+    wrap!(AtomicU16, u16, |a, o| a.fetch_add(0, o), swap, fetch_add, fetch_sub, fetch_or, fetch_and);
     wrap!(AtomicU8, u8, |a, o| a.fetch_add(0, o), swap, fetch_add, fetch_sub, fetch_or, fetch_and);
     wrap!(AtomicBool, bool, |a, o| a.fetch_or(false, o), swap, fetch_or, fetch_and);
 }

@@ -10,6 +10,7 @@ use crate::{
     space::Slot,
     span::{Kind, Span},
     state::State,
+    tiny,
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -38,6 +39,9 @@ pub enum Corruption {
     /// A mutator's window into the span at this page holds slots that are not allocated, or of the wrong colour; or the
     /// mutator does not know of the phase.
     Window(usize),
+    /// A mutator's block for tiny objects, at this address, is not allocated, or of the wrong colour; or the block is, and
+    /// nothing ends in it, or not where the mutator believes.
+    Tiny(usize),
     /// The totals are not the sums over all spans.
     Totals,
     /// This object waits to be scanned, twice, unmarked, without pointers, or while nothing is being marked.
@@ -62,6 +66,7 @@ impl fmt::Display for Corruption {
             Corruption::Dirty(span) => write!(f, "a free slot of span {span} is said to read zero and does not"),
             Corruption::Cached(at) => write!(f, "{at:#x} is cached and is no slot of its class"),
             Corruption::Window(span) => write!(f, "a window into span {span} is not as the cycle wants it"),
+            Corruption::Tiny(at) => write!(f, "the block at {at:#x} is not as tiny objects want it"),
             Corruption::Totals => f.write_str("the totals are not the sums"),
             Corruption::Grey(at) => write!(f, "the object at {at:?} should not wait to be scanned"),
             Corruption::Special(at) => write!(f, "what is attached to the object at {at:?} is wrong"),
@@ -160,6 +165,7 @@ impl<L: Listener> State<L> {
         self.verify_pages()?;
         let windows = self.verify_windows()?;
         self.verify_spans(&windows)?;
+        self.verify_tiny(&windows)?;
         self.verify_grey(driver)?;
         self.verify_specials(&windows)?;
         self.verify_pointers(&windows)
@@ -227,12 +233,33 @@ impl<L: Listener> State<L> {
         ensure((objects, bytes) == self.space.allocated(), Corruption::Totals)
     }
 
+    /// That the blocks which mutators allocate tiny objects from are alive, and black if they have to be; and that in every
+    /// block something ends.
+    fn verify_tiny(&self, windows: &Windows) -> Result<(), Corruption> {
+        let Some((ends, start)) = self.space.ends() else { return Ok(()) };
+        for (block, last) in self.mutators().iter().filter_map(|local| local.tiny.block()) {
+            let slot = Address::new(block).and_then(|at| self.space.find(at)).map(|(slot, _)| slot);
+            let slot = slot.filter(|slot| self.space.span(slot.span).kind() == tiny::KIND);
+            let slot = slot.filter(|slot| self.is_alive(windows, *slot)).ok_or(Corruption::Tiny(block))?;
+            let black = self.stage.phase() != Phase::Mark || self.space.span(slot.span).is_marked(slot.number);
+            ensure(black && ends.last(block - start) == Some(last), Corruption::Tiny(block))?;
+        }
+        for span in self.space.spans_from(0).filter(|span| span.kind() == tiny::KIND) {
+            for number in span.objects() {
+                let slot = Slot { span: span.first(), number };
+                let at = self.space.address(slot).get();
+                ensure(is_in_window(windows, slot) || ends.last(at - start).is_some(), Corruption::Tiny(at))?;
+            }
+        }
+        Ok(())
+    }
+
     fn verify_grey(&self, driver: &Driver) -> Result<(), Corruption> {
         let mut seen = BTreeSet::new();
         let mut waiting = self.grey.waiting(&self.space.blocks);
         waiting.extend(driver.marker.waiting());
         for at in waiting.into_iter().filter_map(Address::new) {
-            let waits = self.space.find(at).is_some_and(|slot| {
+            let waits = self.space.find(at).is_some_and(|(slot, _)| {
                 let span = self.space.span(slot.span);
                 span.is_marked(slot.number) && !span.kind().pointer_free
             });
@@ -248,7 +275,7 @@ impl<L: Listener> State<L> {
         for shard in self.specials.shards() {
             for (at, special) in shard.iter() {
                 let address = Address::new(*at).ok_or(Corruption::Totals)?;
-                let slot = self.space.find(address).ok_or(Corruption::Special(address))?;
+                let (slot, _) = self.space.find(address).ok_or(Corruption::Special(address))?;
                 ensure(special.is_sound(*at, slot.span), Corruption::Special(address))?;
                 *counts.entry(slot.span).or_insert(0) += 1;
                 held.extend(special.arguments());
@@ -288,7 +315,7 @@ impl<L: Listener> State<L> {
 
     fn verify_pointer(&self, windows: &Windows, value: usize) -> Result<(), Corruption> {
         match Address::new(value) {
-            Some(at) if !self.space.find(at).is_some_and(|slot| self.is_alive(windows, slot)) => {
+            Some(at) if !self.space.find(at).is_some_and(|(slot, _)| self.is_alive(windows, slot)) => {
                 Err(Corruption::Dangling(at))
             }
             _ => Ok(()),
@@ -298,11 +325,14 @@ impl<L: Listener> State<L> {
     /// Whether an allocated slot is an object, and not about to be swept away.
     fn is_alive(&self, windows: &Windows, slot: Slot) -> bool {
         let span = self.space.span(slot.span);
-        let in_window = windows
-            .get(&slot.span)
-            .is_some_and(|(word, mask)| slot.number / 64 == *word && mask >> (slot.number % 64) & 1 == 1);
-        !in_window && (span.is_swept(self.stage.now().0) || span.is_marked(slot.number))
+        !is_in_window(windows, slot) && (span.is_swept(self.stage.now().0) || span.is_marked(slot.number))
     }
+}
+
+/// Whether a window holds a slot.
+fn is_in_window(windows: &Windows, slot: Slot) -> bool {
+    let held = windows.get(&slot.span);
+    held.is_some_and(|(word, mask)| slot.number / 64 == *word && mask >> (slot.number % 64) & 1 == 1)
 }
 
 #[cfg(test)]
@@ -331,7 +361,7 @@ mod tests {
     fn a_mark_out_of_season_is_noticed() {
         let (heap, mut mutator, root) = heap();
         let object = mutator.alloc(&root, 1, 0).unwrap();
-        let slot = heap.state().space.find(object.address).unwrap();
+        let slot = heap.state().space.find(object.address).unwrap().0;
         assert_eq!(heap.verify(), Ok(()));
         heap.state().space.span(slot.span).mark(slot.number);
         assert_eq!(heap.verify(), Err(Corruption::Unswept(slot.span)));
@@ -341,7 +371,7 @@ mod tests {
     fn a_mark_on_a_free_slot_is_noticed() {
         let (heap, mut mutator, root) = heap();
         let object = mutator.alloc(&root, 1, 0).unwrap();
-        let slot = heap.state().space.find(object.address).unwrap();
+        let slot = heap.state().space.find(object.address).unwrap().0;
         heap.start();
         drop(mutator);
         assert_eq!(heap.verify(), Ok(()));
@@ -353,9 +383,42 @@ mod tests {
     fn an_object_with_more_pointers_than_words_is_noticed() {
         let (heap, mut mutator, root) = heap();
         let object = mutator.alloc(&root, 1, 16).unwrap();
-        let slot = heap.state().space.find(object.address).unwrap();
+        let (slot, _) = heap.state().space.find(object.address).unwrap();
         heap.state().space.span(slot.span).set_pointers(slot.number, 4);
         assert_eq!(heap.verify(), Err(Corruption::Count(slot.span)));
+    }
+
+    #[test]
+    fn a_tiny_block_that_is_not_as_it_should_be_is_noticed() {
+        let heap = Heap::new(Config { reservation: 1 << 20, tiny: true, ..Config::default() }).unwrap();
+        let mut mutator = heap.join();
+        let root = mutator.root();
+        heap.start();
+        let at = mutator.alloc(&root, 0, 5).unwrap().address;
+        let slot = heap.state().space.find(at).unwrap().0;
+        let (ends, start) = heap.state().space.ends().unwrap();
+        let wrong = Err(Corruption::Tiny(at.get()));
+        assert_eq!(heap.verify(), Ok(()));
+        // It ends later than the mutator knows, or earlier, or nowhere.
+        for bits in [&[9][..], &[3, 4], &[4]] {
+            bits.iter().for_each(|bit| ends.flip(at.get() - start, *bit));
+            assert_eq!(heap.verify(), wrong, "{bits:?}");
+            bits.iter().for_each(|bit| ends.flip(at.get() - start, *bit));
+        }
+        // White, in the hands of who allocates black.
+        heap.state().space.span(slot.span).unmark(slot.number);
+        assert_eq!(heap.verify(), wrong);
+        heap.state().space.span(slot.span).mark(slot.number);
+        // A block of nobody in which nothing ends.
+        let local = &heap.state().mutators()[0];
+        local.tiny.forget();
+        assert_eq!(heap.verify(), Ok(()));
+        ends.flip(at.get() - start, 4);
+        assert_eq!(heap.verify(), wrong);
+        ends.flip(at.get() - start, 4);
+        // A current block that is none.
+        local.tiny.offer(at.get() + 16, 5);
+        assert_eq!(heap.verify(), Err(Corruption::Tiny(at.get() + 16)));
     }
 
     #[test]
@@ -493,7 +556,7 @@ mod tests {
     fn a_window_that_is_not_as_it_should_be_is_noticed() {
         let (heap, mut mutator, root) = heap();
         let object = mutator.alloc(&root, 1, 0).unwrap();
-        let slot = heap.state().space.find(object.address).unwrap();
+        let slot = heap.state().space.find(object.address).unwrap().0;
         let span = heap.state().space.span(slot.span);
         let wrong = Err(Corruption::Window(slot.span));
         // White in a window of who allocates black; then not allocated at all.

@@ -157,7 +157,12 @@ fn termination(reading: &Reading<'_>) -> Judgement {
                 scanned.clear();
                 (started, marked, finished) = (false, false, false);
             }
-            Op::Collect(Collect::Start) => (started, marked, finished) = (true, false, false),
+            Op::Collect(Collect::Start) => {
+                if moment.reply == Reply::Done {
+                    scanned.clear();
+                }
+                (started, marked, finished) = (true, false, false);
+            }
             Op::Collect(Collect::Handshake(mutator)) => scanned.push(*mutator),
             Op::Collect(Collect::Mark(EVERYTHING..)) => marked = present.iter().all(|m| scanned.contains(m)),
             // A design that stops the world has ended marking long before.

@@ -1,6 +1,23 @@
 //! The write barrier: Go's hybrid of Yuasa's deletion barrier and Dijkstra's insertion barrier. Both halves are
 //! unconditional: neither the colour of the object that is stored into nor that of the stack is asked for.
 //!
+//! Either half alone is a [`Barrier`] too, if the rest of the collector makes up for what is missing:
+//!
+//! ```text
+//!              shades       stacks are scanned                     invariant
+//!   hybrid     old and new  once, one by one                       weak, modified
+//!   insertion  new          again, until a round finds nothing     strong
+//!   deletion   old          all, before the first object           weak
+//! ```
+//!
+//! With insertion alone, a stack that was scanned may get hold of what is white, from an object that is grey. So stacks
+//! stay grey: in the round that decides about the end of marking each is scanned again. If one of them shades anything,
+//! the round does not count, see [`terminate`](super::terminate). If none does, no stack holds anything white: what is
+//! behind something black is not white, and from another stack it would have come through a store or a hand-over, which
+//! shade. With deletion alone, what was on a stack that is not scanned may be hidden behind something black, and deleted
+//! nowhere. So nothing is scanned before all stacks are; until then both halves are on, since the stacks are not scanned
+//! all at once.
+//!
 //! Every store of a pointer into a field or a global goes through here; roots are not places, and stores into them do
 //! not. A barrier that is on records both pointers in the mutator's buffer. They are shaded when that is full, and at every
 //! handshake; in a heap that is collected in steps, at once. To put it off is sound: who decides that nothing is grey has
@@ -18,6 +35,21 @@ use crate::{
     sync::{AtomicUsize, Ordering},
 };
 
+/// Which pointers a store shades while a cycle is marking. What a heap does besides follows from it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Barrier {
+    /// Go's: what is overwritten and what is stored. Each stack is scanned once, at any time.
+    #[default]
+    Hybrid,
+    /// Dijkstra's: what is stored. Stacks are scanned again before marking ends, and again if that found anything.
+    Insertion,
+    /// Yuasa's: what is overwritten. All stacks are scanned before the first object is.
+    Deletion,
+    /// None at all, to be measured or to be caught: a program that stores while a cycle is marking **loses objects that it
+    /// can reach**. They read as [`Error::Dangling`](crate::Error::Dangling), or as whatever was allocated in their place.
+    None,
+}
+
 impl<L: Listener> State<L> {
     /// What a store of `new` over `old` owes the collector, to be paid before the store.
     #[inline]
@@ -29,7 +61,15 @@ impl<L: Listener> State<L> {
 
     #[cold]
     fn record(&self, local: &Local, [old, new]: [usize; 2]) {
-        let len = local.buffer.record([old, new]);
+        let owed = match self.config.barrier {
+            Barrier::Hybrid => [old, new],
+            Barrier::Insertion => [0, new],
+            // Relaxed: whoever does not see it yet shades too much.
+            Barrier::Deletion if self.snapshot.load(Ordering::Relaxed) => [old, 0],
+            Barrier::Deletion => [old, new],
+            Barrier::None => [0, 0],
+        };
+        let len = local.buffer.record(owed);
         if self.config.workers == 0 || Buffer::is_full(len) {
             self.flush_barrier(local);
         }

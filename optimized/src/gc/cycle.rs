@@ -14,6 +14,9 @@
 //! Nothing is swept before every mutator has put its barrier off: a late mark in a swept span would be taken for a mark of
 //! the next cycle. And nothing before it has flushed its windows: so the spans that mutators hold are always swept ones.
 //!
+//! With a deletion barrier, all stacks are scanned in `start`; with an insertion barrier, all are scanned again in the flush
+//! of `finish`. See [`barrier`](super::barrier).
+//!
 //! The steps may come in any order and with any number of mutator steps in between. The globals are one job, the stack
 //! of each mutator is another, done once, and every grey object is one. A mutator that joins while objects are being
 //! marked holds nothing, so its stack counts as scanned.
@@ -21,6 +24,7 @@
 //! Source: Go's `mgc.go`.
 
 use super::{
+    barrier::Barrier,
     handshake,
     mark::Driver,
     pace::{Part, SLICE},
@@ -34,7 +38,7 @@ use crate::{
     root::MutatorId,
     state::State,
     stats::Cycle,
-    sync::lock,
+    sync::{Ordering, lock},
 };
 use std::{sync::Arc, time::Instant};
 
@@ -95,7 +99,13 @@ impl<L: Listener> State<L> {
             }
             Request::Blacken => self.blacken(local),
             Request::Scan => self.scan_roots(local),
-            Request::Flush => self.flush_barrier(local),
+            Request::Flush => {
+                self.flush_barrier(local);
+                if self.config.barrier == Barrier::Insertion {
+                    local.scanned.set(false);
+                    self.scan_roots(local);
+                }
+            }
             Request::Release => self.release(local),
             Request::Renew => self.flush_windows(local),
         }
@@ -104,6 +114,8 @@ impl<L: Listener> State<L> {
     /// Allocates black from now on, what is left in the windows included.
     fn blacken(&self, local: &Local) {
         local.black.set(true);
+        // It may be white, and hold nothing but garbage.
+        local.tiny.forget();
         for window in local.windows() {
             if let Some(first) = window.span() {
                 let (word, free) = window.left();
@@ -174,11 +186,17 @@ impl<L: Listener> State<L> {
         let began = self.made.elapsed();
         self.begin_pace(cause, due);
         self.grey.open();
+        // Relaxed: the requests order.
+        self.snapshot.store(false, Ordering::Relaxed);
         self.enter(cycle, Phase::Arm);
         self.ask_all(driver, Request::Arm);
         driver.globals_scanned = false;
         self.enter(cycle, Phase::Mark);
         self.ask_all(driver, Request::Blacken);
+        if self.config.barrier == Barrier::Deletion {
+            self.ask_all(driver, Request::Scan);
+            self.snapshot.store(true, Ordering::Relaxed);
+        }
         let (arming, workers, forced) = (self.made.elapsed() - began, self.config.workers, cause == Cause::Told);
         lock(&self.last).cycle = Cycle { number: cycle + 1, began, arming, workers, forced, ..Cycle::default() };
         true
@@ -250,8 +268,14 @@ impl<L: Listener> State<L> {
         let grey = !driver.marker.waiting().is_empty()
             || !driver.globals_scanned
             || self.mutators().iter().any(|local| !local.scanned.get());
-        if phase != Phase::Mark || grey || !self.grey.is_over(|| self.ask_all(driver, Request::Flush)) {
+        if phase != Phase::Mark || grey || !self.grey.is_empty() {
             return false;
+        }
+        while !self.grey.is_over(|| self.ask_all(driver, Request::Flush)) {
+            // What turned up when stacks were scanned again is marked at once, or they would get hold of more.
+            if self.config.barrier != Barrier::Insertion || !self.mark_again(driver) {
+                return false;
+            }
         }
         let cycle = cycle + 1;
         // While all that is new is black: what is claimed from here on is added.
@@ -271,6 +295,15 @@ impl<L: Listener> State<L> {
         self.sweep.begin(cycle, self.space.pages().mapped());
         self.enter(cycle, Phase::Sweep);
         true
+    }
+
+    /// Scans all that is grey; gives whether anything was.
+    fn mark_again(&self, driver: &mut Driver) -> bool {
+        let mut any = false;
+        while self.mark_some(driver, usize::MAX) > 0 {
+            any = true;
+        }
+        any
     }
 
     /// Finishes a cycle that is marking, then runs a whole new one with its sweep.

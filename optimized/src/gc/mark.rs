@@ -75,11 +75,11 @@ impl<L: Listener> State<L> {
     #[inline(always)]
     fn shade(&self, at: usize, white: impl FnOnce(), push: impl FnOnce(usize)) {
         let Some(found) = self.space.locate(at) else { return };
-        // A pointer leads to the start of an object, or it is none.
-        if found.rest != 0 || !self.space.spans().mark(found, white) {
+        // A pointer leads to the start of an object, or it is none. Only in a tiny block that need not be the slot's.
+        if found.rest != 0 && !self.space.is_inside(found) || !self.space.spans().mark(found, white) {
             return;
         }
-        let pointer_free = found.kind.pointer_free;
+        let (pointer_free, at) = (found.kind.pointer_free, at - found.rest);
         self.tell(at, Event::Shade);
         if pointer_free {
             self.tell(at, Event::Scan);

@@ -41,8 +41,8 @@ use crate::{
 impl<L: Listener> Mutator<L> {
     /// The object that a root holds: its address and its span.
     fn target<'i>(&self, inside: &Inside<'i, L>, root: &Root) -> Result<(Address, Span<'i>), Error> {
-        let slot = self.object(inside, root)?;
         let at = Address::new(self.value(inside, root)?).ok_or(Error::Nil)?;
+        let (slot, _) = inside.state.space.find(at).ok_or(Error::Dangling)?;
         Ok((at, inside.state.space.span(slot.span)))
     }
 
