@@ -10,15 +10,13 @@ use crate::{
     space::Space,
     state::State,
     stats::{Cycle, Stats},
-    sync::lock,
+    sync::{
+        lock,
+        thread::{self, JoinHandle},
+    },
     verify::Corruption,
 };
-use std::{
-    fmt,
-    sync::Arc,
-    thread::{self, JoinHandle},
-    time::Duration,
-};
+use std::{fmt, sync::Arc, time::Duration};
 
 /// What a heap is made with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -208,6 +206,12 @@ impl<L: Listener> Heap<L> {
     /// The first belief that does not hold: a bug in this crate.
     pub fn verify(&self) -> Result<(), Corruption> {
         self.state().verify(&self.state().driver())
+    }
+
+    /// The same, for who watches.
+    #[cfg(all(test, heaplaw_shuttle))]
+    pub(crate) fn shared(&self) -> Arc<State<L>> {
+        Arc::clone(&self.core.state)
     }
 
     /// What the heap's mutators and its collector share.

@@ -13,6 +13,7 @@
 
 use crate::{
     gc::handshake::Post,
+    geometry::sized,
     root::{MutatorId, Stack},
     span::Kind,
     sync::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
@@ -116,7 +117,7 @@ impl Window {
 }
 
 /// The pointers that a buffer holds at most.
-const RECORDS: usize = 256;
+const RECORDS: usize = sized(256, 4);
 
 /// What a barrier recorded, to be shaded later.
 #[derive(Debug)]

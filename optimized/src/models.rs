@@ -20,6 +20,8 @@ mod stack;
 mod sweep;
 mod terminate;
 mod trigger;
+#[cfg(heaplaw_shuttle)]
+mod whole;
 
 use crate::sync::AtomicU64;
 

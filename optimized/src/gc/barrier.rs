@@ -16,6 +16,7 @@ use crate::{
     local::{Buffer, Local},
     state::State,
     sync::{AtomicUsize, Ordering},
+    twin::{Twin, wrong},
 };
 
 impl<L: Listener> State<L> {
@@ -29,6 +30,8 @@ impl<L: Listener> State<L> {
 
     #[cold]
     fn record(&self, local: &Local, [old, new]: [usize; 2]) {
+        let old = if wrong(Twin::Deletion) { 0 } else { old };
+        let new = if wrong(Twin::Insertion) { 0 } else { new };
         let len = local.buffer.record([old, new]);
         if self.config.workers == 0 || Buffer::is_full(len) {
             self.flush_barrier(local);

@@ -28,6 +28,7 @@ use crate::{
     state::State,
     stats::Cycle,
     sync::lock,
+    twin::{Twin, wrong},
 };
 use std::{mem, sync::Arc, time::Instant};
 
@@ -59,7 +60,7 @@ impl<L: Listener> State<L> {
         local.barrier.set(phase.is_marking());
         local.black.set(phase == Phase::Mark);
         // While arming it may get hold of what is white before all use the barrier.
-        local.scanned.set(phase != Phase::Arm);
+        local.scanned.set(phase != Phase::Arm || wrong(Twin::Joining));
     }
 
     /// Does what is asked for, if anything is. For a mutator between two operations.
@@ -81,6 +82,9 @@ impl<L: Listener> State<L> {
             Request::Arm => {
                 local.barrier.set(true);
                 local.scanned.set(false);
+                if wrong(Twin::Arming) {
+                    self.scan_roots(local);
+                }
             }
             Request::Blacken => self.blacken(local),
             Request::Scan => self.scan_roots(local),
@@ -112,7 +116,9 @@ impl<L: Listener> State<L> {
     /// Gives everything back that a mutator has. It is running, and will have left.
     pub(crate) fn retire(&self, local: &Arc<Local>) {
         self.safepoint(local);
-        self.flush_barrier(local);
+        if !wrong(Twin::Leaving) {
+            self.flush_barrier(local);
+        }
         self.flush_windows(local);
         local.stack.truncate(0);
         local.post.leave();
@@ -162,7 +168,9 @@ impl<L: Listener> State<L> {
         self.ask_all(driver, Request::Arm);
         driver.globals_scanned = false;
         self.enter(cycle, Phase::Mark);
-        self.ask_all(driver, Request::Blacken);
+        if !wrong(Twin::Blacken) {
+            self.ask_all(driver, Request::Blacken);
+        }
         let before = self.space.allocated().1;
         let (arming, workers) = (self.made.elapsed() - began, self.config.workers);
         lock(&self.last).cycle = Cycle { number: cycle + 1, began, arming, before, workers, ..Cycle::default() };
@@ -212,12 +220,17 @@ impl<L: Listener> State<L> {
             last.cycle.marking = ended - last.cycle.began - last.cycle.arming;
         }
         self.enter(cycle, Phase::Terminate);
-        self.ask_all(driver, Request::Release);
+        if !wrong(Twin::Release) {
+            self.ask_all(driver, Request::Release);
+        }
         lock(&self.last).cycle.releasing = self.made.elapsed() - ended;
         // No mutator holds a span any more that is not swept for this cycle.
         self.space.forget_room(cycle);
         self.sweep.begin(cycle, self.space.pages().mapped());
         self.enter(cycle, Phase::Sweep);
+        if wrong(Twin::Release) {
+            self.ask_all(driver, Request::Release);
+        }
         true
     }
 

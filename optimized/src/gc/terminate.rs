@@ -30,6 +30,7 @@
 //! Source: what Go's `gcMarkDone` in `mgc.go` does with a stopped world since its issue 27993; here without.
 
 use super::grey::Grey;
+use crate::twin::{Twin, wrong};
 
 impl Grey {
     /// Goes through the rule; `round` makes every mutator flush. Gives whether marking is over.
@@ -38,7 +39,9 @@ impl Grey {
         if !self.is_empty() || !self.is_idle() {
             return false;
         }
-        round();
-        self.activity() == before
+        if !wrong(Twin::Flushing) {
+            round();
+        }
+        self.activity() == before || wrong(Twin::Recheck)
     }
 }

@@ -18,14 +18,16 @@
 use crate::{
     events::Listener,
     gc::{mark::Marker, phase::Phase},
+    geometry::sized,
     local::Local,
     state::State,
-    sync::{AtomicBool, AtomicUsize, Condvar, Mutex, MutexGuard, Ordering, PoisonError, lock},
+    sync::{AtomicBool, AtomicUsize, Condvar, Mutex, MutexGuard, Ordering, PoisonError, lock, sleep},
+    twin::{Twin, wrong},
 };
-use std::{thread, time::Duration};
+use std::time::Duration;
 
 /// The least that may be allocated between two cycles (Go: `heapMinimum`).
-const ALLOWANCE: usize = 4 << 20;
+const ALLOWANCE: usize = sized(4 << 20, 1 << 10);
 /// The words that a mutator scans for each byte that it allocates, when it lends a hand.
 const ASSIST: usize = 2;
 
@@ -182,6 +184,11 @@ impl<L: Listener> State<L> {
                 Work::take(&mut orders)
             };
             self.collect(&mut self.driver());
+            if wrong(Twin::Waking) {
+                self.work.changed.notify_all();
+                lock(&self.work.orders).done = ticket;
+                continue;
+            }
             lock(&self.work.orders).done = ticket;
             self.work.changed.notify_all();
         }
@@ -271,6 +278,6 @@ pub(crate) fn rest(times: usize) {
     if times < 64 {
         crate::sync::relax();
     } else {
-        thread::sleep(Duration::from_micros(50));
+        sleep(Duration::from_micros(50));
     }
 }
