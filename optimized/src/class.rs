@@ -7,10 +7,10 @@
 //! Invariants: sizes rise and are multiples of the word; `slots * size <= pages * PAGE`; class 0 is for large objects
 //! and has no row of its own. Source: the algorithm of Go's `mksizeclasses.go`, and after that its `sizeclasses.go`.
 
-use crate::geometry::{MAX_SMALL, PAGE, WORD};
+use crate::geometry::{MAX_SMALL, PAGE, WORD, sized};
 
 /// How many classes there are, the one for large objects included.
-pub(crate) const CLASSES: usize = 68;
+pub(crate) const CLASSES: usize = sized(68, 7);
 
 /// The class of every object that has a span of its own.
 pub(crate) const LARGE: usize = 0;
@@ -37,7 +37,7 @@ impl Class {
 }
 
 /// Sizes up to here are looked up in steps of [`FINE`], larger ones in steps of [`COARSE`].
-const FINE_END: usize = 1024;
+const FINE_END: usize = sized(1024, MAX_SMALL);
 const FINE: usize = 8;
 const COARSE: usize = 128;
 
@@ -153,7 +153,7 @@ const fn lookup<const N: usize>(start: usize, step: usize) -> [u8; N] {
     classes
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(heaplaw_shuttle)))]
 mod tests {
     use super::*;
 

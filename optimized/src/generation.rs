@@ -17,7 +17,10 @@
 //! Source: Go's `sweepgen` in `mheap.go`, of which the states of cached spans are left out: all windows are flushed
 //! before the first span is swept.
 
-use crate::sync::{AtomicU64, Ordering};
+use crate::{
+    sync::{AtomicU64, Ordering},
+    twin::{Twin, wrong},
+};
 
 const CLAIMED: u64 = u64::MAX;
 
@@ -46,6 +49,10 @@ impl Generation {
     /// Claims a span that is not swept for this cycle. Whoever gets `true` sweeps it.
     pub(crate) fn claim(&self, cycle: u64) -> bool {
         let old = self.0.load(Ordering::Relaxed);
+        if wrong(Twin::Claiming) && old != cycle && old != CLAIMED {
+            self.end();
+            return true;
+        }
         // Acquire: pairs with the release in `done`, of the cycle before.
         old != cycle
             && old != CLAIMED

@@ -10,13 +10,15 @@ use crate::{
     space::Space,
     state::State,
     stats::{Class, Cycle, Metrics, Stats},
-    sync::lock,
+    sync::{
+        lock,
+        thread::{self, JoinHandle},
+    },
     verify::Corruption,
 };
 use std::{
     fmt,
     sync::Arc,
-    thread::{self, JoinHandle},
     time::{Duration, Instant},
 };
 
@@ -289,6 +291,12 @@ impl<L: Listener> Heap<L> {
     /// The first belief that does not hold: a bug in this crate.
     pub fn verify(&self) -> Result<(), Corruption> {
         self.state().verify(&self.state().driver())
+    }
+
+    /// The same, for who watches.
+    #[cfg(all(test, heaplaw_shuttle))]
+    pub(crate) fn shared(&self) -> Arc<State<L>> {
+        Arc::clone(&self.core.state)
     }
 
     /// What the heap's mutators and its collector share.

@@ -47,6 +47,7 @@ mod error;
 mod geometry;
 mod os;
 mod sync;
+mod twin;
 
 // Kernels: lock-free, and given their storage.
 mod central;

@@ -13,7 +13,7 @@
 
 use crate::{
     gc::handshake::Post,
-    geometry::BITS,
+    geometry::{BITS, sized},
     root::{MutatorId, Stack},
     span::{Kind, Span},
     sync::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
@@ -128,7 +128,7 @@ impl Window {
 }
 
 /// The pointers that a buffer holds at most.
-const RECORDS: usize = 256;
+const RECORDS: usize = sized(256, 4);
 
 /// What a barrier recorded, to be shaded later.
 #[derive(Debug)]

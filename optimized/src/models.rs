@@ -22,6 +22,8 @@ mod sweep;
 mod terminate;
 mod trigger;
 mod weak;
+#[cfg(heaplaw_shuttle)]
+mod whole;
 
 use crate::sync::AtomicU64;
 

@@ -18,6 +18,7 @@ use crate::{
     root::{Address, MutatorId, Root},
     state::State,
     sync::{AtomicUsize, Ordering},
+    twin::{Twin, wrong},
 };
 use std::{cell::Cell, fmt, marker::PhantomData, mem, ops::Range, sync::Arc};
 
@@ -132,6 +133,9 @@ impl<L: Listener> Mutator<L> {
         struct Outside(Arc<Local>);
         impl Drop for Outside {
             fn drop(&mut self) {
+                if wrong(Twin::Unwinding) && std::thread::panicking() {
+                    return;
+                }
                 self.0.inside.set(false);
                 self.0.post.park();
             }
@@ -257,7 +261,9 @@ impl<L: Listener> Mutator<L> {
             return Err(Error::ForeignRoot);
         }
         // As a store into a field that was nil: whoever's stack is scanned already, the object is found.
-        inside.state.barrier(inside.local, 0, value);
+        if !wrong(Twin::Sending) {
+            inside.state.barrier(inside.local, 0, value);
+        }
         to.set(&to.enter(), into, value)
     }
 
@@ -359,6 +365,12 @@ impl<L: Listener> Mutator<L> {
         let mut bytes = vec![0; object.usable];
         inside.state.space.read(object.address.get(), &mut bytes);
         Ok(look(&bytes))
+    }
+
+    /// What its roots lie in, for who watches.
+    #[cfg(all(test, heaplaw_shuttle))]
+    pub(crate) fn shared(&self) -> Arc<Local> {
+        Arc::clone(&self.local)
     }
 
     /// What it works with, for who is inside [`run`](Mutator::run).

@@ -13,7 +13,7 @@ use crate::{
     class::{LARGE, class},
     error::Error,
     gc::grey,
-    geometry::{BITS, PAGE, WORD},
+    geometry::{BITS, PAGE, WORD, sized},
     memory::Memory,
     os::{Faults, Mapped},
     page::Pages,
@@ -33,7 +33,7 @@ pub(crate) struct Slot {
 }
 
 /// The words of a block of grey objects.
-const BLOCK: usize = 64;
+const BLOCK: usize = sized(64, 4);
 
 /// Blocks for the queue of grey objects, and the links between them.
 pub(crate) struct Blocks(Mapped<[AtomicUsize; BLOCK]>, Mapped<AtomicU64>);

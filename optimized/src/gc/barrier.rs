@@ -33,6 +33,7 @@ use crate::{
     local::{Buffer, Local},
     state::State,
     sync::{AtomicUsize, Ordering},
+    twin::{Twin, wrong},
 };
 
 /// Which pointers a store shades while a cycle is marking. What a heap does besides follows from it.
@@ -61,7 +62,7 @@ impl<L: Listener> State<L> {
 
     #[cold]
     fn record(&self, local: &Local, [old, new]: [usize; 2]) {
-        let owed = match self.config.barrier {
+        let [old, new] = match self.config.barrier {
             Barrier::Hybrid => [old, new],
             Barrier::Insertion => [0, new],
             // Relaxed: whoever does not see it yet shades too much.
@@ -69,7 +70,9 @@ impl<L: Listener> State<L> {
             Barrier::Deletion => [old, new],
             Barrier::None => [0, 0],
         };
-        let len = local.buffer.record(owed);
+        let old = if wrong(Twin::Deletion) { 0 } else { old };
+        let new = if wrong(Twin::Insertion) { 0 } else { new };
+        let len = local.buffer.record([old, new]);
         if self.config.workers == 0 || Buffer::is_full(len) {
             self.flush_barrier(local);
         }

@@ -39,6 +39,7 @@ use crate::{
     state::State,
     stats::Cycle,
     sync::{Ordering, lock},
+    twin::{Twin, wrong},
 };
 use std::{sync::Arc, time::Instant};
 
@@ -73,7 +74,7 @@ impl<L: Listener> State<L> {
         local.barrier.set(phase.is_marking());
         local.black.set(phase == Phase::Mark);
         // While arming it may get hold of what is white before all use the barrier.
-        local.scanned.set(phase != Phase::Arm);
+        local.scanned.set(phase != Phase::Arm || wrong(Twin::Joining));
     }
 
     /// Does what is asked for, if anything is. For a mutator between two operations.
@@ -96,6 +97,9 @@ impl<L: Listener> State<L> {
                 local.barrier.set(true);
                 local.scanned.set(false);
                 local.balance.set(0);
+                if wrong(Twin::Arming) {
+                    self.scan_roots(local);
+                }
             }
             Request::Blacken => self.blacken(local),
             Request::Scan => self.scan_roots(local),
@@ -136,7 +140,9 @@ impl<L: Listener> State<L> {
     /// Gives everything back that a mutator has. It is running, and will have left.
     pub(crate) fn retire(&self, local: &Arc<Local>) {
         self.safepoint(local);
-        self.flush_barrier(local);
+        if !wrong(Twin::Leaving) {
+            self.flush_barrier(local);
+        }
         self.flush_windows(local);
         local.stack.truncate(0);
         local.post.leave();
@@ -192,7 +198,9 @@ impl<L: Listener> State<L> {
         self.ask_all(driver, Request::Arm);
         driver.globals_scanned = false;
         self.enter(cycle, Phase::Mark);
-        self.ask_all(driver, Request::Blacken);
+        if !wrong(Twin::Blacken) {
+            self.ask_all(driver, Request::Blacken);
+        }
         if self.config.barrier == Barrier::Deletion {
             self.ask_all(driver, Request::Scan);
             self.snapshot.store(true, Ordering::Relaxed);
@@ -282,7 +290,9 @@ impl<L: Listener> State<L> {
         let (claimed, marked) = (self.space.claimed(), self.space.marked());
         let ended = self.made.elapsed();
         self.enter(cycle, Phase::Terminate);
-        self.ask_all(driver, Request::Release);
+        if !wrong(Twin::Release) {
+            self.ask_all(driver, Request::Release);
+        }
         {
             let last = &mut *lock(&self.last);
             last.cycle.marking = ended - last.cycle.began - last.cycle.arming;
@@ -294,6 +304,9 @@ impl<L: Listener> State<L> {
         self.space.forget_room(cycle);
         self.sweep.begin(cycle, self.space.pages().mapped());
         self.enter(cycle, Phase::Sweep);
+        if wrong(Twin::Release) {
+            self.ask_all(driver, Request::Release);
+        }
         true
     }
 

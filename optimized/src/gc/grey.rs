@@ -23,6 +23,7 @@
 use crate::{
     stack::{Links, Stack},
     sync::{AtomicU64, AtomicUsize, Mutex, Ordering, lock},
+    twin::{Twin, wrong},
 };
 
 /// Where blocks are kept. In each, the first word says how many addresses follow.
@@ -184,6 +185,6 @@ impl Grey {
     /// Whether nobody has anything in hand.
     pub(crate) fn is_idle(&self) -> bool {
         // Acquire: pairs with the release in `end_work`.
-        self.busy.load(Ordering::Acquire) == 0
+        self.busy.load(Ordering::Acquire) == 0 || wrong(Twin::InHand)
     }
 }

@@ -25,7 +25,10 @@
 //!
 //! Source: Go's `forEachP` and `safePointFn` in `proc.go`; the ragged handshakes of Doligez, Leroy and Gonthier.
 
-use crate::sync::{AtomicU32, AtomicU64, Ordering, relax};
+use crate::{
+    sync::{AtomicU32, AtomicU64, Ordering, relax},
+    twin::{Twin, wrong},
+};
 
 const PARKED: u32 = 0;
 const RUNNING: u32 = 1;
@@ -122,7 +125,7 @@ pub(crate) fn round<M>(
     for mutator in mutators {
         let post = post(mutator);
         while !post.is_done(request) {
-            if !post.borrow() {
+            if !post.borrow() && !wrong(Twin::Borrowing) {
                 wait(mutator);
                 continue;
             }

@@ -15,7 +15,7 @@
 use super::pace::Who;
 use crate::{
     events::{Event, Listener},
-    geometry::WORD,
+    geometry::{WORD, sized},
     local::Local,
     root::Address,
     state::State,
@@ -24,15 +24,15 @@ use crate::{
 use std::mem;
 
 /// The addresses that a marker keeps to itself.
-const OWN: usize = 256;
+const OWN: usize = sized(256, 4);
 /// The addresses that it publishes at once.
-const GIVEN: usize = 128;
+const GIVEN: usize = sized(128, 2);
 /// The objects that wait for their memory.
-const LINE: usize = 8;
+const LINE: usize = sized(8, 2);
 /// The pointers that wait for their marks.
-const AHEAD: usize = 16;
+const AHEAD: usize = sized(16, 2);
 /// Objects are scanned in pieces of so many fields, so that several markers can share one: 128 KiB (Go: `maxObletBytes`).
-const PIECE: usize = (128 << 10) / WORD;
+const PIECE: usize = sized(128 << 10, 64) / WORD;
 
 /// Who marks.
 #[derive(Debug)]

@@ -18,6 +18,7 @@ use crate::{
     gc::phase::Phase,
     state::State,
     sync::{AtomicU64, AtomicUsize, Ordering},
+    twin::{Twin, wrong},
 };
 
 /// The bits of a page number.
@@ -97,7 +98,7 @@ impl Sweep {
     /// Whether the sweep of a cycle is over.
     pub(crate) fn is_over(&self, cycle: u64) -> bool {
         // Acquire and release: pairs with the start of every other sweeper, who then sees the cursor at its end.
-        self.next(cycle).is_none() && self.active.fetch_add(0, Ordering::AcqRel) == 0
+        self.next(cycle).is_none() && (self.active.fetch_add(0, Ordering::AcqRel) == 0 || wrong(Twin::Sweeping))
     }
 }
 

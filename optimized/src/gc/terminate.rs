@@ -34,6 +34,7 @@
 //! Source: what Go's `gcMarkDone` in `mgc.go` does with a stopped world since its issue 27993; here without.
 
 use super::grey::Grey;
+use crate::twin::{Twin, wrong};
 
 impl Grey {
     /// Goes through the rule; `round` makes every mutator flush. Gives whether marking is over.
@@ -42,7 +43,9 @@ impl Grey {
         if !self.is_empty() || !self.is_idle() {
             return false;
         }
-        round();
-        self.close(before)
+        if !wrong(Twin::Flushing) {
+            round();
+        }
+        self.close(if wrong(Twin::Recheck) { self.activity() } else { before })
     }
 }

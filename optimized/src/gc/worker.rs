@@ -16,9 +16,10 @@ use crate::{
     events::{Cause, Listener},
     local::Local,
     state::State,
-    sync::{AtomicBool, AtomicUsize, Condvar, Mutex, MutexGuard, Ordering, PoisonError, lock},
+    sync::{AtomicBool, AtomicUsize, Condvar, Mutex, MutexGuard, Ordering, PoisonError, lock, sleep},
+    twin::{Twin, wrong},
 };
-use std::{thread, time::Duration};
+use std::time::Duration;
 
 /// The cycles that an allocation waits for at most, when there is no room.
 const PATIENCE: usize = 32;
@@ -180,6 +181,11 @@ impl<L: Listener> State<L> {
             driver.who = Who::Program;
             drop(driver);
             if let Some(ticket) = ticket {
+                if wrong(Twin::Waking) {
+                    self.work.changed.notify_all();
+                    lock(&self.work.orders).done = ticket;
+                    continue;
+                }
                 lock(&self.work.orders).done = ticket;
                 self.work.changed.notify_all();
             }
@@ -277,6 +283,6 @@ pub(crate) fn rest(times: usize) {
     if times < 64 {
         crate::sync::relax();
     } else {
-        thread::sleep(Duration::from_micros(50));
+        sleep(Duration::from_micros(50));
     }
 }
