@@ -394,7 +394,7 @@ mod tests {
             let (mut bucket, mut now, mut collector) = (Bucket::new(1), 0, 0);
             while now < 100_000_000_000 {
                 let time = if bucket.is_full() { 0 } else { piece * 1_000_000 };
-                now += time.max(5_000_000);
+                now += if time > 0 { time } else { 5_000_000 };
                 collector += time;
                 bucket.update(now, time);
             }
