@@ -27,7 +27,7 @@ pub mod fit;
 
 use crate::{
     Address, Barrier, Cause, Config, Error, Event, Heap, Listener, Metrics, Mutator, MutatorId, Object, Phase, Place,
-    Root, Weak, gc::pace::Clock,
+    Root, Weak, gc::pace::Clock, sync::AtomicU64,
 };
 use heaplaw_reference::{
     event,
@@ -38,7 +38,7 @@ use heaplaw_reference::{
 };
 use std::{
     collections::HashMap,
-    sync::{Mutex, MutexGuard, PoisonError, atomic::AtomicU64},
+    sync::{Mutex, MutexGuard, PoisonError},
 };
 
 /// A new small heap for one program: 64 MiB at most, mutators taking turns. Cheap to make and to drop.

@@ -30,6 +30,10 @@ const FEW: usize = 128;
 /// The spans that one allocation sweeps, looking for room in its kind, before it takes free pages (Go: 100).
 const SWEEP: usize = 100;
 
+/// The bytes that a window gets at once if the heap is paced, or else one slot: what is claimed counts as live, so the pace is
+/// no finer than this.
+const WINDOW: usize = PAGE;
+
 impl<L: Listener> State<L> {
     /// Allocates an object of `pointers` pointer fields and `bytes` bytes of data; no object is smaller than a word. For
     /// the mutator, which is at a safepoint.
@@ -128,6 +132,8 @@ impl<L: Listener> State<L> {
     /// pointers. The mutator pays for them. The collector may want them back meanwhile: then the window is empty again.
     fn claim(&self, local: &Local, window: &Window, kind: Kind, span: Span<'_>, pointers: usize) -> bool {
         let Some((word, mask)) = span.claim_word() else { return false };
+        let mask =
+            if self.is_paced() { lowest(mask, WINDOW / span.size(), |rest| span.give_back(word, rest)) } else { mask };
         if local.black.get() {
             span.mark_all(word, mask);
         }
@@ -226,6 +232,17 @@ impl<L: Listener> State<L> {
         self.space.let_go(span);
         Ok(at)
     }
+}
+
+/// The lowest `count` bits of a mask, and at least one; the others are given back.
+fn lowest(mask: u64, count: usize, give_back: impl FnOnce(u64)) -> u64 {
+    let count = count.max(1);
+    if mask.count_ones() as usize <= count {
+        return mask;
+    }
+    let rest = (0..count).fold(mask, |rest, _| rest & (rest - 1));
+    give_back(rest);
+    mask & !rest
 }
 
 /// The error, with no fewer bytes than were asked for.

@@ -33,7 +33,7 @@ use crate::{
     central::Store,
     class::{CLASSES, Class, LARGE, class},
     generation::Generation,
-    geometry::{BITS, PAGE, PAGE_WORDS, WORD},
+    geometry::{BITS, PAGE, PAGE_WORDS, WORD, sized},
     layout,
     os::{Mapped, Zeroed},
     slots::{self, Room},
@@ -95,7 +95,7 @@ pub(crate) const MAX_SPAN: usize = u32::MAX as usize;
 type Row = [AtomicU64; ROW];
 
 /// The words of a row: three bits for each slot of 16 bytes.
-const ROW: usize = 3 * PAGE_WORDS / 2 / BITS;
+const ROW: usize = sized(3 * PAGE_WORDS / 2 / BITS, 8);
 
 /// The marks of a span of the smallest slots.
 type Marks = [AtomicU64; PAGE_WORDS / BITS];

@@ -233,7 +233,7 @@ mod scheduled {
         };
     }
     wrap!(AtomicU64, u64, swap, fetch_add, fetch_sub, fetch_or, fetch_and);
-    wrap!(AtomicUsize, usize, swap, fetch_add, fetch_sub, fetch_or, fetch_and);
+    wrap!(AtomicUsize, usize, swap, fetch_add, fetch_sub, fetch_or, fetch_and, fetch_max);
     wrap!(AtomicU32, u32, swap, fetch_add, fetch_sub, fetch_or, fetch_and);
     wrap!(AtomicU16, u16, swap, fetch_add, fetch_sub, fetch_or, fetch_and);
     wrap!(AtomicU8, u8, swap, fetch_add, fetch_sub, fetch_or, fetch_and);

@@ -352,8 +352,10 @@ impl<L: Listener> State<L> {
 
     /// With workers the cycle begins a moment later. Nobody allocates beyond the goal meanwhile.
     fn wait_for_marking(&self, local: &Local) {
-        let mut waits = 0;
-        while matches!(self.stage.phase(), Phase::Off | Phase::Sweep)
+        let (cycle, mut waits) = (self.stage.now().0, 0);
+        // A cycle that has little to mark may be over before this is looked at again.
+        while self.stage.now().0 == cycle
+            && matches!(self.stage.phase(), Phase::Off | Phase::Sweep)
             && self.live() >= self.pace.goal.load(Ordering::Relaxed)
             && self.work.is_due(self.live())
             && self.work.is_open()

@@ -19,14 +19,14 @@
 //!
 //! Source: Go's `mgcpacer.go` and `mgclimit.go`; proposals 44167 and 48409.
 
-use crate::geometry::PAGE;
+use crate::geometry::{PAGE, sized};
 
 /// How long a heap may go unmarked, in nanoseconds: two minutes (Go: `forcegcperiod`).
 pub(crate) const PERIOD: u64 = 120_000_000_000;
 /// The share of all processors that marks behind mutators.
 pub(crate) const UTILIZATION: f64 = 0.25;
 /// The smallest goal at GOGC 100, and the longest way from the latest trigger to the goal.
-const MINIMUM: u64 = 4 << 20;
+const MINIMUM: u64 = sized(4 << 20, 1 << 10) as u64;
 /// What may be allocated when the sweep is over, before the next cycle begins.
 const MARGIN: u64 = 1 << 20;
 /// The shortest way from the trigger to the goal.
@@ -394,7 +394,7 @@ mod tests {
             let (mut bucket, mut now, mut collector) = (Bucket::new(1), 0, 0);
             while now < 100_000_000_000 {
                 let time = if bucket.is_full() { 0 } else { piece * 1_000_000 };
-                now += time.max(5_000_000);
+                now += if time > 0 { time } else { 5_000_000 };
                 collector += time;
                 bucket.update(now, time);
             }

@@ -1,15 +1,17 @@
-//! However many find a cycle due, one is ordered.
+//! However many find the trigger reached, one orders a cycle.
 
 use super::{alone, check, rejects};
 use crate::{gc::worker::Work, sync::thread};
 use std::sync::Arc;
 
-/// What was allocated when the first cycle is due, and not the second.
-const CLAIMED: usize = 5 << 20;
+/// The trigger of the first cycle.
+const TRIGGER: usize = 4 << 20;
+/// What is live then: the second cycle is not due.
+const LIVE: usize = 5 << 20;
 
 /// A mutator that finds a cycle due.
 fn look(work: &Work, again: fn() -> usize) {
-    if work.is_due(CLAIMED) {
+    if work.is_due(LIVE) {
         work.trigger(again);
     }
 }
@@ -18,10 +20,10 @@ fn look(work: &Work, again: fn() -> usize) {
 fn two_that_find_a_cycle_due_order_one() {
     let _alone = alone();
     check(|| {
-        let work = Arc::new(Work::new());
+        let work = Arc::new(Work::new(TRIGGER));
         let other = Arc::clone(&work);
-        let thread = thread::spawn(move || look(&other, || CLAIMED));
-        look(&work, || CLAIMED);
+        let thread = thread::spawn(move || look(&other, || LIVE));
+        look(&work, || LIVE);
         thread.join().expect("it ends");
         assert_eq!(work.begin(), 1);
     });
@@ -29,12 +31,12 @@ fn two_that_find_a_cycle_due_order_one() {
 
 /// A mutator looks while the cycle that was due comes to its end.
 fn late(again: fn() -> usize) {
-    let work = Arc::new(Work::new());
-    look(&work, || CLAIMED);
+    let work = Arc::new(Work::new(TRIGGER));
+    look(&work, || LIVE);
     assert_eq!(work.begin(), 1);
     let other = Arc::clone(&work);
     let thread = thread::spawn(move || look(&other, again));
-    work.settle(CLAIMED, 0);
+    work.settle(2 * LIVE);
     thread.join().expect("it ends");
     assert_eq!(work.begin(), 1, "a cycle is ordered that is not due");
 }
@@ -42,7 +44,7 @@ fn late(again: fn() -> usize) {
 #[test]
 fn who_finds_a_cycle_due_that_is_over_orders_none() {
     let _alone = alone();
-    check(|| late(|| CLAIMED));
+    check(|| late(|| LIVE));
 }
 
 #[test]

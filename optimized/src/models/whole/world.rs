@@ -98,8 +98,10 @@ impl Listener for Watch {
     fn on(&self, event: Event) {
         tell(0, || match event {
             Event::Phase(phase) => format!("phase {phase:?}"),
+            Event::Start(cause) => format!("start {cause:?}"),
             Event::ScanStack(MutatorId(id)) => format!("scan stack {id}"),
             Event::ScanGlobals => "scan globals".to_owned(),
+            Event::Finalize(_) => "finalize".to_owned(),
             Event::Shade(_) => "shade".to_owned(),
             Event::Scan(_) => "scan".to_owned(),
             Event::Free(_) => "free".to_owned(),
@@ -133,10 +135,9 @@ fn reach(state: &State<Watch>, roots: impl Iterator<Item = usize>, marked: bool)
     let mut seen = BTreeSet::new();
     while let Some(at) = waiting.pop() {
         let Some(address) = Address::new(at).filter(|_| seen.insert(at)) else { continue };
-        let Some(slot) = state.space.find(address) else {
+        let Some(object) = state.describe(address) else {
             return Err("something is freed that can be reached".to_owned());
         };
-        let object = state.describe(slot);
         if marked && !object.marked {
             return Err("marking ends, and something white can be reached".to_owned());
         }
@@ -158,6 +159,7 @@ pub(super) fn run(program: &Arc<Program>) {
         globals: GLOBALS,
         workers: program.workers,
         faults: Faults { after: program.faults.0, count: program.faults.1 },
+        ..Config::DEFAULT
     };
     // A heap that is refused is no heap; whether that is in order is asked elsewhere.
     let Ok(heap) = Heap::with_listener(config, Watch) else { return };
