@@ -55,7 +55,7 @@ use heaplaw_reference::{
     event::Event,
     heap::{Capability, Claims, Heap, InTurn, Reply, SharedHeap},
     machine::Machine,
-    op::{Action, Op},
+    op::{Action, Collect, Op},
     pacer::Pacing,
     place::manual::{Manual, Policy},
     protocol::Protocol,
@@ -362,8 +362,13 @@ fn reference_heaps() -> Vec<Bundled> {
     let paced = Bundled::new("reference:paced", "the reference machine, which paces itself as Go does", || {
         Machine::new(Protocol::HYBRID).paced(Pacing::SOUND)
     });
+    let eager = Bundled::one_at_a_time(
+        "reference:eager",
+        "the reference machine, which collects before each allocation",
+        || Eager(Machine::new(Protocol::HYBRID)),
+    );
     let about = "reference counting: frees at once, and a cycle never; it does not claim to collect";
-    let rows = rows.chain([tight, paced, Bundled::new("reference:counting", about, Counting::new)]);
+    let rows = rows.chain([tight, paced, eager, Bundled::new("reference:counting", about, Counting::new)]);
     let allocators = Policy::ALL.into_iter().map(|policy| {
         let about = match policy {
             Policy::Bump => "an allocator that never takes back: a cursor".to_owned(),
@@ -402,6 +407,24 @@ fn reference_heaps() -> Vec<Bundled> {
         Machine::new(Protocol { name: "flaky", barrier, ..Protocol::HYBRID })
     });
     rows.chain(faults).chain(races).chain(failures).chain([flaky]).collect()
+}
+
+/// The reference machine, which collects before each allocation: what the new object takes the place of is still held then.
+struct Eager(Machine);
+
+impl Heap for Eager {
+    fn claims(&self) -> Claims {
+        let mut claims = self.0.claims();
+        claims.name = "eager".into();
+        claims
+    }
+
+    fn perform(&mut self, op: &Op, events: &mut Vec<Event>) -> Reply {
+        if matches!(op, Op::Mutate { action: Action::Alloc { .. }, .. }) {
+            self.0.perform(&Op::Collect(Collect::Full), events);
+        }
+        self.0.perform(op, events)
+    }
 }
 
 /// A heap that has no room, and fails to answer when it is asked for a full collection.

@@ -183,7 +183,7 @@ fn judge(campaign: &Campaign, subject: &mut dyn Subject, out: &Path) -> Result<(
 mod tests {
     use super::*;
     use crate::{faulty, law};
-    use heaplaw_reference::{machine::Machine, protocol::Protocol};
+    use heaplaw_reference::{heap::Capability, machine::Machine, pacer::Pacing, protocol::Protocol};
 
     mod machine {
         use super::*;
@@ -197,10 +197,15 @@ mod tests {
         }
     }
 
-    mod paced {
-        use super::*;
-        use heaplaw_reference::pacer::Pacing;
-        crate::conforms! { Machine::new(Protocol::HYBRID).paced(Pacing::SOUND) }
+    /// The other laws are looked at on machines that pace themselves in a campaign of their own.
+    #[test]
+    fn a_heap_that_paces_itself_passes_the_tests_of_its_pacing() {
+        let pacing = law::all().filter(|law| law.needs.capabilities.contains(&Capability::Pacing));
+        let tested: Vec<u16> = pacing.map(|law| law.number).collect();
+        assert!(tested.len() >= 9, "{tested:?}");
+        for law in tested {
+            to(law, || Machine::new(Protocol::HYBRID).paced(Pacing::SOUND));
+        }
     }
 
     #[test]

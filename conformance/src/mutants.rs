@@ -295,8 +295,8 @@ const RIGHT: [&str; 6] = [
     "reference:insertion",
     "reference:hybrid",
     "reference:first-fit",
-    // What becomes garbage in the operation in which a cycle starts by itself.
-    "reference:paced",
+    // What becomes garbage in the operation in which a cycle starts, and is kept by it.
+    "reference:eager",
     // What is freed in the very operation in which it becomes garbage.
     "reference:counting",
 ];
