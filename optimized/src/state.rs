@@ -2,7 +2,8 @@
 //! [`alloc`](crate::alloc).
 //!
 //! No lock guards it. Who may touch what follows from the protocols: what is a mutator's own, from its
-//! [`Post`](crate::gc::handshake::Post); spans, from who holds or has claimed them; pages, from their lock; and the
+//! [`Post`](crate::gc::handshake::Post); spans, from who holds or has claimed them; what is attached to objects, from the
+//! locks of the [specials](crate::special), which no allocation, load or store takes; pages, from their lock; and the
 //! collector's own, from the lock of its [`Driver`], which no mutator takes.
 
 use crate::{

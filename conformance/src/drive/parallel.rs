@@ -28,7 +28,7 @@ use heaplaw_reference::{
     event::{Event, Phase},
     heap::{Capability, Claims, Heap, Mutator, Reply, SharedHeap},
     object::{Address, Content, Stamp},
-    op::{Action, Collect, GLOBALS, MutatorId, Op, Place, ROOTS, Root, Run},
+    op::{Action, Collect, GLOBALS, MutatorId, Op, Place, ROOTS, Root, Run, WeakSlot},
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -124,6 +124,14 @@ pub enum Note {
     Loaded(Location, Option<(Address, Content)>),
     /// An object was read that was held since its name was learnt.
     Read(Name, Content),
+    /// A weak pointer to an object was put into a slot.
+    Weak(WeakSlot, Name),
+    /// What the weak pointer of a slot was found to lead to, and what the thread held when it asked.
+    Strong(WeakSlot, Option<(Address, Content)>, Vec<Name>),
+    /// An object got a finalizer, and was let go of.
+    Registered(Name),
+    /// A finalizer was handed this.
+    Finalized(Address, Content),
     /// The heap said that something is wrong.
     Trouble(Action, String),
     /// The heap crashed, or answered what is no answer.
@@ -199,6 +207,8 @@ struct Thread<'h, S: SharedHeap> {
     roots: [Option<Name>; ROOTS as usize],
     pointers: u32,
     births: u64,
+    /// The root of an object that was born in the last operation: nobody else has it.
+    fresh: Option<Root>,
     notes: Vec<Note>,
     events: Vec<Event>,
     heard: Heard,
@@ -220,6 +230,7 @@ impl<'h, S: SharedHeap> Thread<'h, S> {
             roots,
             pointers,
             births: 0,
+            fresh: None,
             notes: Vec::new(),
             events,
             heard,
@@ -292,7 +303,20 @@ impl<'h, S: SharedHeap> Thread<'h, S> {
         }
     }
 
+    /// What an operation that yields an object has put into a root: the object, and what it holds. `None` if that cannot be
+    /// learnt.
+    fn receive(&mut self, into: Root, reply: &Reply) -> Option<Option<(Address, Content)>> {
+        *self.root(into) = None;
+        let found = match reply {
+            Reply::Object(at) => Some((*at, self.read(into)?)),
+            _ => None,
+        };
+        *self.root(into) = found.and_then(|(_, content)| name(Some(content)));
+        Some(found)
+    }
+
     fn act(&mut self, action: Action) {
+        let fresh = self.fresh.take();
         match action {
             Action::Alloc { into, shape } => {
                 self.births += 1;
@@ -300,6 +324,7 @@ impl<'h, S: SharedHeap> Thread<'h, S> {
                     Some(Reply::Born { at, usable, found, .. }) => {
                         let Some(holds) = self.read(into) else { return };
                         *self.root(into) = name(Some(holds));
+                        self.fresh = Some(into);
                         self.notes.push(Note::Born { at, size: shape.size(), usable, found, holds });
                     }
                     Some(_) => self.notes.push(Note::Refused),
@@ -307,6 +332,38 @@ impl<'h, S: SharedHeap> Thread<'h, S> {
                 }
             }
             Action::Load { into, from } => self.load(into, from),
+            Action::Weak { into, to } => {
+                if let Some(held) = *self.root(to)
+                    && self.perform(action).is_some()
+                {
+                    self.notes.push(Note::Weak(into, held));
+                }
+            }
+            Action::Strong { into, from } => {
+                let held = self.roots.iter().flatten().copied().collect();
+                if let Some(reply) = self.perform(action)
+                    && let Some(found) = self.receive(into, &reply)
+                {
+                    self.notes.push(Note::Strong(from, found, held));
+                }
+            }
+            // Only of an object that nobody else has and that leads nowhere, which is let go of at once: so it is dead from now
+            // on, and keeps nothing but itself.
+            Action::Finalizer(root) if fresh == Some(root) => {
+                if let Some(held) = *self.root(root)
+                    && self.perform(action).is_some()
+                {
+                    self.notes.push(Note::Registered(held));
+                }
+                self.act(Action::Clear(root));
+            }
+            Action::Finalize(into) => {
+                if let Some(reply) = self.perform(action)
+                    && let Some(Some((at, content))) = self.receive(into, &reply)
+                {
+                    self.notes.push(Note::Finalized(at, content));
+                }
+            }
             Action::Store { into, value } => self.store(into, value),
             Action::Wipe(Run { of, at, count }) if self.root(of).is_some() => {
                 if let (Some(_), Some(object)) = (self.perform(action), *self.root(of)) {
@@ -365,6 +422,18 @@ impl<'h, S: SharedHeap> Thread<'h, S> {
                 }
             }
             _ => {}
+        }
+    }
+
+    /// Runs all finalizers that are due, and lets go of their objects.
+    fn drain(&mut self) {
+        let into = Root(ROOTS - 1);
+        loop {
+            self.act(Action::Finalize(into));
+            if self.root(into).is_none() {
+                return;
+            }
+            self.act(Action::Clear(into));
         }
     }
 
@@ -528,6 +597,11 @@ fn close<S: SharedHeap>(mut collector: Collector<'_, S>, mut mutators: Vec<Threa
     // What was lost is gone after that, and the walk comes upon the place where it was.
     if collector.heap.claims().has(Capability::Collect) {
         collector.step(Collect::Full);
+        if let Some(mutator) = mutators.first_mut().filter(|_| collector.heap.claims().has(Capability::Finalizers)) {
+            mutator.act(Action::Unpark);
+            mutator.drain();
+            mutator.act(Action::Park);
+        }
     }
     let mut reachable = BTreeSet::new();
     for (number, mutator) in mutators.iter_mut().enumerate() {

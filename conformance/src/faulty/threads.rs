@@ -1,12 +1,13 @@
 //! Heaps that are wrong on purpose, for mutators on threads of their own.
 //!
-//! Most are the faults of [`faulty`](super) that show without an order, one operation at a time. Two are wrong only
+//! Most are the faults of [`faulty`](super) that show without an order, one operation at a time. Three are wrong only
 //! because of what other threads do meanwhile: no program that runs in turn can find them out.
 
 use super::{Fault, garbled, row};
 use crate::drive::parallel::{Account, InLine, Made, OneAtATime, Plan, Shareable, Threads};
 use heaplaw_reference::{
     event::Event,
+    finalize::{Clearing, Specials},
     heap::{Claims, Heap, Mutator, Reply, SharedHeap},
     machine::Machine,
     object::{Address, Content, Stamp},
@@ -51,6 +52,14 @@ pub const ALL: &[Race] = &[
     in_line(81, "starts over when it is asked to start again", || garbled(super::starts_over)),
     in_line(91, "frees twice", || garbled(super::frees_twice)),
     in_line(97, "takes a full collection lightly", || garbled(super::not_full)),
+    Race {
+        name: "forgets a finalizer when it is busy",
+        law: 107,
+        make: Make::Careless(Carelessness::ForgetsFinalizers),
+    },
+    in_line(112, "gives up what is white", || {
+        super::specials(Specials { clearing: Clearing::White, ..Specials::SOUND })
+    }),
     in_line(123, "miscounts by one", || garbled(super::miscounts)),
     Race { name: "shows what it has not filled", law: 136, make: Make::Careless(Carelessness::ShowsUnfilled) },
     Race { name: "drops a store when it is busy", law: 137, make: Make::Careless(Carelessness::DropsStores) },
@@ -103,6 +112,8 @@ enum Carelessness {
     ShowsUnfilled,
     /// A store that meets another operation is not carried out.
     DropsStores,
+    /// Nor is a finalizer attached.
+    ForgetsFinalizers,
 }
 
 /// The reference machine between threads that do not quite wait for one another.
@@ -142,6 +153,9 @@ impl Hasty {
     fn act(&mut self, action: &Action, stamp: Stamp, events: &mut Vec<Event>, alone: bool) -> Reply {
         let time = self.between.time.fetch_add(1, Ordering::Relaxed);
         if let (Action::Store { .. }, Carelessness::DropsStores, false) = (action, self.carelessness, alone) {
+            return Reply::Done;
+        }
+        if let (Action::Finalizer(_), Carelessness::ForgetsFinalizers, false) = (action, self.carelessness, alone) {
             return Reply::Done;
         }
         let reply = self.inner.perform(action, stamp, events);

@@ -19,7 +19,7 @@ use heaplaw_reference::{
     event::Phase,
     heap::{Capability, Claims},
     object::{Address, Content},
-    op::Op,
+    op::{Op, WeakSlot},
 };
 use std::collections::{BTreeMap, HashMap, HashSet};
 
@@ -69,6 +69,18 @@ pub const LAWS: &[Law] = &[
         "full collection",
         "When all is quiet, a full collection leaves nothing but what is reachable.",
         Needs::of(&[Capability::Collect, Capability::Stats]),
+    ),
+    law(
+        107,
+        "at most once",
+        "A finalizer runs once, with its own object, and when all is quiet none is missing whose object was let go of.",
+        Needs::of(&[Capability::Collect, Capability::Finalizers]),
+    ),
+    law(
+        112,
+        "weak truth",
+        "A weak pointer finds an object that it was made of, and not nil while who asks holds that.",
+        Needs::of(&[Capability::Weak]),
     ),
     law(
         123,
@@ -207,6 +219,10 @@ struct Facts<'a> {
     stores: HashMap<Location, Vec<Store>>,
     /// What was found well on the walk.
     well: HashSet<Name>,
+    /// The objects whose weak pointers were put into each slot.
+    weak: HashMap<WeakSlot, HashSet<Name>>,
+    /// How often a finalizer was attached to each object, and how often it ran.
+    finalizers: BTreeMap<Name, [u64; 2]>,
 }
 
 impl<'a> Facts<'a> {
@@ -217,6 +233,8 @@ impl<'a> Facts<'a> {
             births: BTreeMap::new(),
             stores: HashMap::new(),
             well: HashSet::new(),
+            weak: HashMap::new(),
+            finalizers: BTreeMap::new(),
         };
         let threads = account.threads.iter().enumerate().map(|(thread, notes)| (Some(thread), notes));
         for (thread, notes) in threads.chain([(None, &account.walk)]) {
@@ -231,6 +249,9 @@ impl<'a> Facts<'a> {
                     Note::Stored(location, value) => {
                         facts.stores.entry(*location).or_default().push((thread, *value));
                     }
+                    Note::Weak(slot, name) => _ = facts.weak.entry(*slot).or_default().insert(*name),
+                    Note::Registered(name) => facts.finalizers.entry(*name).or_default()[0] += 1,
+                    Note::Finalized(_, Content::Uniform(name)) => facts.finalizers.entry(*name).or_default()[1] += 1,
                     Note::Loaded(_, Some((_, Content::Uniform(name)))) if thread.is_none() => {
                         facts.well.insert(*name);
                     }
@@ -245,6 +266,8 @@ impl<'a> Facts<'a> {
         // What this thread has stored last, and where.
         let mut mine: HashMap<Location, Option<Name>> = HashMap::new();
         let mut names = HashSet::new();
+        // The slots into which this thread has put a weak pointer.
+        let mut made = HashSet::new();
         for note in notes {
             match note {
                 Note::Born { size, usable, found, holds, .. } => {
@@ -262,6 +285,37 @@ impl<'a> Facts<'a> {
                 }
                 Note::Stored(location, value) => _ = mine.insert(*location, *value),
                 Note::Loaded(location, found) => self.judge_load(thread, *location, *found, &mine, findings),
+                Note::Weak(slot, _) => _ = made.insert(*slot),
+                Note::Strong(slot, found, held) => {
+                    let of = self.weak.get(slot);
+                    let whole = |content: &Content| match content {
+                        Content::Uniform(name) => of.is_some_and(|of| of.contains(name)),
+                        Content::Torn { .. } => false,
+                    };
+                    let right = match found {
+                        Some((_, content)) => whole(content),
+                        None => !made.contains(slot) || of.is_none_or(|of| of.iter().any(|name| !held.contains(name))),
+                    };
+                    findings.that(112, right, thread, || match found {
+                        Some((at, content)) => {
+                            format!(
+                                "w{} leads to {at}, which holds {content}: nobody has made it of such an object",
+                                slot.0
+                            )
+                        }
+                        None => format!("w{} leads nowhere, and all that it can lead to is held", slot.0),
+                    });
+                }
+                Note::Registered(_) => {}
+                Note::Finalized(at, content) => {
+                    let runs = match content {
+                        Content::Uniform(name) => self.finalizers.get(name).copied().unwrap_or_default(),
+                        Content::Torn { .. } => [0, 1],
+                    };
+                    findings.that(107, runs[1] <= runs[0], thread, || {
+                        format!("a finalizer is handed {at}, which holds {content}: it was attached {} times, and ran {} times", runs[0], runs[1])
+                    });
+                }
                 Note::Read(name, content) => self.judge_read(thread, *name, *content, findings),
                 Note::Trouble(action, why) => {
                     findings.that(51, false, thread, || format!("at `{action}` the heap itself says: {why}"));
@@ -365,6 +419,15 @@ impl<'a> Facts<'a> {
 
     /// What is left when all is quiet, and what was heard.
     fn judge_end(&self, account: &Account, findings: &mut Findings) {
+        if self.claims.has(Capability::Collect) {
+            for (name, [attached, ran]) in &self.finalizers {
+                findings.that(107, ran == attached, None, || {
+                    format!(
+                        "object {name:#x} was let go of with {attached} finalizers, all is quiet, and {ran} have run"
+                    )
+                });
+            }
+        }
         let reachable = account.reachable.len() as u64;
         let births = account.reachable.iter().filter_map(|name| self.born.get(name));
         if self.claims.has(Capability::Addresses) {
@@ -503,6 +566,38 @@ mod tests {
         assert_eq!(law(&account(&[&mine, &[]], &[])), Some(14), "nobody else has stored nil");
         assert_eq!(law(&account(&[&mine, &[Note::Stored(G0, None)]], &[])), None);
         assert_eq!(law(&account(&[&mine, &[born(2), Note::Stored(G0, Some(2))]], &[])), Some(137));
+    }
+
+    #[test]
+    fn what_a_weak_pointer_finds_is_what_it_was_made_of() {
+        let slot = WeakSlot(0);
+        let found = |name: Name| Note::Strong(slot, Some((place(name), Content::Uniform(name))), vec![]);
+        let maker = [born(1), Note::Weak(slot, 1), born(2)];
+        assert_eq!(law(&account(&[&maker, &[found(1)]], &[])), None);
+        assert_eq!(law(&account(&[&maker, &[found(2)]], &[])), Some(112), "another object");
+        let torn = Note::Strong(slot, Some((place(1), Content::Torn { at: 1 })), vec![]);
+        assert_eq!(law(&account(&[&maker, &[torn]], &[])), Some(112));
+        for (held, broken) in [(vec![1], Some(112)), (vec![2], None)] {
+            let nil = Note::Strong(slot, None, held);
+            let mine = [born(1), Note::Weak(slot, 1), nil.clone()];
+            assert_eq!(law(&account(&[&mine], &[])), broken);
+            assert_eq!(law(&account(&[&maker, &[nil.clone()]], &[])), None, "it was asked before it was made");
+            let other = [born(2), Note::Weak(slot, 2)];
+            assert_eq!(law(&account(&[&mine, &other], &[])), None, "another has made it nil");
+        }
+    }
+
+    #[test]
+    fn finalizers_that_run_twice_or_never_are_noticed() {
+        let ran = || Note::Finalized(place(1), Content::Uniform(1));
+        let maker = [born(1), Note::Registered(1)];
+        assert_eq!(law(&account(&[&maker, &[ran()]], &[])), None);
+        assert_eq!(law(&account(&[&maker], &[ran()])), None);
+        assert_eq!(law(&account(&[&maker, &[ran()]], &[ran()])), Some(107), "twice");
+        assert_eq!(law(&account(&[&maker], &[])), Some(107), "never");
+        assert_eq!(law(&account(&[&[born(1)], &[ran()]], &[])), Some(107), "it has none");
+        let other = Note::Finalized(place(1), Content::ZERO);
+        assert_eq!(law(&account(&[&maker, &[other]], &[])), Some(107), "handed something else");
     }
 
     #[test]

@@ -46,11 +46,11 @@ fn closing(grey: &Grey, ask: &dyn Fn()) -> bool {
     grey.is_over(ask)
 }
 
-/// The mutator looks. If `scans`, a worker comes upon the object meanwhile, behind another that waits.
+/// The mutator looks. If `scans`, a worker that has something in hand comes upon the object meanwhile.
 fn end(look: Look, rule: Rule, scans: bool) {
     let world = Arc::new(Ending { grey: Grey::new(), pool: Pool::new(), marks: AtomicU64::new(0), post: Post::new() });
     if scans {
-        world.grey.publish(&world.pool, &[8]);
+        world.grey.start_work();
     }
     let mutator = Arc::clone(&world);
     let mutator = thread::spawn(move || {
@@ -68,11 +68,8 @@ fn end(look: Look, rule: Rule, scans: bool) {
     let worker = scans.then(|| {
         let world = Arc::clone(&world);
         thread::spawn(move || {
-            world.grey.start_work();
             // A worker announces nothing, and this object has no pointers, so nothing is published.
-            if world.grey.take(&world.pool, &mut Vec::new()) {
-                world.mark();
-            }
+            world.mark();
             world.grey.end_work();
         })
     });
@@ -263,7 +260,6 @@ fn attach(add: fn(&Sweeping)) {
     let other = Arc::clone(&world);
     let thread = thread::spawn(move || other.sweep());
     add(&world);
-    drop(world.lock());
     assert!(world.find(), "it is alive, and given up");
     thread.join().expect("it ends");
 }

@@ -8,7 +8,7 @@ use crate::generate::choices::Choices;
 use heaplaw_reference::{
     heap::{Capability, Claims},
     object::Shape,
-    op::{Action, Collect, GLOBALS, MUTATORS, MutatorId, Op, Place, Program, Root, Run},
+    op::{Action, Collect, GLOBALS, MUTATORS, MutatorId, Op, Place, Program, Root, Run, WEAKS, WeakSlot},
 };
 use std::fmt;
 
@@ -36,6 +36,9 @@ impl Plan {
         let mutator = |choices: &mut dyn Choices| {
             let mut actions = Vec::new();
             while actions.len() < ops as usize {
+                if specials(choices, claims, pointers, &mut actions) {
+                    continue;
+                }
                 gesture(choices, pointers, &mut actions);
             }
             actions
@@ -126,6 +129,9 @@ fn stands_alone(action: &Action) -> bool {
         Action::Store { into, value } => place(into) && value.is_none_or(root),
         Action::Wipe(Run { of, .. }) | Action::Clear(of) | Action::Read(of) => root(of),
         Action::Copy { into, from } => root(into) && root(from),
+        Action::Weak { to, .. } => root(to),
+        Action::Strong { into, .. } => root(into),
+        Action::Finalizer(of) | Action::Finalize(of) => root(of),
         Action::Safepoint | Action::Exit => true,
         _ => false,
     }
@@ -145,6 +151,24 @@ impl fmt::Display for Plan {
         }
         Ok(())
     }
+}
+
+/// Now and then what has to do with deaths, if the heap knows of any: a weak pointer, an object that is born to be finalized.
+fn specials(choices: &mut dyn Choices, claims: &Claims, pointers: u32, actions: &mut Vec<Action>) -> bool {
+    let [weak, finalizers] = [Capability::Weak, Capability::Finalizers].map(|wanted| u32::from(claims.has(wanted)));
+    if weak + finalizers == 0 {
+        return false;
+    }
+    let root = Root(choices.below(u32::from(USED)) as u8);
+    let slot = WeakSlot(choices.below(u32::from(WEAKS)) as u8);
+    match choices.weighted(&[24, weak * 2, weak * 4, finalizers, finalizers]) {
+        0 => return false,
+        1 => actions.push(Action::Weak { into: slot, to: root }),
+        2 => actions.push(Action::Strong { into: root, from: slot }),
+        3 => actions.extend([Action::Alloc { into: root, shape: Shape::new(pointers, 16) }, Action::Finalizer(root)]),
+        _ => actions.push(Action::Finalize(root)),
+    }
+    true
 }
 
 /// One operation, or what makes trouble for a collector: the path over which an object was loaded is cut, and the object
@@ -236,7 +260,7 @@ mod tests {
     use crate::generate::choices::Seed;
 
     fn claims() -> Claims {
-        Claims::new("any").with(&[Capability::Collect, Capability::Steps])
+        Claims::new("any").with(&[Capability::Collect, Capability::Steps, Capability::Weak, Capability::Finalizers])
     }
 
     #[test]
