@@ -258,7 +258,7 @@ impl<L: Listener> Mutator<L> {
             return Err(Error::ForeignRoot);
         }
         // As a store into a field that was nil: whoever's stack is scanned already, the object is found.
-        inside.state.barrier(inside.local, 0, value);
+        inside.state.barrier(inside.local, || 0, value);
         to.set(&to.enter(), into, value)
     }
 
