@@ -34,6 +34,9 @@ pub(crate) const ARENA: usize = (64 << 20) / PAGE;
 /// into 36 bits.
 pub(crate) const MAX_PAGES: usize = sized((1 << 48) / PAGE, 1 << 20);
 
+/// The address of no byte of a heap has more bits than this.
+pub(crate) const ADDRESS_BITS: u32 = 48;
+
 /// The pages that the heap grows by at least: one word of the page bitmap, 512 KiB. Less than a huge page, so that a
 /// small heap never pays for zeroing one.
 pub(crate) const GROWTH: usize = sized(BITS, 2 * BITS);

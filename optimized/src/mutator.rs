@@ -262,7 +262,7 @@ impl<L: Listener> Mutator<L> {
         }
         // As a store into a field that was nil: whoever's stack is scanned already, the object is found.
         if !wrong(Twin::Sending) {
-            inside.state.barrier(inside.local, 0, value);
+            inside.state.barrier(inside.local, || 0, value);
         }
         to.set(&to.enter(), into, value)
     }

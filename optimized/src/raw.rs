@@ -131,7 +131,7 @@ impl<L: Listener> Raw<'_, L> {
         // Acquire and release: as a load and a store.
         let old = self.state.space.field(object, index).swap(value, Ordering::AcqRel);
         // No safepoint comes in between, so it makes no difference that it is the store that came first.
-        self.state.barrier(self.local, old, value);
+        self.state.barrier(self.local, || old, value);
         old
     }
 
@@ -145,7 +145,7 @@ impl<L: Listener> Raw<'_, L> {
         // Acquire and release: as in `swap`.
         let exchanged = field.compare_exchange(old, value, Ordering::AcqRel, Ordering::Acquire);
         if exchanged.is_ok() {
-            self.state.barrier(self.local, old, value);
+            self.state.barrier(self.local, || old, value);
         }
         exchanged
     }

@@ -13,7 +13,7 @@ use crate::{
     class::{LARGE, class},
     error::Error,
     gc::grey,
-    geometry::{BITS, PAGE, WORD, sized},
+    geometry::{ADDRESS_BITS, BITS, PAGE, WORD, sized},
     memory::Memory,
     os::{Faults, Mapped},
     page::Pages,
@@ -84,6 +84,10 @@ impl Space {
             (Blocks::plan(plan, pages), tiny.then(|| Ends::plan(plan, pages)))
         })?;
         let arenas = memory.arenas();
+        if (arenas.base().addr().get() + pages * PAGE - 1) >> ADDRESS_BITS != 0 {
+            // No kernel does that unless it is asked to.
+            return Err(Error::Os { call: "mmap", code: libc::ENOMEM });
+        }
         // SAFETY: of the plan that the memory was reserved with, and dropped before it.
         let blocks = unsafe { Blocks(arenas.open(blocks.0), arenas.open(blocks.1)) };
         // SAFETY: as above.
@@ -206,7 +210,9 @@ impl Space {
     /// Has fetched what is kept beside an object, for a mark to be tested.
     #[inline]
     pub(crate) fn fetch_mark(&self, at: usize) {
-        fetch(self.spans().row_near(at).cast());
+        let row = self.spans().row_near(at);
+        fetch(row.cast());
+        fetch(row.wrapping_add(8).cast());
     }
 
     /// The address of a slot of a span.

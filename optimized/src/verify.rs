@@ -4,7 +4,10 @@ use crate::sync::Ordering;
 use crate::{
     class::{CLASSES, LARGE},
     events::Listener,
-    gc::{mark::Driver, phase::Phase},
+    gc::{
+        mark::{Driver, Entry},
+        phase::Phase,
+    },
     memory::Memory,
     root::Address,
     space::Slot,
@@ -258,7 +261,7 @@ impl<L: Listener> State<L> {
         let mut seen = BTreeSet::new();
         let mut waiting = self.grey.waiting(&self.space.blocks);
         waiting.extend(driver.marker.waiting());
-        for at in waiting.into_iter().filter_map(Address::new) {
+        for at in waiting.into_iter().filter_map(|entry| Address::new(Entry(entry).address())) {
             let waits = self.space.find(at).is_some_and(|(slot, _)| {
                 let span = self.space.span(slot.span);
                 span.is_marked(slot.number) && !span.kind().pointer_free

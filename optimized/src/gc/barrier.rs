@@ -54,9 +54,9 @@ pub enum Barrier {
 impl<L: Listener> State<L> {
     /// What a store of `new` over `old` owes the collector, to be paid before the store.
     #[inline]
-    pub(crate) fn barrier(&self, local: &Local, old: usize, new: usize) {
+    pub(crate) fn barrier(&self, local: &Local, old: impl FnOnce() -> usize, new: usize) {
         if local.barrier.get() {
-            self.record(local, [old, new]);
+            self.record(local, [old(), new]);
         }
     }
 
@@ -90,7 +90,7 @@ impl<L: Listener> State<L> {
     /// Stores a pointer in a field or a global.
     #[inline]
     pub(crate) fn store(&self, local: &Local, cell: &AtomicUsize, new: usize) {
-        self.barrier(local, cell.load(Ordering::Relaxed), new);
+        self.barrier(local, || cell.load(Ordering::Relaxed), new);
         // Release: who loads the pointer finds the object initialised.
         cell.store(new, Ordering::Release);
     }

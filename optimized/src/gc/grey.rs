@@ -9,6 +9,8 @@
 //!   marker  ── queue too long ───────────▶ block ──┴──▶ stack of blocks ─┘
 //! ```
 //!
+//! With each address comes what is known of the object, see [`Entry`](super::mark::Entry); here that is all one word.
+//!
 //! Invariants: an address that waits is marked, has pointers, and waits once; nothing waits unless objects are being
 //! marked. So white is not marked, grey is marked and waits, black is marked and does not wait.
 //!

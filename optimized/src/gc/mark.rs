@@ -15,13 +15,13 @@
 use super::pace::Who;
 use crate::{
     events::{Event, Listener},
-    geometry::{WORD, sized},
+    geometry::{ADDRESS_BITS, WORD, sized},
     local::Local,
     root::Address,
     state::State,
     sync::Ordering,
 };
-use std::mem;
+use std::{mem, ops::Range};
 
 /// The addresses that a marker keeps to itself.
 const OWN: usize = sized(256, 4);
@@ -34,6 +34,31 @@ const AHEAD: usize = sized(16, 2);
 /// Objects are scanned in pieces of so many fields, so that several markers can share one: 128 KiB (Go: `maxObletBytes`).
 const PIECE: usize = sized(128 << 10, 64) / WORD;
 
+/// What waits to be scanned: the address of an object, or of a piece of one, and above it the number of pointer fields of
+/// the object, which is known when the object is shaded. 0 says nothing: then it is looked up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Entry(pub(crate) usize);
+
+impl Entry {
+    /// Addresses are less than this power of two.
+    const BITS: u32 = ADDRESS_BITS;
+
+    #[inline(always)]
+    fn new(at: usize, pointers: usize) -> Entry {
+        Entry(if pointers >> (usize::BITS - Entry::BITS) == 0 { at | pointers << Entry::BITS } else { at })
+    }
+
+    #[inline(always)]
+    pub(crate) fn address(self) -> usize {
+        self.0 & ((1 << Entry::BITS) - 1)
+    }
+
+    #[inline(always)]
+    fn pointers(self) -> usize {
+        self.0 >> Entry::BITS
+    }
+}
+
 /// Who marks.
 #[derive(Debug)]
 pub(crate) struct Marker {
@@ -45,7 +70,7 @@ impl Marker {
         Marker { queue: Vec::new() }
     }
 
-    /// The addresses that wait here.
+    /// The [entries](Entry) that wait here.
     pub(crate) fn waiting(&self) -> &[usize] {
         &self.queue
     }
@@ -79,12 +104,12 @@ impl<L: Listener> State<L> {
         if found.rest != 0 && !self.space.is_inside(found) || !self.space.spans().mark(found, white) {
             return;
         }
-        let (pointer_free, at) = (found.kind.pointer_free, at - found.rest);
+        let at = at - found.rest;
         self.tell(at, Event::Shade);
-        if pointer_free {
+        if found.kind.pointer_free {
             self.tell(at, Event::Scan);
         } else {
-            push(at);
+            push(Entry::new(at, self.space.spans().pointers(found)).0);
         }
     }
 
@@ -107,8 +132,8 @@ impl<L: Listener> State<L> {
                     announced = true;
                 }
             };
-            self.shade(at, announce, |at| {
-                found[count] = at;
+            self.shade(at, announce, |entry| {
+                found[count] = entry;
                 count += 1;
             });
             if count == found.len() {
@@ -137,22 +162,23 @@ impl<L: Listener> State<L> {
         self.listener.on(Event::ScanGlobals);
     }
 
-    /// Takes the address that a marker found last, or some of the others'.
-    fn next(&self, marker: &mut Marker, ahead: &mut Ahead) -> Option<usize> {
+    /// Takes what a marker shaded last, or some of the others'.
+    #[inline]
+    fn next(&self, marker: &mut Marker, ahead: &mut Ahead) -> Option<Entry> {
         if marker.queue.is_empty() {
             self.settle(marker, ahead);
         }
         if marker.queue.is_empty() {
             self.grey.take(&self.space.blocks, &mut marker.queue);
         }
-        marker.queue.pop()
+        marker.queue.pop().map(Entry)
     }
 
     /// Scans one object, whole, if any waits; gives how many fields it had. Only for who is busy, or alone.
     pub(crate) fn mark_one(&self, marker: &mut Marker) -> Option<usize> {
         let mut ahead = Ahead::new();
-        let at = self.next(marker, &mut ahead)?;
-        let fields = self.scan(marker, &mut ahead, at, usize::MAX);
+        let entry = self.next(marker, &mut ahead)?;
+        let fields = self.scan(marker, &mut ahead, entry, usize::MAX);
         self.settle(marker, &mut ahead);
         Some(fields)
     }
@@ -162,20 +188,20 @@ impl<L: Listener> State<L> {
     pub(crate) fn drain(&self, marker: &mut Marker, budget: usize) -> usize {
         let mut ahead = Ahead::new();
         // The objects whose memory is being fetched, and how many they are.
-        let (mut line, mut head, mut waiting) = ([0; LINE], 0, 0);
+        let (mut line, mut head, mut waiting) = ([None; LINE], 0, 0);
         let mut done = 0;
         loop {
             let next = if done < budget { self.next(marker, &mut ahead) } else { None };
             if next.is_none() && waiting == 0 {
                 break;
             }
-            if let Some(at) = next {
-                self.space.fetch(at);
+            if let Some(entry) = next {
+                self.space.fetch(entry.address());
                 waiting += 1;
             }
-            let due = mem::replace(&mut line[head], next.unwrap_or(0));
+            let due = mem::replace(&mut line[head], next);
             head = (head + 1) % LINE;
-            if due != 0 {
+            if let Some(due) = due {
                 waiting -= 1;
                 done += self.scan(marker, &mut ahead, due, PIECE);
             }
@@ -202,19 +228,40 @@ impl<L: Listener> State<L> {
         marker.queue.clear();
     }
 
-    /// Scans an object, or the piece of a large one that starts at this address; gives how many fields that were.
+    /// Scans an object, or a piece of a large one; gives how many fields that were.
     #[inline]
-    fn scan(&self, marker: &mut Marker, ahead: &mut Ahead, at: usize, piece: usize) -> usize {
+    fn scan(&self, marker: &mut Marker, ahead: &mut Ahead, entry: Entry, piece: usize) -> usize {
+        let at = entry.address();
+        if (1..=piece).contains(&entry.pointers()) {
+            self.scan_fields(marker, ahead, at, 0..entry.pointers());
+            self.tell(at, Event::Scan);
+            return entry.pointers();
+        }
+        self.scan_large(marker, ahead, at, piece)
+    }
+
+    /// The same of which not all is said, so that it can be too large.
+    #[inline(never)]
+    fn scan_large(&self, marker: &mut Marker, ahead: &mut Ahead, at: usize, piece: usize) -> usize {
         // Nothing is freed while objects are being marked, so what was shaded is still there.
         let Some(found) = self.space.locate(at) else { return 0 };
         let (object, pointers) = (at - found.rest, self.space.spans().pointers(found));
         let from = found.rest / WORD;
-        if from == 0 && pointers > piece {
+        if from == 0 {
             // The other pieces, for whoever comes first.
             marker.queue.extend((1..pointers.div_ceil(piece)).map(|number| object + number * piece * WORD));
         }
         let run = from..pointers.min(from.saturating_add(piece));
         let count = run.len();
+        self.scan_fields(marker, ahead, object, run);
+        if from == 0 {
+            self.tell(object, Event::Scan);
+        }
+        count
+    }
+
+    #[inline(always)]
+    fn scan_fields(&self, marker: &mut Marker, ahead: &mut Ahead, object: usize, run: Range<usize>) {
         for field in self.space.fields(object, run) {
             // Acquire: pairs with the release of the store, so the object is seen initialised.
             let value = field.load(Ordering::Acquire);
@@ -224,10 +271,6 @@ impl<L: Listener> State<L> {
                 self.shade_for(marker, earlier);
             }
         }
-        if from == 0 {
-            self.tell(object, Event::Scan);
-        }
-        count
     }
 
     /// Shades all that was found, and not yet looked at.
@@ -241,7 +284,7 @@ impl<L: Listener> State<L> {
     #[inline(always)]
     fn shade_for(&self, marker: &mut Marker, value: usize) {
         if value != 0 {
-            self.shade(value, || (), |at| marker.queue.push(at));
+            self.shade(value, || (), |entry| marker.queue.push(entry));
         }
     }
 }
