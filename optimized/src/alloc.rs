@@ -14,7 +14,7 @@
 use crate::{
     class::{LARGE, class, class_of},
     error::Error,
-    events::Listener,
+    events::{Event, Listener},
     gc::{phase::Phase, sweep::Swept},
     geometry::{MAX_SMALL, PAGE, WORD},
     local::{Local, Window},
@@ -122,8 +122,9 @@ impl<L: Listener> State<L> {
         true
     }
 
-    /// Gives back what the windows hold.
-    pub(crate) fn flush_windows(&self, local: &Local) {
+    /// Gives back what the windows hold; gives how many held a span.
+    pub(crate) fn flush_windows(&self, local: &Local) -> usize {
+        let mut spans = 0;
         for window in local.windows() {
             if let Some(first) = window.span() {
                 let (span, (word, mask)) = (self.space.span(first), window.left());
@@ -131,21 +132,27 @@ impl<L: Listener> State<L> {
                 self.space.recant(mask.count_ones() as usize, span.size());
                 span.give_back(word, mask);
                 self.space.let_go(span);
+                spans += 1;
             }
         }
+        spans
     }
 
     /// A span of this kind with a free slot, which the mutator holds.
     fn span_with_room(&self, local: &Local, kind: Kind) -> Result<Span<'_>, Error> {
         // While mutators are still being told of the end of marking, what is in the sets is not swept, and nothing may be.
         if self.stage.phase() != Phase::Terminate {
-            for _ in 0..SWEEP {
-                if let Some(span) = self.space.pop(kind) {
-                    return Ok(span);
+            let mut swept = 0;
+            let found = loop {
+                let found = self.space.pop(kind);
+                if found.is_some() || swept == SWEEP || self.sweep_step() == Swept::Nothing {
+                    break found;
                 }
-                if self.sweep_step() == Swept::Nothing {
-                    break;
-                }
+                swept += 1;
+            };
+            self.tell_reclaim(local, swept);
+            if let Some(span) = found {
+                return Ok(span);
             }
         }
         self.add_span(local, kind, 0)
@@ -154,9 +161,15 @@ impl<L: Listener> State<L> {
     /// Makes a span on pages: mapped ones, those that the sweep frees, or new ones.
     fn add_span(&self, local: &Local, kind: Kind, pages: usize) -> Result<Span<'_>, Error> {
         self.space.add(kind, pages, local.cycle(), false).or_else(|_| {
-            while self.sweep_step() != Swept::Nothing {}
+            self.tell_reclaim(local, self.sweep_steps(usize::MAX));
             self.space.add(kind, pages, local.cycle(), true)
         })
+    }
+
+    fn tell_reclaim(&self, local: &Local, spans: usize) {
+        if spans > 0 {
+            self.listener.on(Event::Reclaim { mutator: local.id, spans });
+        }
     }
 
     #[cold]

@@ -84,9 +84,10 @@ impl<L: Listener> State<L> {
         }
     }
 
-    /// Shades for a mutator: what turns grey is published at once, and announced before it is marked.
-    pub(crate) fn shade_all(&self, pointers: impl Iterator<Item = usize>) {
-        let (mut found, mut count) = ([0; 64], 0);
+    /// Shades for a mutator: what turns grey is published at once, and announced before it is marked. Gives how many pointers
+    /// were not nil.
+    pub(crate) fn shade_all(&self, pointers: impl Iterator<Item = usize>) -> usize {
+        let (mut found, mut count, mut looked) = ([0; 64], 0, 0);
         let mut announced = false;
         for at in pointers.filter(|at| *at != 0) {
             let announce = || {
@@ -95,6 +96,7 @@ impl<L: Listener> State<L> {
                     announced = true;
                 }
             };
+            looked += 1;
             self.shade(at, announce, |at| {
                 found[count] = at;
                 count += 1;
@@ -105,15 +107,19 @@ impl<L: Listener> State<L> {
             }
         }
         self.grey.publish(&self.space.blocks, &found[..count]);
+        looked
     }
 
-    /// Scans a mutator's roots, unless this cycle has done so. For the mutator, or who has borrowed it.
-    pub(crate) fn scan_roots(&self, local: &Local) {
-        if !local.scanned.get() {
-            self.shade_all(local.stack.values());
-            local.scanned.set(true);
-            self.listener.on(Event::ScanStack(local.id));
+    /// Scans a mutator's roots, unless this cycle has done so; gives how many held something. For the mutator, or who has
+    /// borrowed it.
+    pub(crate) fn scan_roots(&self, local: &Local) -> usize {
+        if local.scanned.get() {
+            return 0;
         }
+        let looked = self.shade_all(local.stack.values());
+        local.scanned.set(true);
+        self.listener.on(Event::ScanStack(local.id));
+        looked
     }
 
     /// Scans the globals.
