@@ -65,6 +65,16 @@ impl Graph {
         match dice.below(8) {
             0 | 1 => self.alloc(a, dice.below(4), dice.below(40)),
             2 if dice.below(200) == 0 => self.alloc(a, 17_000, 0),
+            2 if dice.below(20) == 0 && a != b => {
+                // So many wait at once that they are shared out.
+                self.alloc(a, 600, 0);
+                for index in 0..600 {
+                    self.alloc(b, 2, 0);
+                    self.mutator.store(Place::Field(&self.roots[a], index), Some(&self.roots[b])).unwrap();
+                    let hub = self.held[a].expect("it was just born");
+                    self.fields[hub].as_mut().expect("it is held")[index] = self.held[b];
+                }
+            }
             3 => {
                 self.mutator.copy(&self.roots[a], &self.roots[b]).unwrap();
                 self.held[a] = self.held[b];
