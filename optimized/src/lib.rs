@@ -21,6 +21,8 @@
 //!   is an [`Error`]. Bookkeeping lies beside the pages, in tables of the same reservation, which add a twelfth to it
 //!   and take memory as they are used. Only what is kept of each mutator lies in Rust's global allocator, and grey objects
 //!   for which there is no table left; its failure ends the process, as it does for any `Vec`.
+//! * **Choices.** [`Config::tiny`] packs small objects without pointers; [`Config::barrier`] is Go's hybrid write barrier
+//!   unless another is asked for.
 //! * **Blocks.** The lower layers serve programs that free by hand as well: [`Global`] is a global allocator on the same
 //!   spans, without locks on its usual paths.
 //! * **Fits.** [`fit`] has the sequential allocators, first fit to segregated fit, as values to be embedded.

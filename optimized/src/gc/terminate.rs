@@ -27,6 +27,9 @@
 //! object and not yet published it, when another finds it marked and answers "nothing new". Announcing only what is white
 //! is enough, so mutators that store all the time do not keep marking from its end.
 //!
+//! The reference has this rule as one of its own, `announced` in its chapter on termination, and follows it to the last
+//! state, next to the same without announcements, which loses an object.
+//!
 //! Source: what Go's `gcMarkDone` in `mgc.go` does with a stopped world since its issue 27993; here without.
 
 use super::grey::Grey;
