@@ -115,6 +115,19 @@ impl Pages {
         }
     }
 
+    /// What the kit calls a mutator.
+    fn known(&self, mutator: MutatorId) -> Option<op::MutatorId> {
+        let number = self.mutators.iter().position(|known| *known == Some(mutator))?;
+        Some(op::MutatorId(number as u8))
+    }
+
+    /// A mutator could not go on for so many units of work.
+    fn pause(&mut self, mutator: MutatorId, units: usize) {
+        if let Some(who) = self.known(mutator) {
+            self.events.push(event::Event::Pause { who: Some(who), units: units as u64 });
+        }
+    }
+
     /// Takes note of the death of what was in the slot at an address.
     fn died(&mut self, at: Address) {
         match self.blocks.remove(&(at.get() / BLOCK)) {
@@ -153,11 +166,13 @@ impl Listener for Journal {
                 Phase::Sweep => event::Phase::Sweep,
             }),
             Event::ScanStack(mutator) => {
-                let Some(number) = pages.mutators.iter().position(|known| *known == Some(mutator)) else { return };
-                event::Event::ScanStack(op::MutatorId(number as u8))
+                let Some(mutator) = pages.known(mutator) else { return };
+                event::Event::ScanStack(mutator)
             }
             Event::ScanGlobals => event::Event::ScanGlobals,
             Event::Finalize(at) => event::Event::Finalize(shown(at)),
+            Event::Pause { mutator, units, .. } => return pages.pause(mutator, units),
+            Event::Reclaim { mutator, spans } => return pages.pause(mutator, spans),
             Event::Shade(at) => return pages.tell(at, event::Event::Shade),
             Event::Scan(at) => return pages.tell(at, event::Event::Scan),
             Event::Free(at) => {
@@ -246,6 +261,8 @@ impl SharedHeap for Subject {
             Capability::Barrier,
             Capability::Deterministic,
             Capability::Classes,
+            // Not incremental: who allocates and finds no room may sweep all that is left to be swept.
+            Capability::Pauses,
         ];
         let state = self.heap.state();
         let (barrier, invariant) = match state.config.barrier {

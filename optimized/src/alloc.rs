@@ -15,7 +15,7 @@
 use crate::{
     class::{LARGE, class, class_of, fine_class},
     error::Error,
-    events::Listener,
+    events::{Event, Listener},
     gc::{phase::Phase, sweep::Swept},
     geometry::{MAX_SMALL, PAGE, WORD},
     local::{Local, Window},
@@ -161,8 +161,9 @@ impl<L: Listener> State<L> {
         }
     }
 
-    /// Gives back what the windows hold.
-    pub(crate) fn flush_windows(&self, local: &Local) {
+    /// Gives back what the windows hold; gives how many held a span.
+    pub(crate) fn flush_windows(&self, local: &Local) -> usize {
+        let mut spans = 0;
         for window in local.windows() {
             if let Some(first) = window.span() {
                 let (span, (word, mask)) = (self.space.span(first), window.left());
@@ -170,21 +171,27 @@ impl<L: Listener> State<L> {
                 self.space.recant(mask.count_ones() as usize, span.size());
                 span.give_back(word, mask);
                 self.space.let_go(span);
+                spans += 1;
             }
         }
+        spans
     }
 
     /// A span of this kind with a free slot, which the mutator holds.
     fn span_with_room(&self, local: &Local, kind: Kind) -> Result<Span<'_>, Error> {
         // While mutators are still being told of the end of marking, what is in the sets is not swept, and nothing may be.
         if self.stage.phase() != Phase::Terminate {
-            for _ in 0..SWEEP {
-                if let Some(span) = self.space.pop(kind) {
-                    return Ok(span);
+            let mut swept = 0;
+            let found = loop {
+                let found = self.space.pop(kind);
+                if found.is_some() || swept == SWEEP || self.sweep_step() == Swept::Nothing {
+                    break found;
                 }
-                if self.sweep_step() == Swept::Nothing {
-                    break;
-                }
+                swept += 1;
+            };
+            self.tell_reclaim(local, swept);
+            if let Some(span) = found {
+                return Ok(span);
             }
         }
         self.add_span(local, kind, 0)
@@ -194,11 +201,17 @@ impl<L: Listener> State<L> {
     fn add_span(&self, local: &Local, kind: Kind, pages: usize) -> Result<Span<'_>, Error> {
         self.keep_to_the_limit(if kind.class == LARGE { pages } else { class(kind.class).pages });
         let span = self.space.add(kind, pages, local.cycle(), false).or_else(|_| {
-            while self.sweep_step() != Swept::Nothing {}
+            self.tell_reclaim(local, self.sweep_steps(usize::MAX));
             self.space.add(kind, pages, local.cycle(), true)
         })?;
         self.weigh();
         Ok(span)
+    }
+
+    fn tell_reclaim(&self, local: &Local, spans: usize) {
+        if spans > 0 {
+            self.listener.on(Event::Reclaim { mutator: local.id, spans });
+        }
     }
 
     #[cold]

@@ -40,6 +40,22 @@ pub enum Event {
     Finalize(Address),
     /// An object was freed.
     Free(Address),
+    /// A mutator has done what the collector asked of it, or the collector for one that is parked; it could not run meanwhile.
+    Pause {
+        /// Which.
+        mutator: MutatorId,
+        /// One for being asked, and one for each root that held something and each recorded pointer that was looked at.
+        units: usize,
+        /// The spans that it had windows into, if they were marked or given back.
+        spans: usize,
+    },
+    /// A mutator that allocates has swept so many spans for want of room.
+    Reclaim {
+        /// Which.
+        mutator: MutatorId,
+        /// How many.
+        spans: usize,
+    },
 }
 
 /// Is told of every [`Event`], by whichever thread it happens in: a mutator's, if that shades or sweeps, or the

@@ -10,6 +10,9 @@
 //! A heap is a value; a process has one global allocator, so this face has a static heap behind it: see
 //! [`malloc`](crate::malloc).
 //!
+//! There are no tiny objects here: several of them in one block would be freed with the first, since who frees by hand names
+//! one of them, and nobody knows of the others.
+//!
 //! Invariant: a hardened block has a wrapping and another has not, so each is freed by the face that it came from.
 
 use crate::{

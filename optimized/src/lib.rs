@@ -20,9 +20,12 @@
 //! * **Memory.** A [`Config`] says how much address space to reserve and how much memory to use. What cannot be granted
 //!   is an [`Error`]. Bookkeeping lies beside the pages, in tables of the same reservation, which add a twelfth to it
 //!   and take memory as they are used. Only what is kept of each mutator lies in Rust's global allocator, what is
-//!   [attached](Weak) to objects, and grey objects for which there is no table left; its failure ends the process, as it does for any `Vec`.
+//!   [attached](Weak) to objects, and grey objects for which there is no table left; its failure ends the process, as it
+//!   does for any `Vec`.
 //! * **Deaths.** [`Weak`] pointers find an object as long as it lives; finalizers and cleanups tell of its death, to whichever
 //!   mutator [asks](Mutator::finalized), and never by a call out of the collector.
+//! * **Choices.** [`Config::tiny`] packs small objects without pointers; [`Config::barrier`] is Go's hybrid write barrier
+//!   unless another is asked for.
 //! * **Blocks.** The lower layers serve programs that free by hand as well: [`Global`] is a global allocator on the same
 //!   spans, without locks on its usual paths.
 //! * **Fits.** [`fit`] has the sequential allocators, first fit to segregated fit, as values to be embedded.

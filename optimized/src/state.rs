@@ -10,6 +10,7 @@ use crate::{
     events::Listener,
     gc::{
         grey::Grey,
+        handshake::Roll,
         mark::{Driver, Marker},
         pace::{Clock, Pace, Who},
         phase::Stage,
@@ -35,8 +36,8 @@ pub(crate) struct State<L> {
     pub(crate) space: Space,
     /// 0 for nil.
     pub(crate) globals: Box<[AtomicUsize]>,
-    /// The mutators, in the order in which they joined.
-    locals: Mutex<Vec<Arc<Local>>>,
+    /// The mutators.
+    locals: Roll<Local>,
     /// How many ever joined.
     joined: AtomicU64,
     pub(crate) stage: Stage,
@@ -63,7 +64,7 @@ impl<L: Listener> State<L> {
             config,
             space,
             globals: (0..config.globals).map(|_| AtomicUsize::new(0)).collect(),
-            locals: Mutex::new(Vec::new()),
+            locals: Roll::new(),
             joined: AtomicU64::new(0),
             stage: Stage::new(),
             grey: Grey::new(),
@@ -96,22 +97,22 @@ impl<L: Listener> State<L> {
 
     /// All mutators that are there now. Whoever joins later sees the phase as it is now, or a later one.
     pub(crate) fn mutators(&self) -> Vec<Arc<Local>> {
-        lock(&self.locals).clone()
+        self.locals.call()
     }
 
     /// Lets a mutator in.
     pub(crate) fn join(&self) -> Arc<Local> {
         let id = MutatorId(self.joined.fetch_add(1, Ordering::Relaxed));
-        let mut locals = lock(&self.locals);
-        let (cycle, phase) = self.stage.now();
-        let local = Arc::new(Local::new(id, cycle));
-        self.admit(&local, phase);
-        locals.push(Arc::clone(&local));
-        local
+        self.locals.join(|| {
+            let (cycle, phase) = self.stage.now();
+            let local = Local::new(id, cycle);
+            self.admit(&local, phase);
+            local
+        })
     }
 
     /// Lets a mutator go, which has flushed everything.
     pub(crate) fn dismiss(&self, local: &Arc<Local>) {
-        lock(&self.locals).retain(|other| !Arc::ptr_eq(other, local));
+        self.locals.strike(local);
     }
 }

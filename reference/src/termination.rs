@@ -42,6 +42,8 @@
 //! | [`NO_RECHECK`](Rule::NO_RECHECK)           | yes     | at once   | both    | –          | loses in 7: Go issue 27993 |
 //! | [`PRIVATE_RECHECK`](Rule::PRIVATE_RECHECK) | yes     | at once   | both    | private    | loses in 9: what was published late is in the shared list |
 //! | [`GO`](Rule::GO)                           | yes     | at once   | both    | everything | sound |
+//! | [`ANNOUNCED`](Rule::ANNOUNCED)             | yes     | three reads | buffers | –        | sound, and the world is never stopped |
+//! | [`UNANNOUNCED`](Rule::UNANNOUNCED)         | yes     | three reads | buffers | –        | loses in 12: a flush in progress is overlooked |
 //!
 //! Here is how the wave alone loses. There is no shorter way, and this one is what the search finds:
 //!
@@ -75,6 +77,27 @@
 //! 3. **With a wave the test may be sloppy.** Two separate reads are fatal where the test decides alone, and harmless
 //!    before a wave.
 //! 4. **It ends.** Wherever the mutators stop interfering, 15 more steps are enough.
+//!
+//! **Without a stop.** The last two rules count what mutators do, in one number: 787,532 states, counted as above. It is read first, then the shared list, then
+//! who works; the wave has every buffer flushed; and if the number is the same when it is read again, marking is over. A
+//! flush takes steps of its own here, and the other processor may go on between any two of them: the mutator *announces*
+//! that it has found something white, which is counted; it marks what it has recorded, one by one; it publishes that, and
+//! counts again. The announcement is what Go's re-check is elsewhere. Without it, a mutator that was visited may have
+//! marked `b` and not yet published it; the other, which has recorded `b` too, finds it marked and has nothing to say, and
+//! nothing was counted:
+//!
+//! ```text
+//!                                          processor 0            processor 1
+//!      a -> b -> c, and only a is grey     r: a   buffer [ ]      queue [a]   r: b
+//!   1  P0: mutator: r.field = nil          buffer [b]
+//!   2  P1: worker takes a and scans it                            the field is nil: a is black
+//!   4  what is counted is read; the list is empty; nobody works
+//!   7  wave visits P1                                             nothing to flush
+//!   8  P1: mutator: hands r over           r: b                   buffer [b]
+//!   9  P1: mutator: marks b                buffer [ ]             not published, and not counted
+//!  11  wave visits P0                      nothing to flush
+//!  12  what is counted is read again       the same: marking is over, and b is grey
+//! ```
 //!
 //! ```
 //! use heaplaw_reference::termination::{Detector, Processor::*, Object::A, Rule, State, Step};
@@ -143,6 +166,8 @@ pub enum Mark {
     White,
     /// Grey, in this processor's private queue.
     Private(Processor),
+    /// Grey, marked by this processor's mutator in a flush that is not over, and not yet in the shared list.
+    Flushed(Processor),
     /// Grey, in the shared list.
     Shared,
     /// Grey, in the hand of this processor's worker, which is about to scan it.
@@ -193,8 +218,19 @@ pub struct Rule {
     pub wave: Wave,
     /// What happens after the stop.
     pub recheck: Recheck,
+    /// How mutators flush, if in steps; and then what is counted decides, and the world is never stopped.
+    pub counts: Option<Counts>,
     /// Whether the rule never ends marking too early.
     pub sound: bool,
+}
+
+/// What mutators count that flush in steps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Counts {
+    /// That they have found something white, before they mark it; and what they have published.
+    Announcements,
+    /// What they have published.
+    Publications,
 }
 
 impl Rule {
@@ -205,6 +241,7 @@ impl Rule {
         atomic_test: true,
         wave: Wave::FlushQueues,
         recheck: Recheck::Everything,
+        counts: None,
         sound: true,
     };
 
@@ -227,8 +264,23 @@ impl Rule {
     /// Nothing is private and the test decides alone, but it is two tests.
     pub const TWO_READS: Rule = Rule { name: "two-reads", atomic_test: false, sound: false, ..Rule::SHARED };
 
+    /// Whether anything was counted decides, and the world is not stopped.
+    pub const ANNOUNCED: Rule = Rule {
+        name: "announced",
+        private: true,
+        atomic_test: false,
+        wave: Wave::FlushBuffers,
+        recheck: Recheck::None,
+        counts: Some(Counts::Announcements),
+        sound: true,
+    };
+
+    /// The same, and only publications are counted.
+    pub const UNANNOUNCED: Rule =
+        Rule { name: "unannounced", counts: Some(Counts::Publications), sound: false, ..Rule::ANNOUNCED };
+
     /// All of them, in the order of the table.
-    pub const ALL: [Rule; 7] = [
+    pub const ALL: [Rule; 9] = [
         Rule::SHARED,
         Rule::TWO_READS,
         Rule::NO_WAVE,
@@ -236,6 +288,8 @@ impl Rule {
         Rule::NO_RECHECK,
         Rule::PRIVATE_RECHECK,
         Rule::GO,
+        Rule::ANNOUNCED,
+        Rule::UNANNOUNCED,
     ];
 }
 
@@ -246,11 +300,21 @@ pub enum Detector {
     Idle,
     /// The first of two reads found that nobody works.
     NobodyWorks,
+    /// What is counted was read.
+    Read {
+        /// Whether anything was counted since.
+        moved: bool,
+    },
+    /// And then the shared list was empty.
+    ListEmpty {
+        /// Whether anything was counted since.
+        moved: bool,
+    },
     /// The wave is under way.
     Wave {
         /// Which processors it has visited.
         visited: [bool; 2],
-        /// Whether it met a raised flag.
+        /// Whether it met a raised flag, or anything was counted.
         moved: bool,
     },
     /// Only the stop is missing.
@@ -269,8 +333,15 @@ pub enum Step {
     Cut(Processor),
     /// The mutator hands its pointer to the other mutator's register, and records it.
     Send(Processor),
-    /// The barrier's buffer is full: what it recorded and is still white turns grey, in this processor's queue.
+    /// The barrier's buffer is full: what it recorded and is still white turns grey, in this processor's queue. If mutators
+    /// flush in steps, only begins: announces.
     Flush(Processor),
+    /// The mutator marks the next object that it has recorded and is white, in a flush in steps.
+    Shade(Processor),
+    /// The mutator's flush in steps publishes what it has marked.
+    Share(Processor),
+    /// And counts that, and is over.
+    Count(Processor),
     /// The worker takes a grey object out of its queue, or out of the shared list if its queue is empty.
     Take(Processor, Object),
     /// The worker scans the object in its hand.
@@ -283,6 +354,8 @@ pub enum Step {
     ReadWorkers,
     /// The shared list is empty.
     ReadList,
+    /// What is counted is read: at first, and after the wave again.
+    ReadCount,
     /// The wave visits a processor.
     Visit(Processor),
     /// The world stops, and the re-check decides.
@@ -296,12 +369,16 @@ impl fmt::Display for Step {
             Step::Cut(p) => write!(f, "{p}: mutator: r.field = nil"),
             Step::Send(p) => write!(f, "{p}: mutator: hands r over"),
             Step::Flush(p) => write!(f, "{p}: buffer is full and flushed"),
+            Step::Shade(p) => write!(f, "{p}: mutator: marks what it has recorded"),
+            Step::Share(p) => write!(f, "{p}: mutator: publishes what it has marked"),
+            Step::Count(p) => write!(f, "{p}: mutator: counts what it has published"),
             Step::Take(p, object) => write!(f, "{p}: worker takes {object}"),
             Step::Scan(p) => write!(f, "{p}: worker scans it"),
             Step::Publish(p) => write!(f, "{p}: publishes its queue"),
             Step::Test => write!(f, "test: nobody works, the list is empty"),
             Step::ReadWorkers => write!(f, "test: nobody works"),
             Step::ReadList => write!(f, "test: the list is empty"),
+            Step::ReadCount => write!(f, "what is counted is read"),
             Step::Visit(p) => write!(f, "wave visits {p}"),
             Step::Stop => write!(f, "stop the world"),
         }
@@ -322,8 +399,21 @@ pub struct State {
     pub buffers: [[bool; 3]; 2],
     /// Which processors have published since the wave last asked.
     pub flushed: [bool; 2],
+    /// How far each mutator's flush in steps has come.
+    pub flushing: [Flushing; 2],
     /// How far the decision has come.
     pub detector: Detector,
+}
+
+/// How far a flush in steps has come. Until it is over, the mutator does nothing else, and the wave does not visit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Flushing {
+    /// There is none.
+    Not,
+    /// It marks.
+    Marks,
+    /// It has published, and not yet counted that.
+    Published,
 }
 
 impl State {
@@ -335,6 +425,7 @@ impl State {
             marks: [a, Mark::White, Mark::White],
             buffers: [[false; 3]; 2],
             flushed: [false; 2],
+            flushing: [Flushing::Not; 2],
             detector: Detector::Idle,
         }
     }
@@ -348,12 +439,14 @@ impl State {
 
     /// Every step that can be taken, and where it leads.
     pub fn steps(self, rule: Rule) -> impl Iterator<Item = (Step, State)> {
-        let of = |p| {
+        let of = move |p| {
             let takes = Object::ALL.map(|object| Step::Take(p, object));
             let others = [Step::Load, Step::Cut, Step::Send, Step::Flush, Step::Scan, Step::Publish, Step::Visit];
-            takes.into_iter().chain(others.map(|step: fn(Processor) -> Step| step(p)))
+            let flush = [Step::Shade, Step::Share, Step::Count].into_iter().filter(move |_| rule.counts.is_some());
+            let others = others.into_iter().chain(flush);
+            takes.into_iter().chain(others.map(move |step: fn(Processor) -> Step| step(p)))
         };
-        let tests = [Step::Test, Step::ReadWorkers, Step::ReadList, Step::Stop];
+        let tests = [Step::Test, Step::ReadCount, Step::ReadWorkers, Step::ReadList, Step::Stop];
         let all = Processor::ALL.into_iter().flat_map(of).chain(tests);
         all.filter_map(move |step| Some((step, self.after(rule, step)?)))
     }
@@ -361,6 +454,11 @@ impl State {
     /// Where `step` leads, if it can be taken.
     pub fn after(mut self, rule: Rule, step: Step) -> Option<State> {
         if self.detector == Detector::Done {
+            return None;
+        }
+        if let Step::Load(p) | Step::Cut(p) | Step::Send(p) | Step::Flush(p) | Step::Visit(p) = step
+            && self.flushing[p as usize] != Flushing::Not
+        {
             return None;
         }
         match step {
@@ -379,14 +477,39 @@ impl State {
                 self.record(rule, p, value);
                 self.registers[p.other() as usize] = Some(value);
             }
-            Step::Flush(p) => self.flush(p).then_some(())?,
+            Step::Flush(p) => match rule.counts {
+                None => self.flush(p).then_some(())?,
+                Some(counts) => {
+                    self.buffers[p as usize].contains(&true).then_some(())?;
+                    self.flushing[p as usize] = Flushing::Marks;
+                    if counts == Counts::Announcements {
+                        self.count();
+                    }
+                }
+            },
+            Step::Shade(p) => {
+                let next = self.buffers[p as usize].iter().position(|recorded| *recorded);
+                (self.flushing[p as usize] == Flushing::Marks).then_some(())?;
+                self.shade(Object::ALL[next?], Mark::Flushed(p));
+            }
+            Step::Share(p) => {
+                let ready = !self.buffers[p as usize].contains(&true);
+                (ready && self.flushing[p as usize] == Flushing::Marks).then_some(())?;
+                let shared = self.share(Mark::Flushed(p));
+                self.flushing[p as usize] = if shared { Flushing::Published } else { Flushing::Not };
+            }
+            Step::Count(p) => {
+                (self.flushing[p as usize] == Flushing::Published).then_some(())?;
+                self.flushing[p as usize] = Flushing::Not;
+                self.count();
+            }
             Step::Take(p, object) => {
                 let ready = match self.marks[object as usize] {
                     Mark::Private(owner) => owner == p,
                     Mark::Shared => !self.marks.contains(&Mark::Private(p)),
                     _ => false,
                 };
-                (ready && !self.works(p)).then_some(())?;
+                (ready && !self.holds(p)).then_some(())?;
                 self.marks[object as usize] = Mark::Hand(p);
             }
             Step::Scan(p) => {
@@ -396,11 +519,36 @@ impl State {
                     self.shade(to, if rule.private { Mark::Private(p) } else { Mark::Shared });
                 }
             }
-            Step::Publish(p) => self.publish(p).then_some(())?,
+            Step::Publish(p) => {
+                self.publish(p).then_some(())?;
+                if rule.counts.is_some() {
+                    // A worker counts before it ceases to work, and there is no flag.
+                    self.count();
+                    self.flushed[p as usize] = false;
+                }
+            }
             Step::Test => {
                 let passed = self.detector == Detector::Idle && self.nobody_works() && self.list_is_empty();
                 (rule.atomic_test && passed).then_some(())?;
                 self.detector = Self::tested(rule);
+            }
+            Step::ReadCount => {
+                rule.counts?;
+                self.detector = match self.detector {
+                    Detector::Idle => Detector::Read { moved: false },
+                    Detector::Wave { visited: [true, true], moved: false } => Detector::Done,
+                    Detector::Wave { visited: [true, true], moved: true } => Detector::Idle,
+                    _ => return None,
+                };
+            }
+            Step::ReadList if rule.counts.is_some() => {
+                let Detector::Read { moved } = self.detector else { return None };
+                self.detector = if self.list_is_empty() { Detector::ListEmpty { moved } } else { Detector::Idle };
+            }
+            Step::ReadWorkers if rule.counts.is_some() => {
+                let Detector::ListEmpty { moved } = self.detector else { return None };
+                let idle = !Processor::ALL.into_iter().any(|p| self.is_busy(p));
+                self.detector = if idle { Detector::Wave { visited: [false; 2], moved } } else { Detector::Idle };
             }
             Step::ReadWorkers => {
                 (!rule.atomic_test && self.detector == Detector::Idle && self.nobody_works()).then_some(())?;
@@ -412,7 +560,14 @@ impl State {
             }
             Step::Visit(p) => {
                 let Detector::Wave { mut visited, mut moved } = self.detector else { return None };
-                (!visited[p as usize] && !self.works(p)).then_some(())?;
+                if rule.counts.is_some() {
+                    // Mutators are visited, not workers; and one that has something to flush does so before it answers.
+                    (!visited[p as usize] && !self.buffers[p as usize].contains(&true)).then_some(())?;
+                    visited[p as usize] = true;
+                    self.detector = Detector::Wave { visited, moved };
+                    return Some(self);
+                }
+                (!visited[p as usize] && !self.holds(p)).then_some(())?;
                 self.flush(p);
                 if rule.wave == Wave::FlushQueues {
                     self.publish(p);
@@ -473,12 +628,25 @@ impl State {
         }
     }
 
-    fn works(&self, p: Processor) -> bool {
+    fn holds(&self, p: Processor) -> bool {
         self.marks.contains(&Mark::Hand(p))
     }
 
     fn nobody_works(&self) -> bool {
-        !Processor::ALL.into_iter().any(|p| self.works(p))
+        !Processor::ALL.into_iter().any(|p| self.holds(p))
+    }
+
+    /// Whether a worker counts as working that does so until its queue is empty.
+    fn is_busy(&self, p: Processor) -> bool {
+        self.holds(p) || self.marks.contains(&Mark::Private(p))
+    }
+
+    /// Something is counted.
+    fn count(&mut self) {
+        match &mut self.detector {
+            Detector::Read { moved } | Detector::ListEmpty { moved } | Detector::Wave { moved, .. } => *moved = true,
+            _ => {}
+        }
     }
 
     fn list_is_empty(&self) -> bool {
@@ -517,12 +685,18 @@ impl State {
 
     /// Says whether there was anything to publish.
     fn publish(&mut self, p: Processor) -> bool {
+        let any = self.share(Mark::Private(p));
+        self.flushed[p as usize] |= any;
+        any
+    }
+
+    /// Says whether anything was there.
+    fn share(&mut self, from: Mark) -> bool {
         let mut any = false;
-        for mark in self.marks.iter_mut().filter(|mark| **mark == Mark::Private(p)) {
+        for mark in self.marks.iter_mut().filter(|mark| **mark == from) {
             *mark = Mark::Shared;
             any = true;
         }
-        self.flushed[p as usize] |= any;
         any
     }
 }
@@ -609,6 +783,7 @@ mod tests {
                 new.marks[new_at] = match state.marks[old] {
                     Mark::Private(p) => Mark::Private(processor(p)),
                     Mark::Hand(p) => Mark::Hand(processor(p)),
+                    Mark::Flushed(p) => Mark::Flushed(processor(p)),
                     mark => mark,
                 };
             }
@@ -616,6 +791,7 @@ mod tests {
                 let (old, at) = (p as usize, processor(p) as usize);
                 new.registers[at] = object(state.registers[old]);
                 new.flushed[at] = state.flushed[old];
+                new.flushing[at] = state.flushing[old];
                 for (object, new_at) in order.into_iter().enumerate() {
                     new.buffers[at][new_at] = state.buffers[old][object];
                 }
@@ -642,7 +818,7 @@ mod tests {
 
     #[test]
     fn every_rule_fares_as_its_table_says() {
-        let lengths = [None, Some(5), Some(2), Some(4), Some(7), Some(9), None];
+        let lengths = [None, Some(5), Some(2), Some(4), Some(7), Some(9), None, None, Some(12)];
         for (rule, length) in Rule::ALL.into_iter().zip(lengths) {
             let found = search(rule);
             assert_eq!(found.loss.as_ref().map(Vec::len), length, "{}: {found:?}", rule.name);
@@ -710,7 +886,22 @@ mod tests {
 
     #[test]
     fn from_every_start_the_sound_rules_are_sound() {
-        assert_eq!([Rule::SHARED, Rule::GO].map(exhaust), [4_558, 304_629]);
+        assert_eq!([Rule::SHARED, Rule::GO, Rule::ANNOUNCED].map(exhaust), [4_558, 304_629, 787_532]);
+    }
+
+    #[test]
+    fn an_object_that_was_marked_and_not_announced_is_overlooked_by_who_answers_last() {
+        use {Object::A, Processor::*};
+        let schedule = search(Rule::UNANNOUNCED).loss.unwrap();
+        assert!(schedule.contains(&Step::Shade(P1)) && !schedule.contains(&Step::Share(P1)), "{schedule:?}");
+        // Announced, the same is noticed.
+        let reads = [Step::ReadCount, Step::ReadList, Step::ReadWorkers, Step::Visit(P1)];
+        let first = [Step::Cut(P0), Step::Take(P1, A), Step::Scan(P1)].into_iter().chain(reads);
+        let rest = [Step::Send(P1), Step::Flush(P1), Step::Shade(P1), Step::Visit(P0), Step::ReadCount];
+        let end =
+            |rule| first.clone().chain(rest).fold(State::chain(rule), |state, step| state.after(rule, step).unwrap());
+        assert!(end(Rule::UNANNOUNCED).too_early());
+        assert_eq!(end(Rule::ANNOUNCED).detector, Detector::Idle);
     }
 
     #[test]

@@ -7,8 +7,10 @@ import (
 	"os"
 	"runtime"
 	"runtime/debug"
+	"runtime/metrics"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 )
 
@@ -145,6 +147,47 @@ func store() {
 	must(objects[9].a != nil)
 }
 
+// pauses keeps so many MiB of blocks alive while four goroutines replace them, and prints how often the collector stopped the
+// world, and the median, the 99th percentile and the longest of these stops in microseconds.
+func pauses(mib int) {
+	const mutators, turns = 4, 20_000_000
+	blocks := (mib << 20) / 72 / mutators
+	var group sync.WaitGroup
+	for range mutators {
+		group.Go(func() {
+			table := make([]*block, blocks)
+			for turn := range blocks + turns/mutators {
+				index := turn % blocks
+				b := &block{a: table[(index+blocks/2)%blocks]}
+				if b.a != nil {
+					b.a.a = nil
+				}
+				table[index] = b
+			}
+			runtime.KeepAlive(table)
+		})
+	}
+	group.Wait()
+	sample := []metrics.Sample{{Name: "/sched/pauses/total/gc:seconds"}}
+	metrics.Read(sample)
+	histogram := sample[0].Value.Float64Histogram()
+	var count uint64
+	for _, n := range histogram.Counts {
+		count += n
+	}
+	at := func(percent uint64) float64 {
+		wanted, seen := (count*percent+99)/100, uint64(0)
+		for i, n := range histogram.Counts {
+			seen += n
+			if n > 0 && seen >= wanted {
+				return histogram.Buckets[i+1] * 1e6
+			}
+		}
+		return 0
+	}
+	fmt.Printf("%d %.1f %.1f %.1f\n", count, at(50), at(99), at(100))
+}
+
 func must(sound bool) {
 	if !sound {
 		panic("wrong result")
@@ -175,6 +218,10 @@ func main() {
 		took = mark()
 	case "store":
 		store()
+	case "pauses":
+		mib, _ := strconv.Atoi(os.Args[2])
+		pauses(mib)
+		return
 	default:
 		panic("which workload?")
 	}

@@ -78,13 +78,11 @@ impl<L: Listener> State<L> {
         }
     }
 
-    /// Shades what a mutator's barrier has recorded.
-    pub(crate) fn flush_barrier(&self, local: &Local) {
+    /// Shades what a mutator's barrier has recorded; gives how much that was.
+    pub(crate) fn flush_barrier(&self, local: &Local) -> usize {
         let recorded = local.buffer.drain();
         // After the end of marking all that is reachable is marked; what is white was born since.
-        if self.stage.phase().is_marking() {
-            self.shade_all(recorded);
-        }
+        if self.stage.phase().is_marking() { self.shade_all(recorded) } else { recorded.count() }
     }
 
     /// Stores a pointer in a field or a global.

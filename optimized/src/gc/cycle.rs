@@ -92,6 +92,8 @@ impl<L: Listener> State<L> {
     }
 
     fn act(&self, local: &Local, request: u64) {
+        // The pointers that are looked at, and the spans.
+        let (mut looked, mut spans) = (0, 0);
         match Request::ALL[(request & 7) as usize % Request::ALL.len()] {
             Request::Arm => {
                 local.barrier.set(true);
@@ -101,22 +103,24 @@ impl<L: Listener> State<L> {
                     self.scan_roots(local);
                 }
             }
-            Request::Blacken => self.blacken(local),
-            Request::Scan => self.scan_roots(local),
+            Request::Blacken => spans = self.blacken(local),
+            Request::Scan => looked = self.scan_roots(local),
             Request::Flush => {
-                self.flush_barrier(local);
+                looked = self.flush_barrier(local);
                 if self.config.barrier == Barrier::Insertion {
                     local.scanned.set(false);
-                    self.scan_roots(local);
+                    looked += self.scan_roots(local);
                 }
             }
-            Request::Release => self.release(local),
-            Request::Renew => self.flush_windows(local),
+            Request::Release => (looked, spans) = self.release(local),
+            Request::Renew => spans = self.flush_windows(local),
         }
+        self.listener.on(Event::Pause { mutator: local.id, units: 1 + looked, spans });
     }
 
-    /// Allocates black from now on, what is left in the windows included.
-    fn blacken(&self, local: &Local) {
+    /// Allocates black from now on, what is left in the windows included. Gives how many hold a span.
+    fn blacken(&self, local: &Local) -> usize {
+        let mut spans = 0;
         local.black.set(true);
         // It may be white, and hold nothing but garbage.
         local.tiny.forget();
@@ -124,17 +128,20 @@ impl<L: Listener> State<L> {
             if let Some(first) = window.span() {
                 let (word, free) = window.left();
                 self.space.span(first).mark_all(word, free);
+                spans += 1;
             }
         }
+        spans
     }
 
-    fn release(&self, local: &Local) {
+    fn release(&self, local: &Local) -> (usize, usize) {
         local.barrier.set(false);
         // What is white now is not reachable, or born since.
-        local.buffer.drain().for_each(drop);
-        self.flush_windows(local);
+        let forgotten = local.buffer.drain().count();
+        let spans = self.flush_windows(local);
         local.black.set(false);
         local.set_cycle(self.stage.now().0);
+        (forgotten, spans)
     }
 
     /// Gives everything back that a mutator has. It is running, and will have left.

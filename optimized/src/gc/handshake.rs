@@ -18,6 +18,8 @@
 //!   borrowed it; a word decides which.
 //! * **Once.** What is asked for is done once, and only between two operations of the mutator.
 //! * A mutator that has left has done all that could be asked of it.
+//! * **Asked, or told.** Who joins is in the [`Roll`] before the collector calls it, and is asked; or looks at what was
+//!   decided before that, and joins accordingly. There is nothing in between: both happen under the roll's lock.
 //!
 //! Orderings: entering and borrowing acquire, parking and giving back release, so each actor sees what the last one did.
 //! Asking is a release that a mutator's look acquires, answering a release that the collector's look acquires: what came
@@ -26,9 +28,10 @@
 //! Source: Go's `forEachP` and `safePointFn` in `proc.go`; the ragged handshakes of Doligez, Leroy and Gonthier.
 
 use crate::{
-    sync::{AtomicU32, AtomicU64, Ordering, relax},
+    sync::{AtomicU32, AtomicU64, Mutex, Ordering, lock, relax},
     twin::{Twin, wrong},
 };
+use std::sync::Arc;
 
 const PARKED: u32 = 0;
 const RUNNING: u32 = 1;
@@ -107,6 +110,34 @@ impl Post {
     fn give_back(&self) {
         // Release: pairs with the acquire in `enter`.
         self.state.store(PARKED, Ordering::Release);
+    }
+}
+
+/// Who takes part, in the order in which they joined.
+#[derive(Debug)]
+pub(crate) struct Roll<M>(Mutex<Vec<Arc<M>>>);
+
+impl<M> Roll<M> {
+    pub(crate) fn new() -> Roll<M> {
+        Roll(Mutex::new(Vec::new()))
+    }
+
+    /// Lets somebody in, who is made when the roll is locked, and so sees what was decided before it is called next.
+    pub(crate) fn join(&self, make: impl FnOnce() -> M) -> Arc<M> {
+        let mut all = lock(&self.0);
+        let new = Arc::new(make());
+        all.push(Arc::clone(&new));
+        new
+    }
+
+    /// Calls the roll: everybody who is there now.
+    pub(crate) fn call(&self) -> Vec<Arc<M>> {
+        lock(&self.0).clone()
+    }
+
+    /// Strikes somebody off, who has left.
+    pub(crate) fn strike(&self, one: &Arc<M>) {
+        lock(&self.0).retain(|other| !Arc::ptr_eq(other, one));
     }
 }
 

@@ -121,9 +121,10 @@ impl<L: Listener> State<L> {
         }
     }
 
-    /// Shades for a mutator: what turns grey is published at once, and announced before it is marked.
-    pub(crate) fn shade_all(&self, pointers: impl Iterator<Item = usize>) {
-        let (mut found, mut count) = ([0; 64], 0);
+    /// Shades for a mutator: what turns grey is published at once, and announced before it is marked. Gives how many pointers
+    /// were not nil.
+    pub(crate) fn shade_all(&self, pointers: impl Iterator<Item = usize>) -> usize {
+        let (mut found, mut count, mut looked) = ([0; 64], 0, 0);
         let mut announced = false;
         for at in pointers.filter(|at| *at != 0) {
             let announce = || {
@@ -132,6 +133,7 @@ impl<L: Listener> State<L> {
                     announced = true;
                 }
             };
+            looked += 1;
             self.shade(at, announce, |entry| {
                 found[count] = entry;
                 count += 1;
@@ -142,16 +144,20 @@ impl<L: Listener> State<L> {
             }
         }
         self.grey.publish(&self.space.blocks, &found[..count]);
+        looked
     }
 
-    /// Scans a mutator's roots, unless this cycle has done so. For the mutator, or who has borrowed it.
-    pub(crate) fn scan_roots(&self, local: &Local) {
-        if !local.scanned.get() {
-            self.shade_all(local.stack.values());
-            self.pace.count_roots(local.stack.len());
-            local.scanned.set(true);
-            self.listener.on(Event::ScanStack(local.id));
+    /// Scans a mutator's roots, unless this cycle has done so; gives how many held something. For the mutator, or who has
+    /// borrowed it.
+    pub(crate) fn scan_roots(&self, local: &Local) -> usize {
+        if local.scanned.get() {
+            return 0;
         }
+        let looked = self.shade_all(local.stack.values());
+        self.pace.count_roots(local.stack.len());
+        local.scanned.set(true);
+        self.listener.on(Event::ScanStack(local.id));
+        looked
     }
 
     /// Scans the globals, and what is attached to objects.

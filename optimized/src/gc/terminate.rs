@@ -31,6 +31,9 @@
 //! nothing protected: making a strong pointer of a [weak](crate::weak) one. It announces that, and either we see the
 //! announcement, or it sees the end.
 //!
+//! The reference has this rule as one of its own, `announced` in its chapter on termination, and follows it to the last
+//! state, next to the same without announcements, which loses an object.
+//!
 //! Source: what Go's `gcMarkDone` in `mgc.go` does with a stopped world since its issue 27993; here without.
 
 use super::grey::Grey;

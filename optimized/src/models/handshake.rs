@@ -5,7 +5,10 @@
 
 use super::{alone, check, rejects};
 use crate::{
-    gc::handshake::{Post, round},
+    gc::{
+        handshake::{Post, Roll, round},
+        phase::{Phase, Stage},
+    },
     sync::{AtomicBool, Ordering, relax, thread},
 };
 use std::sync::Arc;
@@ -122,4 +125,66 @@ fn who_leaves_holds_no_round_up_and_is_seen_to_have_flushed() {
 fn who_goes_without_leaving_holds_the_round_up_for_ever() {
     let _alone = alone();
     assert!(rejects(|| leave(|_| ())));
+}
+
+/// A mutator that joins.
+struct Newcomer {
+    post: Post,
+    barrier: AtomicBool,
+    recorded: AtomicBool,
+}
+
+impl Newcomer {
+    fn of(phase: Phase) -> Newcomer {
+        let armed = AtomicBool::new(phase == Phase::Arm);
+        Newcomer { post: Post::new(), barrier: armed, recorded: AtomicBool::new(false) }
+    }
+
+    fn arm(&self) {
+        self.barrier.store(true, Ordering::Relaxed);
+    }
+}
+
+/// A mutator joins while the collector arms, and stores. If the collector does not find that in the field that it looks at
+/// after the round, the barrier has recorded it. `join` is how it does.
+fn arrive(join: fn(&Stage, &Roll<Newcomer>) -> Arc<Newcomer>) {
+    let world = Arc::new((Stage::new(), Roll::new(), AtomicBool::new(false)));
+    let other = Arc::clone(&world);
+    let thread = thread::spawn(move || {
+        let (stage, roll, field) = &*other;
+        let new = join(stage, roll);
+        new.post.enter();
+        if let Some(request) = new.post.due() {
+            new.arm();
+            new.post.answer(request);
+        }
+        // Relaxed, all but the store: it is the post that orders.
+        new.recorded.store(new.barrier.load(Ordering::Relaxed), Ordering::Relaxed);
+        field.store(true, Ordering::Release);
+        new.post.park();
+        new
+    });
+    let (stage, roll, field) = &*world;
+    stage.enter(0, Phase::Arm);
+    round(&roll.call(), |new| &new.post, ARM, |new| new.arm(), |_| relax());
+    let seen = field.load(Ordering::Acquire);
+    let new = thread.join().expect("it ends");
+    assert!(seen || new.recorded.load(Ordering::Relaxed), "what it stored is neither seen nor recorded");
+}
+
+#[test]
+fn who_joins_during_a_round_is_asked_or_joins_armed() {
+    let _alone = alone();
+    check(|| arrive(|stage, roll| roll.join(|| Newcomer::of(stage.phase()))));
+}
+
+#[test]
+fn who_looks_at_the_phase_before_the_roll_is_locked_is_neither() {
+    let _alone = alone();
+    assert!(rejects(|| {
+        arrive(|stage, roll| {
+            let phase = stage.phase();
+            roll.join(|| Newcomer::of(phase))
+        })
+    }));
 }

@@ -16,12 +16,14 @@
 //! ```text
 //! cargo collectors [WORKLOAD...]        the table, of these workloads or of all
 //! cargo collectors one PEER WORKLOAD    a single process
+//! cargo collectors pauses               how long mutators wait for the collector, ours and Go's
 //! ```
 
 mod arena;
 mod boxed;
 mod counted;
 mod ours;
+mod pauses;
 
 use heaplaw_yardsticks::meter;
 use std::{
@@ -186,6 +188,7 @@ fn main() -> ExitCode {
             }
             None => std::process::exit(NO_SUCH),
         },
+        ["pauses"] => pauses::table(),
         [] => table(&WORKLOADS),
         ref names => match names.iter().find(|name| !WORKLOADS.contains(name)) {
             Some(unknown) => Err(format!("there is no workload {unknown:?}, only {WORKLOADS:?}")),
