@@ -42,10 +42,14 @@ fn main() -> ExitCode {
     };
     let heaps = vec![
         Bundled::shared("optimized", "the fast heap, in single steps", heap(64 << 20)),
-        Bundled::shared("optimized:paced", "the same, pacing itself by Go's rules on a clock that operations move", || {
-            let config = Config { reservation: 1 << 30, ..Config::default() };
-            Subject::paced(config).expect("the kernel gives address space")
-        }),
+        Bundled::shared(
+            "optimized:paced",
+            "the same, pacing itself by Go's rules on a clock that operations move",
+            || {
+                let config = Config { reservation: 1 << 30, ..Config::default() };
+                Subject::paced(config).expect("the kernel gives address space")
+            },
+        ),
         Bundled::shared("optimized:tight", "the same with 64 KiB of memory, which is often full", heap(64 << 10)),
         fit("bump", "a cursor", ByHand::bump),
         fit("first-fit", "a tree of maxima", |memory| ByHand::free_list(Fit::First, memory)),

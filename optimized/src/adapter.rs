@@ -25,7 +25,8 @@
 pub mod fit;
 
 use crate::{
-    Address, Cause, Config, Error, Event, Heap, Listener, Metrics, Mutator, MutatorId, Phase, Place, Root, gc::pace::Clock,
+    Address, Cause, Config, Error, Event, Heap, Listener, Metrics, Mutator, MutatorId, Phase, Place, Root,
+    gc::pace::Clock,
 };
 use heaplaw_reference::{
     event,

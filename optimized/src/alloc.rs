@@ -86,7 +86,8 @@ impl<L: Listener> State<L> {
     /// The collector may want them back meanwhile: then the window is empty again.
     fn claim(&self, local: &Local, window: &Window, kind: Kind, span: Span<'_>) -> bool {
         let Some((word, mask)) = span.claim_word() else { return false };
-        let mask = if self.is_paced() { lowest(mask, WINDOW / span.size(), |rest| span.give_back(word, rest)) } else { mask };
+        let mask =
+            if self.is_paced() { lowest(mask, WINDOW / span.size(), |rest| span.give_back(word, rest)) } else { mask };
         if local.black.get() {
             span.mark_all(word, mask);
         }
