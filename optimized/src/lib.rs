@@ -13,9 +13,9 @@
 //!
 //! Mutators allocate from windows of their own, without a lock. The collector works while they do: it never stops them all,
 //! but asks each of them, at a time of its own, to use the barrier, to show its roots, to hand out what it has recorded, to
-//! forget the cycle. With [`Config::workers`] it runs on threads of its own, when enough was allocated. Without, it runs
-//! when programs step it, or call [`Heap::collect`]; so every run of one thread can be repeated exactly. Both are the same
-//! code.
+//! forget the cycle. With [`Config::workers`] it runs on threads of its own, paced as Go paces its own. Without, it runs
+//! when programs step it, or call [`Heap::collect`]; so every run of one thread can be repeated exactly. Or it is
+//! [paced](Config::paced) as well, and mutators do all of it as they allocate. All are the same code.
 //!
 //! * **Memory.** A [`Config`] says how much address space to reserve and how much memory to use. What cannot be granted
 //!   is an [`Error`]. Bookkeeping lies beside the pages, in tables of the same reservation, which add a twelfth to it
@@ -31,8 +31,11 @@
 //! * **Fits.** [`fit`] has the sequential allocators, first fit to segregated fit, as values to be embedded.
 //! * **Safety.** A [`Mutator`] names objects only by its own [`Root`]s. A [`Raw`] names them by address, for language
 //!   runtimes; a wrong address does damage to objects, and is still no undefined behaviour. The whole interface is safe.
+//! * **Pace.** [`Config::gogc`] says how much a heap may grow beside what is alive in it, [`Config::soft_limit`] how much
+//!   memory it should keep to; both can be changed at any time. Cycles start early enough to end at the goal, and who
+//!   allocates while objects are marked helps in proportion.
 //! * **Seeing.** A [`Listener`] is told what the collector does; [`Stats`] are exact; [`Cycle`] tells of the last cycle, in
-//!   a line such as Go's `gctrace`; [`Heap::stalled`] names the mutator that a collector waits for; [`Heap::verify`] checks
+//!   a line such as Go's `gctrace`, and [`Metrics`] of now, for whatever draws curves; [`Heap::stalled`] names the mutator that a collector waits for; [`Heap::verify`] checks
 //!   every invariant that the heap has.
 //!
 //! With the feature `reference`, `adapter` makes a heap a subject of the conformance kit, and `foreign` other allocators.

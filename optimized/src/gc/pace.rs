@@ -317,8 +317,7 @@ impl<L: Listener> State<L> {
             return;
         }
         if self.config.workers > 0 {
-            self.work.trigger(|| self.live());
-            self.wait_for_marking(local);
+            self.order_a_cycle(local);
         } else {
             self.parked(local, || self.start_if_due(&mut self.driver()));
         }
@@ -350,16 +349,22 @@ impl<L: Listener> State<L> {
         if lock(&self.pace.plan).terms.is_limited() { Cause::Limit } else { Cause::Trigger }
     }
 
-    /// With workers the cycle begins a moment later. Nobody allocates beyond the goal meanwhile.
-    fn wait_for_marking(&self, local: &Local) {
+    /// Orders a cycle from the workers. It begins a moment later, and the last one may still have to end; nobody allocates
+    /// beyond the goal meanwhile.
+    fn order_a_cycle(&self, local: &Local) {
         let (cycle, mut waits) = (self.stage.now().0, 0);
-        // A cycle that has little to mark may be over before this is looked at again.
-        while self.stage.now().0 == cycle
-            && matches!(self.stage.phase(), Phase::Off | Phase::Sweep)
-            && self.live() >= self.pace.goal.load(Ordering::Relaxed)
-            && self.work.is_due(self.live())
-            && self.work.is_open()
-        {
+        loop {
+            // Again and again: what was ordered may have been for the cycle that is just over.
+            self.work.trigger(|| self.live());
+            // A cycle that has little to mark may be over before this is looked at again.
+            if self.stage.now().0 != cycle
+                || self.stage.phase() == Phase::Mark
+                || self.live() < self.pace.goal.load(Ordering::Relaxed)
+                || !self.work.is_due(self.live())
+                || !self.work.is_open()
+            {
+                return;
+            }
             self.parked(local, || rest(waits));
             waits += 1;
         }
