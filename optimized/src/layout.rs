@@ -95,13 +95,16 @@ mod tests {
             let (words, expected) = (fresh(), fresh());
             for word in 0..slots.div_ceil(BITS) {
                 let all = u64::MAX >> (BITS - (slots - word * BITS).min(BITS));
-                for (round, mask) in [all, all & 0x5555_5555_5555_5555, all & 0xff00_f0f0_0000_0001].into_iter().enumerate() {
+                for (round, mask) in
+                    [all, all & 0x5555_5555_5555_5555, all & 0xff00_f0f0_0000_0001].into_iter().enumerate()
+                {
                     let pointers = (word + 3 * round) % size + 1;
                     set_all(&words, width, word, mask, pointers);
                     for slot in (0..BITS).filter(|slot| mask >> slot & 1 == 1) {
                         set(&expected, width, word * BITS + slot, pointers);
                     }
-                    let read = |words: &[AtomicU64]| words.iter().map(|word| word.load(Ordering::Relaxed)).collect::<Vec<_>>();
+                    let read =
+                        |words: &[AtomicU64]| words.iter().map(|word| word.load(Ordering::Relaxed)).collect::<Vec<_>>();
                     assert_eq!(read(&words), read(&expected), "{size} words");
                 }
             }

@@ -40,6 +40,7 @@ impl<L: Listener> State<L> {
         let recorded = local.buffer.drain();
         // After the end of marking all that is reachable is marked; what is white was born since.
         if self.stage.phase().is_marking() {
+            recorded.clone().for_each(|pointer| self.space.fetch_mark(pointer));
             self.shade_all(recorded);
         }
     }
