@@ -163,7 +163,7 @@ impl Buffer {
     }
 
     /// Takes everything.
-    pub(crate) fn drain(&self) -> impl Iterator<Item = usize> + '_ {
+    pub(crate) fn drain(&self) -> impl Iterator<Item = usize> + Clone + '_ {
         let len = self.len.get();
         self.len.set(0);
         self.records[..len].iter().map(Word::get)

@@ -82,7 +82,11 @@ impl<L: Listener> State<L> {
     pub(crate) fn flush_barrier(&self, local: &Local) -> usize {
         let recorded = local.buffer.drain();
         // After the end of marking all that is reachable is marked; what is white was born since.
-        if self.stage.phase().is_marking() { self.shade_all(recorded) } else { recorded.count() }
+        if !self.stage.phase().is_marking() {
+            return recorded.count();
+        }
+        recorded.clone().for_each(|pointer| self.space.fetch_mark(pointer));
+        self.shade_all(recorded)
     }
 
     /// Stores a pointer in a field or a global.

@@ -222,7 +222,8 @@ impl<L: Listener> State<L> {
     /// Publishes the older part of a queue, if it is worth it.
     fn give(&self, marker: &mut Marker) {
         if self.config.workers > 1 || marker.queue.len() > OWN {
-            let given = GIVEN.min(marker.queue.len() / 2);
+            // All that is too much at once: the rest has to move up.
+            let given = GIVEN.min(marker.queue.len() / 2).max(marker.queue.len().saturating_sub(OWN));
             self.grey.publish(&self.space.blocks, &marker.queue[..given]);
             marker.queue.drain(..given);
         }
