@@ -86,19 +86,19 @@ fn a_field_that_leads_into_a_block_keeps_it() {
 #[test]
 fn no_object_reaches_its_neighbours() {
     let (heap, mut mutator, roots) = heap(true);
-    for size in 0..=15 {
-        mutator.alloc(&roots[size], 0, size).unwrap();
+    for (size, root) in (0..=15).zip(&roots) {
+        mutator.alloc(root, 0, size).unwrap();
         let data = vec![size as u8; size.max(1)];
-        mutator.write(&roots[size], 0, &data).unwrap();
-        let error = mutator.write(&roots[size], 0, &vec![0xff; size.max(1) + 1]).unwrap_err();
+        mutator.write(root, 0, &data).unwrap();
+        let error = mutator.write(root, 0, &vec![0xff; size.max(1) + 1]).unwrap_err();
         assert_eq!(error, Error::NoData { end: size.max(1) + 1, count: size.max(1) });
     }
     heap.collect();
-    for size in 0..=15 {
+    for (size, root) in (0..=15).zip(&roots) {
         let mut data = vec![0xff; size.max(1)];
-        mutator.read(&roots[size], 0, &mut data).unwrap();
+        mutator.read(root, 0, &mut data).unwrap();
         assert!(data.iter().all(|byte| *byte == size as u8), "{size} bytes: {data:?}");
-        assert_eq!(mutator.inspect(&roots[size]).unwrap().unwrap().usable, size.max(1));
+        assert_eq!(mutator.inspect(root).unwrap().unwrap().usable, size.max(1));
     }
 }
 

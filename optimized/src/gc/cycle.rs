@@ -287,8 +287,13 @@ impl<L: Listener> State<L> {
             return false;
         }
         while !self.grey.is_over(|| self.ask_all(driver, Request::Flush)) {
-            // What turned up when stacks were scanned again is marked at once, or they would get hold of more.
-            if self.config.barrier != Barrier::Insertion || !self.mark_again(driver) {
+            if self.config.barrier != Barrier::Insertion {
+                return false;
+            }
+            // What turned up when stacks were scanned again is marked at once, or they would get hold of more. Each round
+            // that does not count has marked something, so there is a last one.
+            self.mark_again(driver);
+            if !self.grey.is_idle() {
                 return false;
             }
         }
