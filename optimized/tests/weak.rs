@@ -271,10 +271,14 @@ impl Random {
 /// How many tokens there are.
 const TOKENS: usize = 1 << 20;
 
+/// How many weak pointers there are.
+const SLOTS: u64 = 1 << 14;
+
 /// What all threads of the stress test share.
 struct Shared {
-    /// Weak pointers, and the stamps of their objects.
-    weak: [Mutex<Option<(Weak, u64)>>; 64],
+    /// Weak pointers, and the stamps of their objects. Many: what is asked for while objects are marked lives on, so one that
+    /// is asked for all the time never dies.
+    weak: Vec<Mutex<Option<(Weak, u64)>>>,
     /// How often each token was handed out: of a finalizer, of a cleanup.
     seen: [Vec<AtomicU32>; 2],
     given: [AtomicU64; 2],
@@ -318,7 +322,7 @@ fn play(mutator: &mut Mutator, shared: &Shared, seed: u64) {
     while !shared.stop.load(Ordering::Relaxed) {
         let at = random.below(8) as usize;
         let root = &roots[at];
-        let slot = &shared.weak[random.below(64) as usize];
+        let slot = &shared.weak[random.below(SLOTS) as usize];
         let holds = mutator.inspect(root).unwrap().is_some();
         match random.below(16) {
             0..6 => {
@@ -354,11 +358,11 @@ fn play(mutator: &mut Mutator, shared: &Shared, seed: u64) {
                 }
             }
             // Seldom in place of one that has just been asked, so that some are old.
-            8 if holds && (random.below(32) == 0 || slot.lock().unwrap().is_none()) => {
+            8 | 11 if holds && (random.below(32) == 0 || slot.lock().unwrap().is_none()) => {
                 let weak = mutator.weak(root).unwrap();
                 *slot.lock().unwrap() = Some((weak, stamp(mutator, root)));
             }
-            9..13 => {
+            9 | 10 => {
                 let weak = slot.lock().unwrap().clone();
                 if let Some((weak, wanted)) = weak {
                     shared.asked.fetch_add(1, Ordering::Relaxed);
@@ -404,7 +408,7 @@ fn threads_lose_nothing_and_run_everything_once() {
     for workers in [0, 2] {
         let heap = Heap::new(Config { reservation: 256 << 20, limit: 64 << 20, workers, ..Config::default() }).unwrap();
         let shared = Shared {
-            weak: std::array::from_fn(|_| Mutex::new(None)),
+            weak: (0..SLOTS).map(|_| Mutex::new(None)).collect(),
             seen: std::array::from_fn(|_| (0..TOKENS).map(|_| AtomicU32::new(0)).collect()),
             given: std::array::from_fn(|_| AtomicU64::new(0)),
             asked: AtomicU64::new(0),
@@ -453,8 +457,13 @@ fn threads_lose_nothing_and_run_everything_once() {
             assert!(given > 100, "only {given} were attached");
         }
         let (asked, found) = (shared.asked.load(Ordering::Relaxed), shared.found.load(Ordering::Relaxed));
-        assert!(found > 100 && found < asked, "of {asked} weak pointers {found} found something");
         let cycles = heap.last_cycle().map_or(0, |cycle| cycle.number);
         println!("{workers} workers: {:?} attached, {cycles} cycles, {found} of {asked} found", shared.given);
+        assert!(found > 100, "of {asked} weak pointers {found} found something in {cycles} cycles");
+        let left: Vec<_> = shared.weak.into_iter().filter_map(|slot| slot.into_inner().unwrap()).collect();
+        assert!(
+            left.len() > 100 && left.iter().all(|(weak, _)| mutator.upgrade(&root, weak) == Ok(None)),
+            "all have died"
+        );
     }
 }
