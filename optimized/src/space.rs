@@ -21,6 +21,7 @@ use crate::{
     span::{Kind, Located, Span, Spans},
     stack::Links,
     sync::{AtomicU64, AtomicUsize, MutexGuard, Ordering},
+    twin::{Twin, wrong},
 };
 use std::{ops::Range, slice};
 
@@ -120,7 +121,11 @@ impl Space {
     /// Counts slots that were allocated.
     pub(crate) fn count(&self, slots: usize, size: usize) {
         // Relaxed, here and below: counts that order nothing.
-        self.objects.fetch_add(slots, Ordering::Relaxed);
+        if wrong(Twin::Counting) {
+            self.objects.store(self.objects.load(Ordering::Relaxed) + slots, Ordering::Relaxed);
+        } else {
+            self.objects.fetch_add(slots, Ordering::Relaxed);
+        }
         self.bytes.fetch_add(slots * size, Ordering::Relaxed);
         self.claimed.fetch_add(slots * size, Ordering::Relaxed);
     }
@@ -327,6 +332,20 @@ impl Space {
         let skip = at % WORD;
         (self.words(at - skip, (skip + bytes).next_multiple_of(WORD)), skip)
     }
+}
+
+/// Stores a pointer where others may find it.
+#[inline]
+pub(crate) fn put(cell: &AtomicUsize, pointer: usize) {
+    // Release: pairs with the acquire in `get`, so who loads the pointer finds the object initialised.
+    cell.store(pointer, Ordering::Release);
+}
+
+/// Loads a pointer, to look at what is behind it.
+#[inline]
+pub(crate) fn get(cell: &AtomicUsize) -> usize {
+    // Acquire: pairs with the release in `put`.
+    cell.load(Ordering::Acquire)
 }
 
 fn address_of(span: Span<'_>, slot: usize) -> Address {

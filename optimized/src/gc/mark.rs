@@ -11,8 +11,9 @@ use crate::{
     geometry::{WORD, sized},
     local::Local,
     root::Address,
+    space,
     state::State,
-    sync::{AtomicUsize, Ordering},
+    sync::AtomicUsize,
 };
 
 /// The addresses that a marker keeps to itself.
@@ -118,8 +119,7 @@ impl<L: Listener> State<L> {
 
     /// Scans the globals.
     pub(crate) fn scan_globals(&self) {
-        // Acquire: pairs with the release of the store.
-        self.shade_all(self.globals.iter().map(|global| global.load(Ordering::Acquire)));
+        self.shade_all(self.globals.iter().map(space::get));
         self.listener.on(Event::ScanGlobals);
     }
 
@@ -209,8 +209,7 @@ impl<L: Listener> State<L> {
 
     #[inline]
     fn shade_field(&self, marker: &mut Marker, field: &AtomicUsize) {
-        // Acquire: pairs with the release of the store, so the object is seen initialised.
-        let value = field.load(Ordering::Acquire);
+        let value = space::get(field);
         if value != 0 {
             self.shade(value, || (), |at| marker.queue.push(at));
         }

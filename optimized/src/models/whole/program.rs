@@ -92,8 +92,7 @@ impl FromStr for Op {
         let strange = || format!("`{text}` is no operation");
         let mut words = text.split_whitespace();
         let name = words.next().ok_or_else(strange)?;
-        let operands: Option<Vec<usize>> =
-            words.map(|word| word.trim_start_matches(['r', 'g']).parse().ok()).collect();
+        let operands: Option<Vec<usize>> = words.map(|word| word.trim_start_matches(['r', 'g']).parse().ok()).collect();
         Ok(match (name, operands.ok_or_else(strange)?[..].as_ref()) {
             ("alloc", &[r]) => Op::Alloc(r),
             ("leaf", &[r]) => Op::Leaf(r),

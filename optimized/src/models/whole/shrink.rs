@@ -50,9 +50,7 @@ fn fewer_operations(best: &mut Failure) {
     while at < best.program.len() {
         let program = Arc::new(best.program.without(at));
         let left = lighter(&program);
-        if !keep(best, replay(&left, best.twin, best.track.turns.clone()))
-            && !keep(best, drawn(&left, best))
-        {
+        if !keep(best, replay(&left, best.twin, best.track.turns.clone())) && !keep(best, drawn(&left, best)) {
             at += 1;
         }
     }
@@ -61,7 +59,7 @@ fn fewer_operations(best: &mut Failure) {
 /// Without what an operation left behind: lanes that do nothing, at the end.
 fn lighter(program: &Arc<Program>) -> Arc<Program> {
     let mut program = Program::clone(program);
-    while program.lanes.len() > 1 && program.lanes.last().is_some_and(Vec::is_empty) {
+    while program.lanes.last().is_some_and(Vec::is_empty) {
         program.lanes.pop();
     }
     Arc::new(program)
