@@ -43,7 +43,7 @@
 //! Sources: Go's runtime (`malloc.go`, `mheap.go`, `mcentral.go`, `mgc.go`, `mgcmark.go`, `mgcsweep.go`,
 //! `mbarrier.go`), Go's proposal 17503, and the papers that the barrier stands on.
 
-// Models use the kernels alone.
+// Models use the kernels alone, but for the whole heap under shuttle, which does without the malloc face.
 #![cfg_attr(all(test, any(heaplaw_loom, heaplaw_shuttle)), allow(dead_code))]
 
 // In layers, the lowest first: a module uses only its own layer and the ones before it, and never in a circle. Of `gc`, the

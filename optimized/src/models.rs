@@ -1,5 +1,5 @@
 //! Models of the lock-free kernels, run by checkers on the code that ships: `cargo loom` tries every interleaving and
-//! every stale value, `cargo shuttle` many schedules of larger scenarios.
+//! every stale value, `cargo shuttle` many schedules of larger scenarios, and of the whole heap (`whole`).
 //!
 //! Each file is about one property, and each model has a wrong twin: a copy of the few lines in question with one mistake.
 //! A model that lets its twin pass proves nothing, so the twin must fail.
@@ -14,8 +14,12 @@ mod deaths;
 mod generation;
 mod grey;
 mod handshake;
+mod object;
+#[cfg(heaplaw_shuttle)]
+mod pages;
 mod parked;
 mod publish;
+mod release;
 mod remote;
 mod special;
 #[cfg(heaplaw_loom)]

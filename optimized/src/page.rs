@@ -20,6 +20,7 @@ use crate::{
     error::Error,
     geometry::{ARENA, BITS, CHUNK, GROWTH, PAGE},
     os::{Mapped, Zeroed},
+    twin::{Twin, wrong},
 };
 use std::ops::Range;
 
@@ -200,7 +201,7 @@ impl Pages {
         debug_assert!(cache.is_empty());
         let group = page / BITS;
         let free = self.free.get(group).copied().unwrap_or(0);
-        for run in runs(&[free]) {
+        for run in runs(&[free]).filter(|_| !wrong(Twin::Grouping)) {
             self.claim(group * BITS + run.start, run.len());
         }
         *cache = PageCache { group, free };

@@ -22,6 +22,7 @@ use crate::{
     stack::Links,
     sync::{AtomicU64, AtomicUsize, MutexGuard, Ordering},
     tiny::{self, Ends, TINY},
+    twin::{Twin, wrong},
 };
 use std::{ops::Range, slice};
 
@@ -129,7 +130,11 @@ impl Space {
     /// Counts slots that were allocated.
     pub(crate) fn count(&self, slots: usize, size: usize) {
         // Relaxed, here and below: counts that order nothing.
-        self.objects.fetch_add(slots, Ordering::Relaxed);
+        if wrong(Twin::Counting) {
+            self.objects.store(self.objects.load(Ordering::Relaxed) + slots, Ordering::Relaxed);
+        } else {
+            self.objects.fetch_add(slots, Ordering::Relaxed);
+        }
         self.bytes.fetch_add(slots * size, Ordering::Relaxed);
         self.claimed.fetch_add(slots * size, Ordering::Relaxed);
     }
@@ -398,6 +403,20 @@ fn fetch(at: *const u8) {
     }
     #[cfg(not(target_arch = "x86_64"))]
     let _ = at;
+}
+
+/// Stores a pointer where others may find it.
+#[inline]
+pub(crate) fn put(cell: &AtomicUsize, pointer: usize) {
+    // Release: pairs with the acquire in `get`, so who loads the pointer finds the object initialised.
+    cell.store(pointer, Ordering::Release);
+}
+
+/// Loads a pointer, to look at what is behind it.
+#[inline]
+pub(crate) fn get(cell: &AtomicUsize) -> usize {
+    // Acquire: pairs with the release in `put`.
+    cell.load(Ordering::Acquire)
 }
 
 fn address_of(span: Span<'_>, slot: usize) -> Address {

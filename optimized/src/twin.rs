@@ -38,6 +38,10 @@ pub(crate) enum Twin {
     Sweeping,
     /// Who waits for a cycle is woken before it is said to be done.
     Waking,
+    /// Objects are counted with a load and a store.
+    Counting,
+    /// The pages of a cache still count as free.
+    Grouping,
 }
 
 /// Whether this mistake is made.
@@ -56,7 +60,7 @@ mod switched {
     use std::cell::Cell;
 
     /// All of them.
-    pub(crate) const ALL: [Twin; 16] = [
+    pub(crate) const ALL: [Twin; 18] = [
         Twin::Deletion,
         Twin::Insertion,
         Twin::Arming,
@@ -73,6 +77,8 @@ mod switched {
         Twin::Claiming,
         Twin::Sweeping,
         Twin::Waking,
+        Twin::Counting,
+        Twin::Grouping,
     ];
 
     thread_local! {

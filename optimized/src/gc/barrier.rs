@@ -31,6 +31,7 @@
 use crate::{
     events::Listener,
     local::{Buffer, Local},
+    space,
     state::State,
     sync::{AtomicUsize, Ordering},
     twin::{Twin, wrong},
@@ -93,8 +94,7 @@ impl<L: Listener> State<L> {
     #[inline]
     pub(crate) fn store(&self, local: &Local, cell: &AtomicUsize, new: usize) {
         self.barrier(local, || cell.load(Ordering::Relaxed), new);
-        // Release: who loads the pointer finds the object initialised.
-        cell.store(new, Ordering::Release);
+        space::put(cell, new);
     }
 
     /// Stores `count` pointers that are read from one object into another, or the same, as if all were read first.

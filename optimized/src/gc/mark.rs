@@ -18,8 +18,8 @@ use crate::{
     geometry::{ADDRESS_BITS, WORD, sized},
     local::Local,
     root::Address,
+    space,
     state::State,
-    sync::Ordering,
 };
 use std::{mem, ops::Range};
 
@@ -162,8 +162,7 @@ impl<L: Listener> State<L> {
 
     /// Scans the globals, and what is attached to objects.
     pub(crate) fn scan_globals(&self) {
-        // Acquire: pairs with the release of the store.
-        self.shade_all(self.globals.iter().map(|global| global.load(Ordering::Acquire)));
+        self.shade_all(self.globals.iter().map(space::get));
         self.shade_specials();
         self.listener.on(Event::ScanGlobals);
     }
@@ -270,8 +269,7 @@ impl<L: Listener> State<L> {
     #[inline(always)]
     fn scan_fields(&self, marker: &mut Marker, ahead: &mut Ahead, object: usize, run: Range<usize>) {
         for field in self.space.fields(object, run) {
-            // Acquire: pairs with the release of the store, so the object is seen initialised.
-            let value = field.load(Ordering::Acquire);
+            let value = space::get(field);
             if value != 0 {
                 self.space.fetch_mark(value);
                 let earlier = ahead.replace(value);

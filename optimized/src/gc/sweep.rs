@@ -95,6 +95,12 @@ impl Sweep {
         self.next(cycle).unwrap_or(usize::MAX)
     }
 
+    /// How many are sweeping, to be spoilt.
+    #[cfg(all(test, heaplaw_loom))]
+    pub(crate) fn active(&self) -> &AtomicUsize {
+        &self.active
+    }
+
     /// Whether the sweep of a cycle is over.
     pub(crate) fn is_over(&self, cycle: u64) -> bool {
         // Acquire and release: pairs with the start of every other sweeper, who then sees the cursor at its end.

@@ -28,6 +28,7 @@ use program::Program;
 use schedule::{Chooser, Scribe, Track, Turn};
 use shuttle::{Config, FailurePersistence, Runner};
 use std::{
+    cell::Cell,
     fs,
     panic::{self, AssertUnwindSafe},
     sync::{Arc, Once, OnceLock},
@@ -51,6 +52,8 @@ struct Outcome {
     /// That a processor was busy with them.
     time: Duration,
     failure: Option<Failure>,
+    /// The calls to the kernel that have failed on purpose.
+    refused: usize,
     /// Of the last run, if that was asked for.
     told: Vec<(usize, String)>,
 }
@@ -77,14 +80,25 @@ fn run(program: &Arc<Program>, twin: Option<Twin>, chooser: Chooser, seed: u64, 
         let failure = world::wrong().or(ended);
         let failure = failure.map(|message| Failure { message, program, twin, track: schedule::track() });
         let (runs, steps) = schedule::total();
-        let told = world::told();
+        let (told, refused) = (world::told(), world::refused());
         // What a run that failed has left behind is not taken down, but left: its threads are gone.
         if failure.is_some() {
             world::abandon();
         }
-        Outcome { runs, steps, time: clock() - begun, failure, told }
+        Outcome { runs, steps, time: clock() - begun, failure, refused, told }
     });
-    thread.expect("there is room for a thread").join().expect("all panics are caught")
+    let outcome = thread.expect("there is room for a thread").join().expect("all panics are caught");
+    SPENT.set(SPENT.get() + outcome.time);
+    outcome
+}
+
+thread_local! {
+    static SPENT: Cell<Duration> = const { Cell::new(Duration::ZERO) };
+}
+
+/// How long the runs have taken that this thread has asked for.
+fn spent() -> Duration {
+    SPENT.get()
 }
 
 /// How long this thread has kept a processor busy: of a machine that has other things to do as well, that is what counts.

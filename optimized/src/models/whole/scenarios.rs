@@ -22,6 +22,8 @@ pub(super) fn scenarios() -> Vec<Scenario> {
     let failing = |faults, program| Program { faults, ..program };
     // Two spans that are nearly full of garbage.
     let litter = ["alloc r0"; 30].join(", ") + ", put g0 r0, leaf r1, large r2, large r2";
+    // All but a few of the pages that are mapped first.
+    let full = ["large r0"; 122].join(", ");
     let wide = "large r0, alloc r1, store r0 0 r1, alloc r1, store r0 1 r1, alloc r2, store r1 0 r2, put g0 r0, alloc r3, \
                 alloc r2, store r3 0 r2, store r3 1 r1, put g1 r3";
     vec![
@@ -75,6 +77,14 @@ pub(super) fn scenarios() -> Vec<Scenario> {
                 PAIR,
                 &["rejoin, take r0 g0, load r1 r0 0, safepoint", "take r0 g0, wipe r0 0, safepoint", "collect"],
             ),
+        ),
+        of(
+            "one uses the barrier already, and another is about to store without it",
+            Program::new(0, PAIR, &["take r0 g0, load r1 r0 0", "take r0 g0, wipe r0 0", "collect"]),
+        ),
+        of(
+            "one leaves with what it alone has recorded",
+            Program::new(1, PAIR, &["take r0 g0, load r1 r0 0", "take r0 g0, wipe r0 0, rejoin", "collect"]),
         ),
         of(
             "a mutator that runs meets one that is parked",
@@ -170,11 +180,15 @@ pub(super) fn scenarios() -> Vec<Scenario> {
         of(
             "calls to the kernel fail in the middle of a cycle",
             failing(
-                (3, 3),
+                (3, 2),
                 Program::new(
                     0,
-                    &litter,
-                    &["large r0, large r1, alloc r2, take r3 g0, large r2, put g1 r0", "collect", "alloc r0, large r1"],
+                    &full,
+                    &[
+                        "large r0, large r1, large r2, large r3, alloc r2, put g1 r0, store r0 0 r2",
+                        "start, collect",
+                        "alloc r0, large r1, large r2, large r3",
+                    ],
                 ),
             ),
         ),
@@ -187,14 +201,7 @@ pub(super) fn scenarios() -> Vec<Scenario> {
         ),
         of(
             "an object is sent to a mutator that waits",
-            Program::new(
-                0,
-                PAIRS,
-                &[
-                    "send r3, alloc r1, send r1, safepoint, receive r2, safepoint, clear r3, take r0 g0, store r0 1 r2",
-                    "collect",
-                ],
-            ),
+            Program::new(0, PAIRS, &["send r3, alloc r1, send r1, safepoint, receive r2", "collect"]),
         ),
         of(
             "the last handle goes while workers mark",

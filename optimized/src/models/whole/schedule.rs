@@ -76,17 +76,20 @@ impl Chooser {
 pub(super) struct Scribe {
     inner: Box<dyn Scheduler + Send>,
     wrong: fn() -> bool,
+    begun: bool,
+    /// Whether there ever was anything to choose; if not, one run is all.
+    choice: bool,
 }
 
 impl Scribe {
     pub(super) fn new(chooser: Chooser, seed: u64, runs: usize, wrong: fn() -> bool) -> Scribe {
-        Scribe { inner: chooser.scheduler(seed, runs), wrong }
+        Scribe { inner: chooser.scheduler(seed, runs), wrong, begun: false, choice: false }
     }
 }
 
 impl Scheduler for Scribe {
     fn new_execution(&mut self) -> Option<Schedule> {
-        if (self.wrong)() {
+        if (self.wrong)() || (std::mem::replace(&mut self.begun, true) && !self.choice) {
             return None;
         }
         let next = self.inner.new_execution()?;
@@ -96,6 +99,7 @@ impl Scheduler for Scribe {
     }
 
     fn next_task(&mut self, runnable: &[&Task], current: Option<TaskId>, waits: bool) -> Option<TaskId> {
+        self.choice |= runnable.len() > 1;
         let next = self.inner.next_task(runnable, current, waits)?;
         let steps = TRACK.with_borrow_mut(|track| {
             let number = usize::from(next);

@@ -59,7 +59,7 @@ fn fewer_operations(best: &mut Failure) {
 /// Without what an operation left behind: lanes that do nothing, at the end.
 fn lighter(program: &Arc<Program>) -> Arc<Program> {
     let mut program = Program::clone(program);
-    while program.lanes.len() > 1 && program.lanes.last().is_some_and(Vec::is_empty) {
+    while program.lanes.last().is_some_and(Vec::is_empty) {
         program.lanes.pop();
     }
     Arc::new(program)

@@ -45,6 +45,8 @@ struct Watched {
     locals: Vec<Arc<Local>>,
     /// How many stamps were given.
     stamps: u64,
+    /// The calls to the kernel that have failed, of all runs.
+    refused: usize,
     /// Who did what, in the order in which it was done; kept only if somebody wants to be told.
     told: Option<Vec<(usize, String)>>,
 }
@@ -70,6 +72,11 @@ pub(super) fn wrong() -> Option<String> {
 /// Leaves what a run has left, for good: nothing of it may be used, or dropped, outside of a run.
 pub(super) fn abandon() {
     WATCHED.with_borrow_mut(|watched| std::mem::forget(std::mem::take(watched)));
+}
+
+/// The calls to the kernel that have failed on purpose.
+pub(super) fn refused() -> usize {
+    WATCHED.with_borrow(|watched| watched.refused)
 }
 
 /// Whether to keep what is done.
@@ -151,7 +158,7 @@ fn reach(state: &State<Watch>, roots: impl Iterator<Item = usize>, marked: bool)
 pub(super) fn run(program: &Arc<Program>) {
     WATCHED.with_borrow_mut(|watched| {
         let told = watched.told.as_ref().map(|_| Vec::new());
-        *watched = Watched { told, ..Watched::default() };
+        *watched = Watched { told, refused: watched.refused, ..Watched::default() };
     });
     let config = Config {
         reservation: PAGES * PAGE,
@@ -173,16 +180,24 @@ pub(super) fn run(program: &Arc<Program>) {
                 let mut lane = Lane::new(number, &heap);
                 drop(heap);
                 lane.perform(&program.lanes[number - 1]);
+                lane
             })
         })
         .collect();
-    for lane in lanes {
-        lane.join().expect("a lane tells of its panics in words");
+    // Until all are done, each has its roots: what others have lost of them shows.
+    let lanes: Vec<Lane> =
+        lanes.into_iter().map(|lane| lane.join().expect("a lane says in words why it panics")).collect();
+    for mut lane in lanes {
+        lane.perform(&[]);
     }
     if wrong().is_none() {
         quietly(|| afterwards(&heap));
     }
-    WATCHED.with_borrow_mut(|watched| (watched.state, watched.locals) = (None, Vec::new()));
+    let refused = quietly(|| heap.state().space.memory().arenas().refused());
+    WATCHED.with_borrow_mut(|watched| {
+        watched.refused += refused;
+        (watched.state, watched.locals) = (None, Vec::new());
+    });
 }
 
 fn afterwards(heap: &Heap<Watch>) {
