@@ -10,7 +10,7 @@ use crate::{
     space::{get, put},
     sync::{AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering, thread},
 };
-use std::sync::Arc;
+use std::{slice, sync::Arc};
 
 /// What the next object in the slot has of pointer fields; the last one had all.
 const POINTERS: usize = 1;
@@ -33,7 +33,7 @@ impl World {
     }
 
     fn lay_out(&self) {
-        layout::set(&self.layout, 0, 2, POINTERS);
+        layout::set(slice::from_ref(&self.layout), 1, 0, POINTERS);
     }
 
     fn page(&self) -> Page<'_> {
@@ -45,7 +45,7 @@ impl World {
 fn find(allocate: fn(&World), look: fn(&AtomicUsize) -> usize) {
     let world = Arc::new(World {
         words: std::array::from_fn(|_| AtomicUsize::new(99)),
-        layout: AtomicU64::new(2),
+        layout: AtomicU64::new(1),
         page: (AtomicU8::new(0), AtomicU32::new(0)),
         cell: AtomicUsize::new(0),
     });
@@ -53,7 +53,11 @@ fn find(allocate: fn(&World), look: fn(&AtomicUsize) -> usize) {
     let thread = thread::spawn(move || allocate(&other));
     if look(&world.cell) != 0 {
         assert_eq!((world.page().kind(), world.page().back()), (5, 3), "the span is not there");
-        assert_eq!(layout::get(&world.layout, 0, 2), POINTERS, "the fields are those of the last object");
+        assert_eq!(
+            layout::get(slice::from_ref(&world.layout), 1, 0),
+            POINTERS,
+            "the fields are those of the last object"
+        );
         for word in &world.words {
             assert_eq!(word.load(Ordering::Relaxed), 0, "what the last object left is taken for a pointer");
         }

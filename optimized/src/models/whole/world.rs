@@ -112,6 +112,8 @@ impl Listener for Watch {
             Event::Shade(_) => "shade".to_owned(),
             Event::Scan(_) => "scan".to_owned(),
             Event::Free(_) => "free".to_owned(),
+            Event::Pause { mutator: MutatorId(id), units, .. } => format!("pause of {id}: {units}"),
+            Event::Reclaim { mutator: MutatorId(id), spans } => format!("{id} sweeps {spans}"),
         });
         match event {
             Event::Phase(Phase::Terminate) => look(true),
