@@ -14,6 +14,7 @@ use super::{
 };
 use crate::{
     events::{Cause, Listener},
+    geometry::sized,
     local::Local,
     state::State,
     sync::{AtomicBool, AtomicUsize, Condvar, Mutex, MutexGuard, Ordering, PoisonError, lock, sleep},
@@ -22,7 +23,7 @@ use crate::{
 use std::time::Duration;
 
 /// The cycles that an allocation waits for at most, when there is no room.
-const PATIENCE: usize = 32;
+const PATIENCE: usize = sized(32, 4);
 /// How often it is looked whether the last cycle was long ago.
 const LOOK: Duration = Duration::from_secs(1);
 
