@@ -135,8 +135,8 @@ impl Arenas {
     pub(crate) fn commit(&self, pages: Range<usize>) -> Result<(), Error> {
         let end = pages.end * PAGE;
         self.region.commit(self.bytes(pages))?;
-        // Release: who sees it may touch the pages.
-        self.ready.fetch_max(end, Ordering::Release);
+        // Release: who sees it may touch the pages. One at a time commits: who has the lock of the pages.
+        self.ready.store(end, Ordering::Release);
         Ok(())
     }
 
