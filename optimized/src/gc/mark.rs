@@ -313,3 +313,24 @@ impl Ahead {
         earlier
     }
 }
+
+#[cfg(all(test, not(any(heaplaw_loom, heaplaw_shuttle))))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_waits_says_how_many_pointers_it_has_if_there_is_room_for_that() {
+        let at = (1 << ADDRESS_BITS) - WORD;
+        for (pointers, said) in [(1, 1), (2, 2), (PIECE, PIECE), (0xffff, 0xffff), (0x1_0000, 0), (1 << 40, 0)] {
+            let entry = Entry::new(at, pointers);
+            assert_eq!((entry.address(), entry.pointers()), (at, said));
+        }
+    }
+
+    #[test]
+    fn what_is_found_is_looked_at_in_the_order_in_which_it_was_found() {
+        let mut ahead = Ahead::new();
+        let given: Vec<_> = (1..=3 * AHEAD).map(|value| ahead.replace(value)).collect();
+        assert!(given[..AHEAD].iter().all(|value| *value == 0) && given[AHEAD..].iter().copied().eq(1..=2 * AHEAD));
+    }
+}
