@@ -222,6 +222,9 @@ impl Heap {
             let Some((at, token)) = due else { return };
             assert_eq!(token, 7 + queue as u64);
             assert_eq!(self.seen[queue].fetch_add(1, Ordering::Relaxed), 0, "it runs twice");
+            // Only object 0 has a finalizer, and gets no second weak pointer.
+            let held = self.mutators.iter().any(|other| other.root.load(Ordering::Relaxed) == at);
+            assert!(queue == 1 || !held, "it is finalized, and somebody has it by a weak pointer");
             if marking && self.mistake != Mistake::HandedOut {
                 self.shade(at);
             }
