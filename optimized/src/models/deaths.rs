@@ -279,6 +279,8 @@ impl Heap {
             let dead = |at: &usize| !self.is_marked(*at);
             let dead: Vec<_> = buried.shard.keys().copied().filter(dead).collect();
             for at in dead {
+                let held = self.mutators.iter().any(|mutator| mutator.root.load(Ordering::Relaxed) == at);
+                assert!(!held, "it is dead, and somebody has it by a weak pointer");
                 let finalizer = buried.shard.get(&at).is_some_and(|special| special.has_finalizer());
                 let (_, gone) = buried.bury(at, finalizer);
                 self.attached.remove(u32::from(gone));
