@@ -57,8 +57,8 @@ pub const ALL: &[Race] = &[
         law: 107,
         make: Make::Careless(Carelessness::ForgetsFinalizers),
     },
-    in_line(112, "gives up what is white", || {
-        super::specials(Specials { clearing: Clearing::White, ..Specials::SOUND })
+    in_line(112, "never clears a weak pointer", || {
+        super::specials(Specials { clearing: Clearing::Never, ..Specials::SOUND })
     }),
     in_line(123, "miscounts by one", || garbled(super::miscounts)),
     Race { name: "shows what it has not filled", law: 136, make: Make::Careless(Carelessness::ShowsUnfilled) },

@@ -581,7 +581,11 @@ mod tests {
             let nil = Note::Strong(slot, None, held);
             let mine = [born(1), Note::Weak(slot, 1), nil.clone()];
             assert_eq!(law(&account(&[&mine], &[])), broken);
-            assert_eq!(law(&account(&[&maker, &[nil.clone()]], &[])), None, "it was asked before it was made");
+            assert_eq!(
+                law(&account(&[&maker, std::slice::from_ref(&nil)], &[])),
+                None,
+                "it was asked before it was made"
+            );
             let other = [born(2), Note::Weak(slot, 2)];
             assert_eq!(law(&account(&[&mine, &other], &[])), None, "another has made it nil");
         }
