@@ -37,7 +37,7 @@ use heaplaw_reference::{
 };
 use std::{
     collections::HashMap,
-    sync::{Mutex, MutexGuard, PoisonError, atomic::AtomicU64},
+    sync::{Mutex, MutexGuard, PoisonError},
 };
 
 /// A new small heap for one program: 64 MiB at most, mutators taking turns. Cheap to make and to drop.
@@ -149,9 +149,8 @@ impl Subject {
     /// As [`Subject::new`].
     pub fn paced(config: Config) -> Result<Subject, Error> {
         let config = Config { globals: usize::from(GLOBALS), paced: true, ..config };
-        let clock = Clock::Counted { cpu: AtomicU64::new(0), wall: AtomicU64::new(0) };
         let journal = Journal { paced: true, ..Journal::default() };
-        Ok(Subject { heap: Heap::with_clock(config, clock, journal)? })
+        Ok(Subject { heap: Heap::with_clock(config, Clock::counted(), journal)? })
     }
 
     /// Checks everything that the heap believes about itself; see [`Heap::verify`].
