@@ -219,9 +219,8 @@ impl Subject {
     /// As [`Subject::new`].
     pub fn paced(config: Config) -> Result<Subject, Error> {
         let config = Config { globals: usize::from(GLOBALS), paced: true, ..config };
-        let clock = Clock::Counted { cpu: AtomicU64::new(0), wall: AtomicU64::new(0) };
         let journal = Journal { paced: true, ..Journal::default() };
-        Ok(Subject { heap: Heap::with_clock(config, clock, journal)? })
+        Ok(Subject { heap: Heap::with_clock(config, Clock::counted(), journal)? })
     }
 
     /// Checks everything that the heap believes about itself; see [`Heap::verify`].
@@ -478,5 +477,111 @@ impl Mutator<Journal> {
     fn bytes(&self, root: &Root) -> Result<u32, Error> {
         let object = self.inspect(root)?.ok_or(Error::Nil)?;
         self.heap().state().listener.open().sizes.get(&object.address).map(|size| size.0).ok_or(Error::Dangling)
+    }
+}
+
+/// The pacer beside the reference's: the only test that needs both.
+#[cfg(all(test, not(any(heaplaw_loom, heaplaw_shuttle))))]
+mod tests {
+    use crate::gc::pacer::{Memory, Progress, Terms, Work, cons_mark, sweep_price};
+    use heaplaw_reference::pacer as other;
+
+    /// SplitMix64.
+    struct Random(u64);
+
+    impl Random {
+        fn next(&mut self) -> u64 {
+            self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+            let z = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+            let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+            z ^ (z >> 31)
+        }
+
+        /// Of any size up to a TiB, and often 0.
+        fn bytes(&mut self) -> u64 {
+            let (bits, value) = (self.next() % 41, self.next());
+            value & ((1 << bits) - 1)
+        }
+
+        fn maybe<T>(&mut self, value: T) -> Option<T> {
+            (self.next().is_multiple_of(2)).then_some(value)
+        }
+    }
+
+    #[test]
+    fn the_references_pacer_gives_the_same() {
+        let mut random = Random(11);
+        let (mut limited, mut moved, mut late) = (0, 0, 0);
+        for _ in 0..200_000 {
+            let scanned = Work { heap: random.bytes(), stacks: random.bytes(), globals: random.bytes() };
+            let theirs = other::Work { heap: scanned.heap, stacks: scanned.stacks, globals: scanned.globals };
+            let (free, used) = (random.bytes(), random.bytes());
+            let memory = Memory { mapped: free + used + random.bytes(), free, used };
+            let percent = random.next() as u32 % 500;
+            let some = [random.bytes(), random.bytes(), random.bytes()];
+            let terms = Terms {
+                gogc: random.maybe(percent),
+                limit: random.maybe(some[0]),
+                memory,
+                marked: random.bytes(),
+                scanned,
+                sweeping_from: random.maybe(some[1]),
+                triggered: random.maybe(some[2]),
+                cons_mark: random.bytes() as f64 / 1e9,
+            };
+            let gogc = terms.gogc.map_or(other::Gogc::Off, other::Gogc::Percent);
+            let seen = other::Memory { mapped: memory.mapped, heap_free: free, heap_allocated: used };
+            let pace = other::Pace {
+                limit_goal: terms.limit.map(|limit| other::limit_goal(limit, seen, terms.marked)),
+                sweeping_from: terms.sweeping_from,
+                triggered: terms.triggered,
+                cons_mark: terms.cons_mark,
+                ..other::Pace::after(other::LastCycle { marked: terms.marked, scanned: theirs }, gogc)
+            };
+            assert_eq!((terms.goal(), terms.trigger()), (pace.goal(), pace.trigger()), "{terms:?}");
+            assert_eq!((terms.runway(), terms.is_limited()), (pace.runway(), pace.is_limited()), "{terms:?}");
+            limited += u64::from(terms.is_limited());
+
+            let most = Work { heap: scanned.heap + random.bytes(), ..scanned };
+            let progress = Progress {
+                live: random.bytes(),
+                done: random.bytes(),
+                expected: scanned.total(),
+                most: most.total(),
+                goal: random.bytes() + 1,
+                triggered: random.bytes(),
+            };
+            let reference = other::Progress {
+                live: progress.live,
+                done: progress.done,
+                expected: theirs,
+                most: other::Work { heap: most.heap, ..theirs },
+                goal: progress.goal,
+                triggered: progress.triggered,
+            };
+            let (price, ratio) = (progress.price(terms.gogc), reference.ratio(gogc));
+            assert_eq!((price.work_per_byte, price.bytes_per_work), (ratio.work_per_byte, ratio.bytes_per_work));
+            assert_eq!(price.goal, ratio.goal, "{progress:?}");
+            moved += u64::from(progress.done > progress.expected);
+            late += u64::from(progress.live > price.goal);
+
+            // Money: a mutator in debt, a pool, and a collector that finds less to do than there should be.
+            let (balance, credit) = ((random.bytes() >> 8) as i64 - (1 << 20), random.bytes() as i64);
+            let (mut pool, mut others) = (credit, other::Pool { credit, ..other::Pool::default() });
+            let bill = price.bill(balance, &mut pool);
+            let done = bill.work - bill.work.min((random.bytes() as i64) >> 10);
+            let mut account = other::Account { balance };
+            let paid = account.assist(ratio, &mut others, |_| done);
+            let earned = if bill.work > 0 { price.worth(done).max(1) } else { 0 };
+            assert_eq!((bill.stolen, bill.balance.saturating_add(earned)), (paid.stolen, account.balance));
+            assert_eq!(pool, others.credit);
+
+            let (pages, live, trigger) = (random.bytes(), random.bytes(), random.bytes());
+            assert_eq!(sweep_price(pages, trigger, live), other::sweep_ratio(pages, 0, trigger, live));
+            let shares = other::Shares { assists: 0.5, idle: 0.125 };
+            let measured = other::cons_mark(live, live + pages, trigger, shares).filter(|_| trigger > 0);
+            assert_eq!(cons_mark(pages, trigger, 0.5, 0.125), measured);
+        }
+        assert!(limited > 1000 && moved > 1000 && late > 1000, "{limited} {moved} {late}");
     }
 }
