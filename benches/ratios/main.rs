@@ -63,7 +63,7 @@ fn streams(page: &mut String) {
     );
     page.push_str("| operations of a program | reference | optimized | optimized / reference |\n|---|---|---|---|\n");
     for (ops, count) in [(60, 1_000), (600, 100), (6_000, 10)] {
-        let scenario = Scenario { ops, ..Scenario::default() };
+        let scenario = Scenario::suited(&adapter::bundled().expect("address space").claims(), ops);
         let programs: Vec<Program> = (0..count).map(|case| scenario.draw(&mut Seed::case(1, case))).collect();
         let (mut reference, mut optimized) = (Vec::new(), Vec::new());
         for _ in 0..ROUNDS {
@@ -82,7 +82,9 @@ fn latencies(page: &mut String) -> [plot::Panel; 2] {
     page.push_str("\n## Latency, and what a mutator has for itself\n\n");
     page.push_str("Nanoseconds to replace a block of 64 bytes, of all rounds; and the part of its worst window that the mutator ran.\n\n");
     page.push_str("| collector | median | 99 % | 99.9 % | 99.99 % | longest |");
-    latency::WINDOWS.iter().for_each(|window| drop(write!(page, " {} |", latency::named(*window))));
+    for window in latency::WINDOWS {
+        let _ = write!(page, " {} |", latency::named(window));
+    }
     page.push_str(&format!("\n|{}\n", "---|".repeat(6 + latency::WINDOWS.len())));
     let mut times = plot::Panel::new("time of one replacement", "part that takes no longer", "ns");
     let mut parts = plot::Panel::new("what the mutator has for itself", "window", "part of the worst");
@@ -100,7 +102,9 @@ fn latencies(page: &mut String) -> [plot::Panel; 2] {
         // Rounds are runs of their own: no window spans two.
         let worst = |window| rounds.iter().map(|round| latency::utilisation(round, window)).fold(1.0, f64::min);
         let curve: Vec<_> = latency::WINDOWS.iter().map(|window| (latency::named(*window), worst(*window))).collect();
-        curve.iter().for_each(|(_, part)| drop(write!(page, " {part:.2} |")));
+        for (_, part) in &curve {
+            let _ = write!(page, " {part:.2} |");
+        }
         page.push('\n');
         let steps =
             [("50 %", 0.5), ("90 %", 0.9), ("99 %", 0.99), ("99.9 %", 0.999), ("99.99 %", 0.9999), ("all", 1.0)];
