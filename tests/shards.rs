@@ -206,6 +206,12 @@ fn shards_that_share_a_directory_share_a_seed() {
     scratch.heaplaw(0, &["merge", "d"], &[]);
     assert!(shard(2, "1/2", &[]).contains("--shard needs a --seed, the same for all shards"));
     assert!(shard(2, "3/2", &["--dir", "d"]).contains("the shards of 2 are 1/2 to 2/2"));
+    // A campaign without an end is one that only time ends.
+    let endless =
+        ["check", "--heap", "reference:hybrid", "--laws", "1", "--cases", "18446744073709551615", "--dir", "e"];
+    let out = scratch.heaplaw(0, &[&endless[..], &["--time", "1s"]].concat(), &[]);
+    assert!(out.contains("the time was up before all programs had run"), "{out}");
+    assert!(scratch.heaplaw(9, &["merge", "e"], &[]).contains("NOT RUN: cases "));
     // More shards than blocks: some have nothing to do, which is no failure.
     assert!(shard(0, "1/9", &["--dir", "d"]).contains("nothing is to be done"));
 }

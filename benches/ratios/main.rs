@@ -68,7 +68,7 @@ fn streams(page: &mut String) {
     );
     page.push_str("| operations of a program | reference | optimized | optimized / reference |\n|---|---|---|---|\n");
     for (ops, count) in [(60, 1_000), (600, 100), (6_000, 10)] {
-        let scenario = Scenario::suited(&Claims::new("any").with(&Capability::ALL), ops);
+        let scenario = Scenario::suited(&adapter::bundled().expect("address space").claims(), ops);
         let programs: Vec<Program> = (0..count).map(|case| scenario.draw(&mut Seed::case(1, case))).collect();
         let (mut reference, mut optimized) = (Vec::new(), Vec::new());
         for _ in 0..ROUNDS {
@@ -88,7 +88,7 @@ fn latencies(page: &mut String) -> [plot::Panel; 2] {
     page.push_str("Nanoseconds to replace a block of 64 bytes, of all rounds; and the part of its worst window that the mutator ran.\n\n");
     page.push_str("| collector | median | 99 % | 99.9 % | 99.99 % | longest |");
     for window in latency::WINDOWS {
-        _ = write!(page, " {} |", latency::named(window));
+        let _ = write!(page, " {} |", latency::named(window));
     }
     page.push_str(&format!("\n|{}\n", "---|".repeat(6 + latency::WINDOWS.len())));
     let mut times = plot::Panel::new("time of one replacement", "part that takes no longer", "ns");
@@ -108,7 +108,7 @@ fn latencies(page: &mut String) -> [plot::Panel; 2] {
         let worst = |window| rounds.iter().map(|round| latency::utilisation(round, window)).fold(1.0, f64::min);
         let curve: Vec<_> = latency::WINDOWS.iter().map(|window| (latency::named(*window), worst(*window))).collect();
         for (_, part) in &curve {
-            _ = write!(page, " {part:.2} |");
+            let _ = write!(page, " {part:.2} |");
         }
         page.push('\n');
         let steps =

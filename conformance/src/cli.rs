@@ -610,6 +610,7 @@ mod tests {
             Exit::Hung,
             Exit::Stale,
             Exit::Flaky,
+            Exit::Incomplete,
             Exit::Internal,
             Exit::Interrupted,
         ];

@@ -126,7 +126,9 @@ pub fn run(
     for block in journal.pieces().blocks().filter(|block| shard.contains(&block.from)) {
         block.add_to(&mut total.outcome);
     }
-    for cases in journal.left() {
+    let mut from = shard.start;
+    while let Some(cases) = journal.next(from) {
+        from = cases.end;
         let time = campaign.time.map(|time| time.saturating_sub(start.elapsed()));
         if time == Some(Duration::ZERO) {
             total.outcome.end = End::OutOfTime;

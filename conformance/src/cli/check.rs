@@ -146,13 +146,12 @@ pub(super) fn run(options: &Options, heaps: &[Bundled]) -> Result<Exit, Trouble>
     };
     // A run that is killed leaves its reports.
     report(options, &campaign, &nothing_yet(&campaign, Some(claims.clone()), End::Interrupted), None, None)?;
-    let left =
-        journal.as_ref().map_or(length, |journal| journal.left().iter().map(|block| block.end - block.start).sum());
+    let done = journal.as_ref().map_or(0, Journal::done);
     let watchdog = options.who.watchdog(Some(&options.out), &options.laws, heaps);
     let mut monitor = Monitor::start(length + saved.len() as u64, watchdog);
     let mut subject = monitor.timed(subject);
     let there = match &options.dir {
-        Some(dir) if left < length => format!("   {} of them before, in {}", grouped(length - left), dir.display()),
+        Some(dir) if done > 0 => format!("   {} of them before, in {}", grouped(done), dir.display()),
         _ => String::new(),
     };
     let (told, first) = (part.told(&cases), first_words(&saved, options));

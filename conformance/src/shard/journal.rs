@@ -499,11 +499,21 @@ impl Journal {
         &self.pieces
     }
 
-    /// The blocks of the shard that are left to be run.
-    pub fn left(&self) -> Vec<Range<u64>> {
-        let whole = self.cases();
-        let starts = whole.clone().step_by(BLOCK as usize).filter(|start| !self.pieces.blocks.contains_key(start));
-        starts.map(|start| block_of(start, whole.end)).collect()
+    /// How many of its cases were run before.
+    pub fn done(&self) -> u64 {
+        let cases = self.cases();
+        let blocks = self.pieces.blocks().filter(|block| cases.contains(&block.from));
+        blocks.map(|block| block.to - block.from).sum()
+    }
+
+    /// The first block of the shard that was not run before and begins at this case or later; `from` is where one begins.
+    pub fn next(&self, from: u64) -> Option<Range<u64>> {
+        let cases = self.cases();
+        let mut start = from.max(cases.start);
+        while self.pieces.blocks.contains_key(&start) {
+            start = start.saturating_add(BLOCK);
+        }
+        (start < cases.end).then(|| block_of(start, cases.end))
     }
 
     /// Writes a line, to be there whatever comes.
