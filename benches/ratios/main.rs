@@ -21,12 +21,7 @@ mod plot;
 
 use heaplaw_conformance::generate::{choices::Seed, scenario::Scenario};
 use heaplaw_optimized::adapter;
-use heaplaw_reference::{
-    heap::{Capability, Claims, Heap},
-    machine::Machine,
-    op::Program,
-    protocol::Protocol,
-};
+use heaplaw_reference::{heap::Heap, machine::Machine, op::Program, protocol::Protocol};
 use std::{
     env,
     fmt::Write as _,

@@ -27,7 +27,7 @@ pub mod fit;
 
 use crate::{
     Address, Barrier, Cause, Config, Error, Event, Heap, Listener, Metrics, Mutator, MutatorId, Object, Phase, Place,
-    Root, Weak, gc::pace::Clock, sync::AtomicU64,
+    Root, Weak, gc::pace::Clock,
 };
 use heaplaw_reference::{
     event,

@@ -8,9 +8,6 @@
 //! no bound is set on time or number, and a model is small enough to end.
 
 mod central;
-// Too large for loom.
-#[cfg(heaplaw_shuttle)]
-mod deaths;
 mod generation;
 mod grey;
 mod handshake;
