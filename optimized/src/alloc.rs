@@ -201,7 +201,8 @@ impl<L: Listener> State<L> {
     fn add_span(&self, local: &Local, kind: Kind, pages: usize) -> Result<Span<'_>, Error> {
         self.keep_to_the_limit(if kind.class == LARGE { pages } else { class(kind.class).pages });
         let span = self.space.add(kind, pages, local.cycle(), false).or_else(|_| {
-            self.tell_reclaim(local, self.sweep_steps(usize::MAX));
+            let steps = std::iter::from_fn(|| (self.sweep_step() != Swept::Nothing).then_some(()));
+            self.tell_reclaim(local, steps.count());
             self.space.add(kind, pages, local.cycle(), true)
         })?;
         self.weigh();

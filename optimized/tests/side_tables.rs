@@ -46,6 +46,6 @@ fn objects_have_no_header_and_little_beside_them() {
     let tables = (many - few).checked_sub(objects).expect("every object was written");
     let percent = tables as f64 * 100.0 / objects as f64;
     println!("{tables} bytes of tables beside {objects} of objects: {percent:.2} %");
-    // 32 of what is known of the span, 5 of its index and 3 * 64 of its bits, for the 8192 bytes of a page: 2.80 %.
-    assert!((2.0..2.9).contains(&percent), "{percent:.2} %");
+    // 40 of what is known of the span, 5 of its index and 3 * 64 of its bits, for the 8192 bytes of a page: 2.89 %.
+    assert!((2.0..3.0).contains(&percent), "{percent:.2} %");
 }
