@@ -74,7 +74,7 @@ impl Stack {
     pub(crate) fn new() -> Stack {
         Stack {
             len: AtomicUsize::new(0),
-            first: [const { AtomicUsize::new(0) }; FIRST],
+            first: std::array::from_fn(|_| AtomicUsize::new(0)),
             chunks: [const { OnceLock::new() }; CHUNKS],
         }
     }
