@@ -283,11 +283,15 @@ impl<L: Listener> State<L> {
         let grey = !driver.marker.waiting().is_empty()
             || !driver.globals_scanned
             || self.mutators().iter().any(|local| !local.scanned.get());
-        if phase != Phase::Mark || grey || !self.grey.is_empty() {
+        if phase != Phase::Mark || grey {
             return false;
         }
-        while !self.grey.is_over(|| self.ask_all(driver, Request::Flush)) {
-            if self.config.barrier != Barrier::Insertion {
+        let mut asked = false;
+        while !self.grey.is_over(|| {
+            asked = true;
+            self.ask_all(driver, Request::Flush);
+        }) {
+            if self.config.barrier != Barrier::Insertion || !asked {
                 return false;
             }
             // What turned up when stacks were scanned again is marked at once, or they would get hold of more. Each round
