@@ -318,27 +318,33 @@ fn threads_allocate_and_free_each_others_blocks() {
     let _alone = alone();
     let (senders, receivers): (Vec<_>, Vec<_>) = (0..4).map(|_| mpsc::channel::<Block>()).unzip();
     thread::scope(|scope| {
-        for (number, receiver) in receivers.into_iter().enumerate() {
-            let next = senders[(number + 1) % 4].clone();
-            scope.spawn(move || {
-                let mut random = Random(number as u64 + 1);
-                let mut own = Vec::new();
-                for round in 0..30_000 {
-                    let size = if round % 100 == 0 { random.below(100_000) } else { random.below(600) };
-                    own.push(Block::new(size, 8, random.below(255) as u8));
-                    if own.len() > 200 {
-                        let block = own.swap_remove(random.below(200));
-                        if random.below(2) == 0 {
-                            _ = next.send(block);
+        let threads: Vec<_> = receivers
+            .into_iter()
+            .enumerate()
+            .map(|(number, receiver)| {
+                let next = senders[(number + 1) % 4].clone();
+                scope.spawn(move || {
+                    let mut random = Random(number as u64 + 1);
+                    let mut own = Vec::new();
+                    for round in 0..30_000 {
+                        let size = if round % 100 == 0 { random.below(100_000) } else { random.below(600) };
+                        own.push(Block::new(size, 8, random.below(255) as u8));
+                        if own.len() > 200 {
+                            let block = own.swap_remove(random.below(200));
+                            if random.below(2) == 0 {
+                                _ = next.send(block);
+                            }
+                        }
+                        while let Ok(block) = receiver.try_recv() {
+                            drop(block);
                         }
                     }
-                    while let Ok(block) = receiver.try_recv() {
-                        drop(block);
-                    }
-                }
-            });
-        }
+                })
+            })
+            .collect();
         drop(senders);
+        // A scope does not wait for what thread-locals do when they are destroyed; who joins does.
+        threads.into_iter().for_each(|thread| thread.join().unwrap());
     });
     Global::<false>::verify().unwrap();
 }
@@ -348,14 +354,17 @@ fn threads_that_come_and_go_leave_nothing_behind() {
     let _alone = alone();
     let round = || {
         thread::scope(|scope| {
-            for seed in 1..5 {
-                scope.spawn(move || {
-                    let mut random = Random(seed);
-                    let blocks: Vec<_> = (0..500).map(|_| Block::new(random.below(4000), 8, 1)).collect();
-                    drop(blocks);
-                    drop([(); 4].map(|()| Block::new((40 << 10) + random.below(1 << 20), 8, 2)));
-                });
-            }
+            let threads: Vec<_> = (1..5)
+                .map(|seed| {
+                    scope.spawn(move || {
+                        let mut random = Random(seed);
+                        let blocks: Vec<_> = (0..500).map(|_| Block::new(random.below(4000), 8, 1)).collect();
+                        drop(blocks);
+                        drop([(); 4].map(|()| Block::new((40 << 10) + random.below(1 << 20), 8, 2)));
+                    })
+                })
+                .collect();
+            threads.into_iter().for_each(|thread| thread.join().unwrap());
         });
     };
     for _ in 0..50 {
