@@ -34,6 +34,7 @@ const SMALL: Config = Config { reservation: 64 << 20, ..Config::DEFAULT };
 const TIGHT: Config = Config { reservation: 64 << 10, ..Config::DEFAULT };
 const PACED: Config = Config { reservation: 1 << 30, ..Config::DEFAULT };
 const TINY: Config = Config { tiny: true, ..SMALL };
+const STOPPING: Config = Config { stop_the_world: true, ..SMALL };
 const INSERTION: Config = Config { barrier: Barrier::Insertion, ..SMALL };
 const DELETION: Config = Config { barrier: Barrier::Deletion, ..SMALL };
 
@@ -54,6 +55,7 @@ fn main() -> ExitCode {
         ),
         Bundled::shared("optimized:tight", "the same with 64 KiB of memory, which is often full", heap(TIGHT)),
         Bundled::shared("optimized:tiny", "the same with several small objects in one slot", heap(TINY)),
+        Bundled::shared("optimized:stop-the-world", "the same, with mutators that stand still", heap(STOPPING)),
         Bundled::shared("optimized:insertion", "the same with an insertion barrier", heap(INSERTION)),
         Bundled::shared("optimized:deletion", "the same with a deletion barrier", heap(DELETION)),
         fit("bump", "a cursor", ByHand::bump),

@@ -260,8 +260,6 @@ impl SharedHeap for Subject {
             Capability::Barrier,
             Capability::Deterministic,
             Capability::Classes,
-            // Not incremental: who allocates and finds no room may sweep all that is left to be swept.
-            Capability::Pauses,
         ];
         let state = self.heap.state();
         let (barrier, invariant) = match state.config.barrier {
@@ -276,7 +274,13 @@ impl SharedHeap for Subject {
             true => (":paced", &[Capability::Pacing, Capability::Clock]),
             false => ("", &[]),
         };
-        Claims::new(format!("optimized{paced}{barrier}{tiny}")).with(&claimed).with(more).upholding(invariant)
+        let (stops, pauses): (_, &[Capability]) = match state.config.stop_the_world {
+            true => (":stop-the-world", &[]),
+            // Not incremental: who allocates and finds no room may sweep all that is left to be swept.
+            false => ("", &[Capability::Pauses]),
+        };
+        let name = format!("optimized{paced}{barrier}{tiny}{stops}");
+        Claims::new(name).with(&claimed).with(more).with(pauses).upholding(invariant)
     }
 
     fn join(&self, id: op::MutatorId, events: &mut Vec<event::Event>) -> Participant {

@@ -146,18 +146,24 @@ impl<L: Listener> State<L> {
         // What may be shared has to be told of.
         let shared = kind == tiny::KIND && self.space.ends().is_some();
         window.fill(&span, (word, mask), if shared { usize::MAX } else { pointers });
-        self.count(local, kind, mask.count_ones() as usize, span.size());
+        let slots = mask.count_ones() as usize;
+        self.count(kind, slots, span.size());
+        self.pay(local, slots * span.size());
         true
     }
 
-    /// Counts slots that a mutator has got, and has it pay. What it has got is in a window, or is still to be had.
-    fn count(&self, local: &Local, kind: Kind, slots: usize, size: usize) {
+    /// Counts slots that a mutator has got.
+    fn count(&self, kind: Kind, slots: usize, size: usize) {
         self.space.count(slots, size);
         if !kind.pointer_free {
             self.pace.count_scannable(slots * size);
         }
+    }
+
+    /// Has a mutator pay for so many bytes, which it has in a window, or is still to get. It may park meanwhile.
+    fn pay(&self, local: &Local, bytes: usize) {
         if self.is_paced() {
-            self.keep_pace(local, slots * size);
+            self.keep_pace(local, bytes);
         }
     }
 
@@ -222,12 +228,11 @@ impl<L: Listener> State<L> {
         }
         self.safepoint(local);
         let (kind, pages) = (Kind { class: LARGE, pointer_free: pointers == 0 }, size.div_ceil(PAGE));
-        // Beforehand: nothing holds the object before it is in a root, so nobody may collect once it is there.
+        // Paid beforehand: nothing holds the object before it is in a root, so nobody may collect once it is there.
         let bytes = pages * PAGE;
         self.pace.promise(bytes);
-        self.count(local, kind, 1, bytes);
+        self.pay(local, bytes);
         let span = self.insist(local, || self.add_span(local, kind, pages)).map_err(|error| {
-            self.space.recant(1, bytes);
             self.pace.keep_promise(bytes);
             at_least(error, size)
         })?;
@@ -235,6 +240,7 @@ impl<L: Listener> State<L> {
         if local.black.get() {
             span.mark_all(word, mask);
         }
+        self.count(kind, 1, bytes);
         self.pace.keep_promise(bytes);
         if !kind.pointer_free {
             span.set_pointers(0, pointers);

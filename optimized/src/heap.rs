@@ -36,6 +36,9 @@ pub struct Config {
     pub workers: usize,
     /// What a store shades while a cycle is marking.
     pub barrier: Barrier,
+    /// Whether mutators stand still while a whole cycle marks, as Go's did before 1.5: to compare with, and to debug. Steps
+    /// that are taken [one by one](Heap::start) stop nobody.
+    pub stop_the_world: bool,
     /// Whether objects without pointers of less than 16 bytes share blocks of 16 (Go: the tiny allocator). A block lives as
     /// long as one of those in it, and no collector can tell them apart. Objects of one byte take an eighth of the memory,
     /// of four half of it; of eight and more as much as without, and a fifth more time to allocate. So it is off, unless a
@@ -63,6 +66,7 @@ impl Config {
         globals: 16,
         workers: 0,
         barrier: Barrier::Hybrid,
+        stop_the_world: false,
         tiny: false,
         faults: Faults::NONE,
         paced: false,
@@ -211,7 +215,7 @@ impl<L: Listener> Heap<L> {
     /// Starts a cycle if none has marked for two minutes, unless collection is off: for heaps without workers, which have
     /// nobody to look at the clock. Gives whether one was started.
     pub fn tick(&self) -> bool {
-        self.state().is_old() && self.state().start(&mut self.state().driver(), Cause::Time)
+        self.state().is_old() && self.state().set_out(&mut self.state().driver(), Cause::Time)
     }
 
     /// Finishes the sweep of the last cycle and begins to mark. Does nothing, and gives `false`, while already marking.
@@ -248,7 +252,8 @@ impl<L: Listener> Heap<L> {
         self.state().stage.phase()
     }
 
-    /// What there is now. Exact as long as no mutator allocates and nothing is swept at the same time.
+    /// What there is now. Exact as long as no mutator allocates and nothing is swept at the same time, as it is when all
+    /// are [halted](Heap::halted).
     pub fn stats(&self) -> Stats {
         self.state().stats()
     }
@@ -284,13 +289,21 @@ impl<L: Listener> Heap<L> {
         lock(&self.state().awaited).filter(|(_, since)| since.elapsed() >= after).map(|(id, _)| id)
     }
 
-    /// Checks everything that the heap believes about itself, while no mutator and no collector is at work. Takes time in
+    /// Runs `body` while no mutator and no collector is at work; all wait between two operations. What it reads of the heap,
+    /// say its [`stats`](Heap::stats), belongs together. It must not drive the collector, or use a mutator; and where a
+    /// mutator [runs](crate::Mutator::run) on this thread, parking is for the caller, as for [`Heap::collect`].
+    pub fn halted<R>(&self, body: impl FnOnce() -> R) -> R {
+        self.state().halted(&mut self.state().driver(), |_| body())
+    }
+
+    /// Checks everything that the heap believes about itself, [while nobody is at work](Heap::halted). Takes time in
     /// proportion to the whole heap.
     ///
     /// # Errors
     /// The first belief that does not hold: a bug in this crate.
     pub fn verify(&self) -> Result<(), Corruption> {
-        self.state().verify(&self.state().driver())
+        let state = self.state();
+        state.halted(&mut state.driver(), |driver| state.verify(driver))
     }
 
     /// The same, for who watches.

@@ -196,10 +196,10 @@ pub(crate) struct Local {
 
 impl Local {
     /// Of a mutator without roots, which joins in this cycle.
-    pub(crate) fn new(id: MutatorId, cycle: u64) -> Local {
+    pub(crate) fn new(id: MutatorId, post: Post, cycle: u64) -> Local {
         Local {
             id,
-            post: Post::new(),
+            post,
             barrier: Flag::default(),
             black: Flag::default(),
             scanned: Flag::default(),

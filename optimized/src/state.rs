@@ -37,7 +37,7 @@ pub(crate) struct State<L> {
     /// 0 for nil.
     pub(crate) globals: Box<[AtomicUsize]>,
     /// The mutators.
-    locals: Roll<Local>,
+    pub(crate) locals: Roll<Local>,
     /// How many ever joined.
     joined: AtomicU64,
     pub(crate) stage: Stage,
@@ -103,9 +103,9 @@ impl<L: Listener> State<L> {
     /// Lets a mutator in.
     pub(crate) fn join(&self) -> Arc<Local> {
         let id = MutatorId(self.joined.fetch_add(1, Ordering::Relaxed));
-        self.locals.join(|| {
+        self.locals.join(|post| {
             let (cycle, phase) = self.stage.now();
-            let local = Local::new(id, cycle);
+            let local = Local::new(id, post, cycle);
             self.admit(&local, phase);
             local
         })

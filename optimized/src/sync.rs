@@ -60,6 +60,15 @@ pub(crate) fn sleep(time: Duration) {
     }
 }
 
+/// Lets others go on, for whom one has waited so many times: at first for a moment, then for longer.
+pub(crate) fn rest(times: usize) {
+    if times < 64 {
+        relax();
+    } else {
+        sleep(Duration::from_micros(50));
+    }
+}
+
 /// Locks, whether or not somebody panicked while holding the lock: what it guards is kept consistent between any two
 /// statements that can panic.
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -22,6 +22,8 @@ pub(crate) enum Twin {
     Sending,
     /// The collector acts for mutators that run.
     Borrowing,
+    /// A mutator that joins a heap that is halted runs.
+    Halting,
     /// A body that panics leaves its mutator running.
     Unwinding,
     /// Marking ends without a round of flushes.
@@ -60,7 +62,7 @@ mod switched {
     use std::cell::Cell;
 
     /// All of them.
-    pub(crate) const ALL: [Twin; 18] = [
+    pub(crate) const ALL: [Twin; 19] = [
         Twin::Deletion,
         Twin::Insertion,
         Twin::Arming,
@@ -69,6 +71,7 @@ mod switched {
         Twin::Leaving,
         Twin::Sending,
         Twin::Borrowing,
+        Twin::Halting,
         Twin::Unwinding,
         Twin::Flushing,
         Twin::Recheck,

@@ -229,6 +229,50 @@ fn mutators_lose_nothing_while_workers_collect() {
 }
 
 #[test]
+fn mutators_lose_nothing_while_the_world_stops_for_each_cycle() {
+    for (workers, paced) in [(0, false), (0, true), (2, false)] {
+        let heap = heap(Config { workers, paced, stop_the_world: true, ..SMALL });
+        play(&heap, 3, time() / 2, || {
+            heap.collect();
+            thread::sleep(Duration::from_millis(1));
+        });
+    }
+}
+
+#[test]
+fn nobody_works_in_a_heap_that_is_halted() {
+    let heap = heap(Config { workers: 2, ..SMALL });
+    let begun = AtomicU64::new(0);
+    let (mut moved, mut looks, mut last) = (0, 0, heap.stats());
+    play(&heap, 3, time() / 2, || {
+        thread::scope(|scope| {
+            heap.halted(|| {
+                // Also not who joins meanwhile.
+                let (heap, begun) = (&heap, &begun);
+                let next = begun.load(Ordering::Relaxed) + 1;
+                scope.spawn(move || {
+                    let mut mutator = heap.join();
+                    begun.fetch_add(1, Ordering::Relaxed);
+                    let root = mutator.root();
+                    mutator.alloc(&root, 0, 8).unwrap();
+                });
+                while begun.load(Ordering::Relaxed) < next {
+                    thread::yield_now();
+                }
+                let stands = heap.stats();
+                thread::sleep(Duration::from_millis(1));
+                assert_eq!(heap.stats(), stands);
+                moved += u64::from(stands != last);
+                last = stands;
+            });
+        });
+        heap.verify().unwrap();
+        looks += 1;
+    });
+    assert!(looks > 10 && moved > looks / 2, "it moved between {moved} of {looks} looks");
+}
+
+#[test]
 fn a_heap_with_workers_stays_small_without_being_told_to_collect() {
     let heap = Heap::new(Config { workers: 1, ..Config::DEFAULT }).unwrap();
     let mut mutator = heap.join();

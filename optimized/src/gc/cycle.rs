@@ -25,12 +25,11 @@
 
 use super::{
     barrier::Barrier,
-    handshake,
+    handshake::{self, Roll},
     mark::Driver,
     pace::{Part, SLICE},
     phase::Phase,
     sweep::Swept,
-    worker::rest,
 };
 use crate::{
     events::{Cause, Event, Listener},
@@ -38,7 +37,7 @@ use crate::{
     root::MutatorId,
     state::State,
     stats::Cycle,
-    sync::{Ordering, lock},
+    sync::{Ordering, lock, rest},
     twin::{Twin, wrong},
 };
 use std::{sync::Arc, time::Instant};
@@ -46,7 +45,7 @@ use std::{sync::Arc, time::Instant};
 /// What is asked of a mutator.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
-enum Request {
+pub(crate) enum Request {
     /// To use the barrier.
     Arm,
     /// To allocate black.
@@ -59,11 +58,25 @@ enum Request {
     Release,
     /// To give its windows back, so that it looks at the pace before it allocates again.
     Renew,
+    /// To run no more, until the collector lets it.
+    Halt,
 }
 
 impl Request {
-    const ALL: [Request; 6] =
-        [Request::Arm, Request::Blacken, Request::Scan, Request::Flush, Request::Release, Request::Renew];
+    const ALL: [Request; 7] = [
+        Request::Arm,
+        Request::Blacken,
+        Request::Scan,
+        Request::Flush,
+        Request::Release,
+        Request::Renew,
+        Request::Halt,
+    ];
+
+    /// What a number that was left at a post asks for.
+    fn of(number: u64) -> Request {
+        Request::ALL[(number & 7) as usize % Request::ALL.len()]
+    }
 }
 
 impl<L: Listener> State<L> {
@@ -87,6 +100,9 @@ impl<L: Listener> State<L> {
 
     #[cold]
     fn comply(&self, local: &Local, request: u64) {
+        if Request::of(request) == Request::Halt {
+            return local.post.stand(request);
+        }
         self.act(local, request);
         local.post.answer(request);
     }
@@ -94,7 +110,7 @@ impl<L: Listener> State<L> {
     fn act(&self, local: &Local, request: u64) {
         // The pointers that are looked at, and the spans.
         let (mut looked, mut spans) = (0, 0);
-        match Request::ALL[(request & 7) as usize % Request::ALL.len()] {
+        match Request::of(request) {
             Request::Arm => {
                 local.barrier.set(true);
                 local.scanned.set(false);
@@ -114,6 +130,7 @@ impl<L: Listener> State<L> {
             }
             Request::Release => (looked, spans) = self.release(local),
             Request::Renew => spans = self.flush_windows(local),
+            Request::Halt => {}
         }
         self.listener.on(Event::Pause { mutator: local.id, units: 1 + looked, spans });
     }
@@ -160,10 +177,19 @@ impl<L: Listener> State<L> {
 
     /// Asks something of some mutators, and comes back when they have done it.
     fn ask(&self, driver: &mut Driver, mutators: &[Arc<Local>], request: Request) {
-        driver.round += 1;
-        let request = driver.round << 3 | request as u64;
+        let request = driver.next(request);
+        if self.locals.is_halted() {
+            mutators.iter().for_each(|local| self.act(local, request));
+        } else {
+            let act = |local: &Arc<Local>| self.act(local, request);
+            self.waiting(|wait| handshake::round(mutators, |local| &local.post, request, act, |local| wait(local)));
+        }
+    }
+
+    /// Does something for which mutators may have to be waited for; says which.
+    fn waiting(&self, work: impl FnOnce(&mut dyn FnMut(&Local))) {
         let mut waits = 0;
-        let wait = |local: &Arc<Local>| {
+        work(&mut |local| {
             let mut awaited = lock(&self.awaited);
             if awaited.is_none_or(|(id, _)| id != local.id) {
                 (*awaited, waits) = (Some((local.id, Instant::now())), 0);
@@ -171,9 +197,23 @@ impl<L: Listener> State<L> {
             drop(awaited);
             waits += 1;
             rest(waits);
-        };
-        handshake::round(mutators, |local| &local.post, request, |local| self.act(local, request), wait);
+        });
         *lock(&self.awaited) = None;
+    }
+
+    /// Does something while no mutator runs, or joins and runs.
+    pub(crate) fn halted<R>(&self, driver: &mut Driver, body: impl FnOnce(&mut Driver) -> R) -> R {
+        /// Also if `body` panics.
+        struct Halted<'r>(&'r Roll<Local>);
+        impl Drop for Halted<'_> {
+            fn drop(&mut self) {
+                self.0.resume(|local| &local.post);
+            }
+        }
+        let request = driver.next(Request::Halt);
+        let _halted = Halted(&self.locals);
+        self.waiting(|wait| handshake::halt(&self.locals, |local| &local.post, request, wait));
+        body(driver)
     }
 
     fn ask_all(&self, driver: &mut Driver, request: Request) {
@@ -337,10 +377,26 @@ impl<L: Listener> State<L> {
 
     /// Finishes a cycle that is marking, then runs a whole new one with its sweep.
     pub(crate) fn collect(&self, driver: &mut Driver, cause: Cause) {
-        self.mark_to_the_end(driver);
-        self.start(driver, cause);
-        self.mark_to_the_end(driver);
+        let mark = |driver: &mut Driver| {
+            self.mark_to_the_end(driver);
+            self.start(driver, cause);
+            self.mark_to_the_end(driver);
+        };
+        if self.config.stop_the_world {
+            self.halted(driver, mark)
+        } else {
+            mark(driver)
+        }
         self.sweep_all();
+    }
+
+    /// Starts a cycle whose steps others take; or if that stops the world, collects.
+    pub(crate) fn set_out(&self, driver: &mut Driver, cause: Cause) -> bool {
+        if self.config.stop_the_world {
+            self.collect(driver, cause);
+            return true;
+        }
+        self.start(driver, cause)
     }
 
     pub(crate) fn mark_to_the_end(&self, driver: &mut Driver) {

@@ -13,6 +13,9 @@
 //!  borrow / give back
 //! ```
 //!
+//! To [`halt`] is a round that does not give back: when it is over, nobody runs, and nobody can before the [`Roll`] is
+//! resumed. Who is asked for that does nothing but park, and waits there until it is borrowed.
+//!
 //! Invariants:
 //! * **One actor.** What belongs to a mutator is touched by the mutator while it runs, and by the collector while it has
 //!   borrowed it; a word decides which.
@@ -20,6 +23,7 @@
 //! * A mutator that has left has done all that could be asked of it.
 //! * **Asked, or told.** Who joins is in the [`Roll`] before the collector calls it, and is asked; or looks at what was
 //!   decided before that, and joins accordingly. There is nothing in between: both happen under the roll's lock.
+//! * While the roll is halted, all that are on it are borrowed, also who joins, or have left.
 //!
 //! Orderings: entering and borrowing acquire, parking and giving back release, so each actor sees what the last one did.
 //! Asking is a release that a mutator's look acquires, answering a release that the collector's look acquires: what came
@@ -28,7 +32,7 @@
 //! Source: Go's `forEachP` and `safePointFn` in `proc.go`; the ragged handshakes of Doligez, Leroy and Gonthier.
 
 use crate::{
-    sync::{AtomicU32, AtomicU64, Mutex, Ordering, lock, relax},
+    sync::{AtomicU32, AtomicU64, Mutex, Ordering, lock, rest},
     twin::{Twin, wrong},
 };
 use std::sync::Arc;
@@ -49,7 +53,11 @@ pub(crate) struct Post {
 impl Post {
     /// Of a mutator that is parked.
     pub(crate) fn new() -> Post {
-        Post { state: AtomicU32::new(PARKED), asked: AtomicU64::new(0), answered: AtomicU64::new(0) }
+        Post::of(PARKED)
+    }
+
+    fn of(state: u32) -> Post {
+        Post { state: AtomicU32::new(state), asked: AtomicU64::new(0), answered: AtomicU64::new(0) }
     }
 
     // ---- for the mutator
@@ -57,9 +65,11 @@ impl Post {
     /// Begins to run; waits while the collector has borrowed what is the mutator's.
     #[inline]
     pub(crate) fn enter(&self) {
+        let mut waits = 0;
         // Acquire: pairs with the release in `give_back`, and in `park` by a mutator on another thread.
         while self.state.compare_exchange(PARKED, RUNNING, Ordering::Acquire, Ordering::Relaxed).is_err() {
-            relax();
+            rest(waits);
+            waits += 1;
         }
     }
 
@@ -90,6 +100,17 @@ impl Post {
         self.answered.store(request, Ordering::Release);
     }
 
+    /// Complies with a request to halt: parks until it is borrowed, and begins to run again when it is given back.
+    pub(crate) fn stand(&self, request: u64) {
+        self.park();
+        let mut waits = 0;
+        while self.due() == Some(request) {
+            rest(waits);
+            waits += 1;
+        }
+        self.enter();
+    }
+
     // ---- for the collector
 
     fn ask(&self, request: u64) {
@@ -111,33 +132,78 @@ impl Post {
         // Release: pairs with the acquire in `enter`.
         self.state.store(PARKED, Ordering::Release);
     }
+
+    fn has_left(&self) -> bool {
+        // Acquire: pairs with the release in `leave`.
+        self.state.load(Ordering::Acquire) == LEFT
+    }
 }
 
 /// Who takes part, in the order in which they joined.
 #[derive(Debug)]
-pub(crate) struct Roll<M>(Mutex<Vec<Arc<M>>>);
+pub(crate) struct Roll<M>(Mutex<Entries<M>>);
+
+#[derive(Debug)]
+struct Entries<M> {
+    all: Vec<Arc<M>>,
+    halted: bool,
+}
 
 impl<M> Roll<M> {
     pub(crate) fn new() -> Roll<M> {
-        Roll(Mutex::new(Vec::new()))
+        Roll(Mutex::new(Entries { all: Vec::new(), halted: false }))
     }
 
-    /// Lets somebody in, who is made when the roll is locked, and so sees what was decided before it is called next.
-    pub(crate) fn join(&self, make: impl FnOnce() -> M) -> Arc<M> {
-        let mut all = lock(&self.0);
-        let new = Arc::new(make());
-        all.push(Arc::clone(&new));
+    /// Lets somebody in, who is made when the roll is locked, and so sees what was decided before it is called next. Its
+    /// post is given; it cannot run yet if the roll is halted.
+    pub(crate) fn join(&self, make: impl FnOnce(Post) -> M) -> Arc<M> {
+        let mut entries = lock(&self.0);
+        let held = entries.halted && !wrong(Twin::Halting);
+        let new = Arc::new(make(if held { Post::of(BORROWED) } else { Post::new() }));
+        entries.all.push(Arc::clone(&new));
         new
     }
 
     /// Calls the roll: everybody who is there now.
     pub(crate) fn call(&self) -> Vec<Arc<M>> {
-        lock(&self.0).clone()
+        lock(&self.0).all.clone()
     }
 
     /// Strikes somebody off, who has left.
     pub(crate) fn strike(&self, one: &Arc<M>) {
-        lock(&self.0).retain(|other| !Arc::ptr_eq(other, one));
+        lock(&self.0).all.retain(|other| !Arc::ptr_eq(other, one));
+    }
+
+    /// Whether everybody is halted, or about to be.
+    pub(crate) fn is_halted(&self) -> bool {
+        lock(&self.0).halted
+    }
+
+    /// Gives everybody back whom [`halt`] has borrowed.
+    pub(crate) fn resume(&self, post: impl Fn(&M) -> &Post) {
+        let mut entries = lock(&self.0);
+        entries.halted = false;
+        // Under the lock: who joins from here on was not borrowed.
+        entries.all.iter().map(|one| post(one)).filter(|post| !post.has_left()).for_each(Post::give_back);
+    }
+}
+
+/// Halts everybody: comes back when nobody runs. `request` and `wait` are as in a [`round`].
+pub(crate) fn halt<M>(roll: &Roll<M>, post: impl Fn(&M) -> &Post, request: u64, mut wait: impl FnMut(&M)) {
+    let all = {
+        let mut entries = lock(&roll.0);
+        entries.halted = true;
+        entries.all.clone()
+    };
+    for one in &all {
+        post(one).ask(request);
+    }
+    for one in &all {
+        let post = post(one);
+        while !post.borrow() && !post.has_left() {
+            wait(one);
+        }
+        post.answer(request);
     }
 }
 

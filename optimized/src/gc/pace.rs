@@ -32,7 +32,6 @@ use super::{
     pacer::{Bucket, Measured, PERIOD, Progress, Terms, UTILIZATION, cons_mark, sweep_price},
     phase::Phase,
     sweep::Swept,
-    worker::rest,
 };
 use crate::{
     events::{Cause, Event, Listener},
@@ -40,7 +39,7 @@ use crate::{
     local::Local,
     state::State,
     stats::{Cycle, Metrics},
-    sync::{AtomicU64, AtomicUsize, Mutex, Ordering, lock},
+    sync::{AtomicU64, AtomicUsize, Mutex, Ordering, lock, rest},
 };
 use std::{
     thread,
@@ -124,7 +123,7 @@ pub(crate) struct Pace {
     pub(crate) clock: Clock,
     /// The live bytes less what was [claimed](crate::space::Space::claimed).
     offset: AtomicUsize,
-    /// Bytes that are claimed for objects that are still to be made.
+    /// Bytes that are paid for, of objects that are still to be made.
     promised: AtomicUsize,
     goal: AtomicUsize,
     /// The pages that there should be at most.
@@ -258,7 +257,7 @@ impl Pace {
         self.scannable.fetch_add(bytes, Ordering::Relaxed);
     }
 
-    /// Somebody claims so many bytes for an object before it is made.
+    /// Somebody is about to claim so many bytes.
     pub(crate) fn promise(&self, bytes: usize) {
         self.promised.fetch_add(bytes, Ordering::Relaxed);
     }
@@ -297,9 +296,11 @@ fn pages(limit: Option<usize>) -> usize {
 impl<L: Listener> State<L> {
     // ---- how much is live
 
-    /// The bytes that count as live: those that the last cycle found alive, and those that were claimed since.
+    /// The bytes that count as live: those that the last cycle found alive, those that were claimed since, and those that
+    /// are about to be.
     pub(crate) fn live(&self) -> usize {
-        self.space.claimed().wrapping_add(self.pace.offset.load(Ordering::Relaxed))
+        let promised = self.pace.promised.load(Ordering::Relaxed);
+        self.space.claimed().wrapping_add(self.pace.offset.load(Ordering::Relaxed)).wrapping_add(promised)
     }
 
     /// Whether cycles start by themselves.
@@ -345,7 +346,7 @@ impl<L: Listener> State<L> {
     /// Starts a cycle that is still due.
     fn start_if_due(&self, driver: &mut Driver) {
         if self.stage.phase() != Phase::Mark && self.work.is_due(self.live()) {
-            self.start(driver, self.cause());
+            self.set_out(driver, self.cause());
         }
     }
 
@@ -554,8 +555,7 @@ impl<L: Listener> State<L> {
         plan.terms.marked = marked as u64;
         plan.terms.scanned = super::pacer::Work { heap, stacks, globals };
         (plan.terms.triggered, plan.marked_at) = (None, Some(wall));
-        let live = marked + self.pace.promised.load(Ordering::Relaxed);
-        self.pace.offset.store(live.wrapping_sub(claimed_now), Ordering::Relaxed);
+        self.pace.offset.store(marked.wrapping_sub(claimed_now), Ordering::Relaxed);
         self.pace.scannable.store(0, Ordering::Relaxed);
         plan.to_sweep = self.space.pages().in_use();
         self.pace.swept.store(0, Ordering::Relaxed);

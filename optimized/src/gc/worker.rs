@@ -17,7 +17,7 @@ use crate::{
     geometry::sized,
     local::Local,
     state::State,
-    sync::{AtomicBool, AtomicUsize, Condvar, Mutex, MutexGuard, Ordering, PoisonError, lock, sleep},
+    sync::{AtomicBool, AtomicUsize, Condvar, Mutex, MutexGuard, Ordering, PoisonError, lock, rest},
     twin::{Twin, wrong},
 };
 use std::time::Duration;
@@ -276,14 +276,5 @@ impl<L: Listener> State<L> {
             }
             cycles += 1;
         }
-    }
-}
-
-/// Lets others go on: at first for a moment, then for longer.
-pub(crate) fn rest(times: usize) {
-    if times < 64 {
-        crate::sync::relax();
-    } else {
-        sleep(Duration::from_micros(50));
     }
 }

@@ -6,10 +6,10 @@
 use super::{alone, check, rejects};
 use crate::{
     gc::{
-        handshake::{Post, Roll, round},
+        handshake::{Post, Roll, halt, round},
         phase::{Phase, Stage},
     },
-    sync::{AtomicBool, Ordering, relax, thread},
+    sync::{AtomicBool, AtomicU64, Ordering, relax, thread},
 };
 use std::sync::Arc;
 
@@ -135,9 +135,9 @@ struct Newcomer {
 }
 
 impl Newcomer {
-    fn of(phase: Phase) -> Newcomer {
+    fn of(post: Post, phase: Phase) -> Newcomer {
         let armed = AtomicBool::new(phase == Phase::Arm);
-        Newcomer { post: Post::new(), barrier: armed, recorded: AtomicBool::new(false) }
+        Newcomer { post, barrier: armed, recorded: AtomicBool::new(false) }
     }
 
     fn arm(&self) {
@@ -175,7 +175,7 @@ fn arrive(join: fn(&Stage, &Roll<Newcomer>) -> Arc<Newcomer>) {
 #[test]
 fn who_joins_during_a_round_is_asked_or_joins_armed() {
     let _alone = alone();
-    check(|| arrive(|stage, roll| roll.join(|| Newcomer::of(stage.phase()))));
+    check(|| arrive(|stage, roll| roll.join(|post| Newcomer::of(post, stage.phase()))));
 }
 
 #[test]
@@ -184,7 +184,82 @@ fn who_looks_at_the_phase_before_the_roll_is_locked_is_neither() {
     assert!(rejects(|| {
         arrive(|stage, roll| {
             let phase = stage.phase();
-            roll.join(|| Newcomer::of(phase))
+            roll.join(|post| Newcomer::of(post, phase))
         })
     }));
+}
+
+/// A mutator that counts objects and their bytes.
+struct Counting {
+    post: Post,
+    objects: AtomicU64,
+    bytes: AtomicU64,
+}
+
+impl Counting {
+    fn with(post: Post) -> Counting {
+        Counting { post, objects: AtomicU64::new(0), bytes: AtomicU64::new(0) }
+    }
+
+    fn allocate(&self) {
+        self.post.enter();
+        if let Some(request) = self.post.due() {
+            self.post.stand(request);
+        }
+        // Relaxed, all: it is the post that orders.
+        self.objects.fetch_add(1, Ordering::Relaxed);
+        self.bytes.fetch_add(8, Ordering::Relaxed);
+        self.post.park();
+    }
+}
+
+/// A mutator allocates twice, and leaves. Meanwhile somebody else looks, and looks again, after `before` and until `after`:
+/// what is seen belongs together.
+fn cut(join: fn(&Roll<Counting>) -> Arc<Counting>, before: fn(&Roll<Counting>), after: fn(&Roll<Counting>)) {
+    let roll = Arc::new(Roll::new());
+    let other = Arc::clone(&roll);
+    let thread = thread::spawn(move || {
+        let one = join(&other);
+        one.allocate();
+        one.post.enter();
+        one.post.leave();
+    });
+    before(&roll);
+    let look = || {
+        let all = roll.call();
+        let sum = |of: fn(&Counting) -> &AtomicU64| all.iter().map(|one| of(one).load(Ordering::Relaxed)).sum::<u64>();
+        [sum(|one| &one.objects), sum(|one| &one.bytes)]
+    };
+    let [objects, bytes] = look();
+    let again = look();
+    after(&roll);
+    thread.join().expect("it ends");
+    assert_eq!([objects, 8 * objects], [again[0], bytes], "they did not stand still");
+}
+
+fn stop(roll: &Roll<Counting>) {
+    halt(roll, |one| &one.post, 1, |_| relax());
+}
+
+fn go_on(roll: &Roll<Counting>) {
+    roll.resume(|one| &one.post);
+}
+
+#[test]
+fn what_is_seen_while_all_are_halted_belongs_together() {
+    let _alone = alone();
+    check(|| cut(|roll| roll.join(Counting::with), stop, go_on));
+}
+
+#[test]
+fn who_joins_and_runs_while_all_are_halted_spoils_it() {
+    let _alone = alone();
+    assert!(rejects(|| cut(|roll| roll.join(|_| Counting::with(Post::new())), stop, |_| ())));
+}
+
+#[test]
+fn a_round_that_gives_back_halts_nobody() {
+    let _alone = alone();
+    let ask = |roll: &Roll<Counting>| round(&roll.call(), |one| &one.post, 1, |_| (), |_| relax());
+    assert!(rejects(|| cut(|roll| roll.join(Counting::with), ask, |_| ())));
 }
