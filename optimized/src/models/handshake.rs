@@ -261,5 +261,5 @@ fn who_joins_and_runs_while_all_are_halted_spoils_it() {
 fn a_round_that_gives_back_halts_nobody() {
     let _alone = alone();
     let ask = |roll: &Roll<Counting>| round(&roll.call(), |one| &one.post, 1, |_| (), |_| relax());
-    assert!(rejects(|| cut(|roll| roll.join(Counting::with), ask, |_| ())));
+    assert!(rejects(move || cut(|roll| roll.join(Counting::with), ask, |_| ())));
 }

@@ -52,6 +52,8 @@ pub(super) enum Op {
     Mark(usize),
     Finish,
     Sweep(usize),
+    /// Halts everybody, and looks.
+    Halt,
 }
 
 impl fmt::Display for Op {
@@ -81,6 +83,7 @@ impl fmt::Display for Op {
             Op::Mark(n) => write!(f, "mark {n}"),
             Op::Finish => f.write_str("finish"),
             Op::Sweep(n) => write!(f, "sweep {n}"),
+            Op::Halt => f.write_str("halt"),
         }
     }
 }
@@ -118,6 +121,7 @@ impl FromStr for Op {
             ("mark", &[n]) => Op::Mark(n),
             ("finish", &[]) => Op::Finish,
             ("sweep", &[n]) => Op::Sweep(n),
+            ("halt", &[]) => Op::Halt,
             _ => return Err(strange()),
         })
     }
@@ -128,6 +132,8 @@ impl FromStr for Op {
 pub(super) struct Program {
     /// How many threads collect in the background.
     pub(super) workers: usize,
+    /// Whether the world stops for a cycle.
+    pub(super) stops: bool,
     /// The bytes of memory that the heap may use; 0 for no limit.
     pub(super) limit: usize,
     /// The calls to the kernel that fail: after how many, and how many.
@@ -191,6 +197,7 @@ impl Program {
 impl fmt::Display for Program {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "workers {}", self.workers)?;
+        writeln!(f, "stops {}", u8::from(self.stops))?;
         writeln!(f, "limit {}", self.limit)?;
         writeln!(f, "faults {} {}", self.faults.0, self.faults.1)?;
         for op in &self.setup {
@@ -212,6 +219,7 @@ impl Program {
         let number = |text: &str| text.parse::<usize>().map_err(|_| format!("`{text}` is no number, in `{line}`"));
         match word {
             "workers" => self.workers = number(rest)?,
+            "stops" => self.stops = number(rest)? != 0,
             "limit" => self.limit = number(rest)?,
             "faults" => {
                 let (after, count) = rest.split_once(' ').ok_or("faults are two numbers")?;

@@ -20,6 +20,7 @@ pub(super) fn scenarios() -> Vec<Scenario> {
     let of = |name, program| Scenario { name, program };
     let limited = |limit, program| Program { limit, ..program };
     let failing = |faults, program| Program { faults, ..program };
+    let stopping = |program| Program { stops: true, ..program };
     // Two spans that are nearly full of garbage.
     let litter = ["alloc r0"; 30].join(", ") + ", put g0 r0, leaf r1, large r2, large r2";
     // All but a few of the pages that are mapped first.
@@ -202,6 +203,38 @@ pub(super) fn scenarios() -> Vec<Scenario> {
         of(
             "an object is sent to a mutator that waits",
             Program::new(0, PAIRS, &["send r3, alloc r1, send r1, safepoint, receive r2", "collect"]),
+        ),
+        of(
+            "mutators come and go while all are halted, and looked at",
+            Program::new(
+                0,
+                PAIRS,
+                &[
+                    "take r0 g0, rejoin, alloc r0, in, alloc r1, store r0 0 r1, leaf r2, out, put g0 r0",
+                    "halt, alloc r1, halt",
+                    "alloc r0, rejoin, alloc r1, alloc r2",
+                ],
+            ),
+        ),
+        of(
+            "the world stops while one marks",
+            stopping(Program::new(
+                0,
+                PAIRS,
+                &[
+                    "take r0 g0, load r1 r0 0, wipe r0 0, alloc r2, store r2 0 r1, put g1 r2, clear r2, take r3 g1",
+                    "collect, halt",
+                    "in, take r0 g1, load r1 r0 0, safepoint, unset g1, out, rejoin, take r0 g1",
+                ],
+            )),
+        ),
+        of(
+            "the world stops while workers mark",
+            stopping(Program::new(
+                2,
+                wide,
+                &["collect, alloc r0", "take r0 g0, load r1 r0 1, wipe r0 1, alloc r2, put g2 r1, rejoin, take r1 g2"],
+            )),
         ),
         of(
             "the last handle goes while workers mark",

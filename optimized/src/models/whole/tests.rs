@@ -123,6 +123,7 @@ fn shows(twin: Twin) -> &'static str {
         Twin::Release | Twin::Counting => "whoever allocates",
         Twin::Claiming | Twin::Sweeping => "two take steps",
         Twin::Waking => "two order a cycle",
+        Twin::Halting => "come and go while all are halted",
         Twin::Grouping => unreachable!("no collected heap has a page cache; see `models::pages`"),
     }
 }

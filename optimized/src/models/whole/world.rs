@@ -167,6 +167,7 @@ pub(super) fn run(program: &Arc<Program>) {
         limit: if program.limit == 0 { usize::MAX } else { program.limit },
         globals: GLOBALS,
         workers: program.workers,
+        stop_the_world: program.stops,
         faults: Faults { after: program.faults.0, count: program.faults.1 },
         ..Config::DEFAULT
     };
@@ -217,6 +218,17 @@ fn afterwards(heap: &Heap<Watch>) {
         }
         _ => {}
     }
+}
+
+/// Halts everybody, and looks twice.
+fn halt(heap: &Heap<Watch>) -> Result<(), String> {
+    let state = heap.state();
+    state.halted(&mut state.driver(), |driver| {
+        let before = heap.stats();
+        quietly(|| state.verify(driver)).map_err(|corruption| format!("while all are halted, {corruption}"))?;
+        let after = heap.stats();
+        if before == after { Ok(()) } else { Err(format!("while all are halted, {before:?} becomes {after:?}")) }
+    })
 }
 
 /// A thread, and its mutator.
@@ -448,6 +460,10 @@ impl Hands {
                 self.look(mutator)?;
             }
             Op::Collect => mutator.collect(),
+            Op::Halt => {
+                let heap = mutator.heap().clone();
+                mutator.park(|| halt(&heap))?;
+            }
             step => {
                 let heap = mutator.heap().clone();
                 mutator.park(|| match step {
