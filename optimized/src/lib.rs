@@ -13,7 +13,7 @@
 //!
 //! Mutators allocate from windows of their own, without a lock. The collector works while they do: it never stops them all,
 //! but asks each of them, at a time of its own, to use the barrier, to show its roots, to hand out what it has recorded, to
-//! forget the cycle. With [`Config::workers`] it runs on threads of its own, paced as Go paces its own. Without, it runs
+//! forget the cycle. It halts them only where that is asked for: [`Heap::halted`], [`Config::stop_the_world`]. With [`Config::workers`] it runs on threads of its own, paced as Go paces its own. Without, it runs
 //! when programs step it, or call [`Heap::collect`]; so every run of one thread can be repeated exactly. Or it is
 //! [paced](Config::paced) as well, and mutators do all of it as they allocate. All are the same code.
 //!

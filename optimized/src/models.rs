@@ -30,12 +30,30 @@ mod weak;
 mod whole;
 
 use crate::sync::AtomicU64;
+#[cfg(heaplaw_loom)]
+use std::cell::Cell;
 
-/// Runs a model in all modes of the checker.
+/// Runs a model in all modes of the checker, and says how often.
 #[cfg(heaplaw_loom)]
 fn check(model: impl Fn() + Sync + Send + Copy + 'static) {
-    loom::model(model);
-    crate::sync::interleaved(|| loom::model(model));
+    thread_local! {
+        static RUNS: Cell<u64> = const { Cell::new(0) };
+    }
+    let run = |mode| {
+        let all = loom::model::Builder::new();
+        let cut = all.max_permutations.is_some() || all.max_duration.is_some();
+        assert!(!cut, "a run that LOOM_MAX_PERMUTATIONS or LOOM_MAX_DURATION cuts off has shown nothing");
+        let bound = all.preemption_bound.map_or("no bound".to_owned(), |most| format!("at most {most} pre-emptions"));
+        RUNS.set(0);
+        all.check(move || {
+            RUNS.set(RUNS.get() + 1);
+            model();
+        });
+        let thread = std::thread::current();
+        println!("{}, {mode}: {} executions, {bound}", thread.name().unwrap_or_default(), RUNS.get());
+    };
+    run("plain");
+    crate::sync::interleaved(|| run("interleaved"));
 }
 
 /// Runs a model in all modes of the checker.

@@ -104,6 +104,18 @@ impl Work {
         orders.taken
     }
 
+    /// All cycles up to this number are over: wakes who waits for one of them.
+    pub(crate) fn done(&self, ticket: u64) {
+        lock(&self.orders).done = ticket;
+        self.changed.notify_all();
+    }
+
+    /// The same, wrongly: who looks in between sleeps for ever.
+    pub(crate) fn done_late(&self, ticket: u64) {
+        self.changed.notify_all();
+        lock(&self.orders).done = ticket;
+    }
+
     /// The live bytes at which a cycle is due.
     pub(crate) fn due_at(&self) -> usize {
         self.trigger.load(Ordering::Relaxed)
@@ -183,12 +195,10 @@ impl<L: Listener> State<L> {
             drop(driver);
             if let Some(ticket) = ticket {
                 if wrong(Twin::Waking) {
-                    self.work.changed.notify_all();
-                    lock(&self.work.orders).done = ticket;
-                    continue;
+                    self.work.done_late(ticket);
+                } else {
+                    self.work.done(ticket);
                 }
-                lock(&self.work.orders).done = ticket;
-                self.work.changed.notify_all();
             }
         }
     }

@@ -1,7 +1,10 @@
-//! However many find the trigger reached, one orders a cycle.
+//! However many find the trigger reached, one orders a cycle; and who waits for one is woken.
 
 use super::{alone, check, rejects};
-use crate::{gc::worker::Work, sync::thread};
+use crate::{
+    gc::worker::Work,
+    sync::{relax, thread},
+};
 use std::sync::Arc;
 
 /// The trigger of the first cycle.
@@ -51,4 +54,32 @@ fn who_finds_a_cycle_due_that_is_over_orders_none() {
 fn who_does_not_look_again_orders_a_needless_one() {
     let _alone = alone();
     assert!(rejects(|| late(|| usize::MAX)));
+}
+
+/// A mutator waits for a cycle, which a worker takes up and is `done` with.
+fn wait(done: fn(&Work, u64)) {
+    let work = Arc::new(Work::new(TRIGGER));
+    work.open();
+    let other = Arc::clone(&work);
+    let thread = thread::spawn(move || assert!(other.cycle(), "there are workers"));
+    let ticket = loop {
+        match work.begin() {
+            0 => relax(),
+            ticket => break ticket,
+        }
+    };
+    done(&work, ticket);
+    thread.join().expect("it wakes");
+}
+
+#[test]
+fn who_waits_for_a_cycle_is_woken_when_it_is_over() {
+    let _alone = alone();
+    check(|| wait(Work::done));
+}
+
+#[test]
+fn who_is_woken_before_it_is_over_sleeps_on() {
+    let _alone = alone();
+    assert!(rejects(|| wait(Work::done_late)));
 }
