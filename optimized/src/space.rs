@@ -348,49 +348,62 @@ impl Space {
 
     /// Reads bytes.
     pub(crate) fn read(&self, at: usize, data: &mut [u8]) {
-        let (words, mut skip) = self.around(at, data.len());
-        let mut rest = data;
-        for word in words {
-            // Relaxed: data orders nothing.
-            let bytes = word.load(Ordering::Relaxed).to_ne_bytes();
-            let count = (WORD - skip).min(rest.len());
-            let (some, more) = rest.split_at_mut(count);
-            some.copy_from_slice(&bytes[skip..][..count]);
-            (rest, skip) = (more, 0);
-        }
+        let (words, skip) = self.around(at, data.len());
+        let (head, rest) = data.split_at_mut(data.len().min(skip.wrapping_neg() % WORD));
+        let (whole, tail) = rest.as_chunks_mut();
+        // Relaxed: data orders nothing.
+        let mut words = words.iter().map(|word| word.load(Ordering::Relaxed).to_ne_bytes());
+        read_part(&mut words, head, skip);
+        // The bytes first: of a zip, that is who ends it.
+        whole.iter_mut().zip(&mut words).for_each(|(bytes, word)| *bytes = word);
+        read_part(&mut words, tail, 0);
     }
 
     /// Writes bytes.
     pub(crate) fn write(&self, at: usize, data: &[u8]) {
-        let (words, mut skip) = self.around(at, data.len());
-        let mut rest = data;
-        for word in words {
-            let count = (WORD - skip).min(rest.len());
-            let (some, more) = rest.split_at(count);
-            // Relaxed, all: data orders nothing.
-            if let Some(whole) = some.first_chunk() {
-                word.store(usize::from_ne_bytes(*whole), Ordering::Relaxed);
-            } else {
-                // Others may be writing the other bytes of the word.
-                let mut old = word.load(Ordering::Relaxed);
-                loop {
-                    let mut bytes = old.to_ne_bytes();
-                    bytes[skip..][..count].copy_from_slice(some);
-                    let new = usize::from_ne_bytes(bytes);
-                    match word.compare_exchange_weak(old, new, Ordering::Relaxed, Ordering::Relaxed) {
-                        Ok(_) => break,
-                        Err(now) => old = now,
-                    }
-                }
-            }
-            (rest, skip) = (more, 0);
+        let (words, skip) = self.around(at, data.len());
+        let (head, rest) = data.split_at(data.len().min(skip.wrapping_neg() % WORD));
+        let (whole, tail) = rest.as_chunks();
+        let mut words = words.iter();
+        write_part(&mut words, head, skip);
+        // Relaxed: data orders nothing. The bytes first: of a zip, that is who ends it.
+        for (bytes, word) in whole.iter().zip(&mut words) {
+            word.store(usize::from_ne_bytes(*bytes), Ordering::Relaxed);
         }
+        write_part(&mut words, tail, 0);
     }
 
     /// The words that a run of bytes lies in, and how far into the first it starts.
     fn around(&self, at: usize, bytes: usize) -> (&[AtomicUsize], usize) {
         let skip = at % WORD;
         (self.words(at - skip, (skip + bytes).next_multiple_of(WORD)), skip)
+    }
+}
+
+/// Reads a few bytes of the next word, from one of its bytes on.
+fn read_part(words: &mut impl Iterator<Item = [u8; WORD]>, some: &mut [u8], from: usize) {
+    if !some.is_empty()
+        && let Some(word) = words.next()
+    {
+        some.copy_from_slice(&word[from..][..some.len()]);
+    }
+}
+
+/// Writes a few bytes into the next word, from one of its bytes on. Others may be writing the other bytes of it.
+fn write_part<'w>(words: &mut impl Iterator<Item = &'w AtomicUsize>, some: &[u8], from: usize) {
+    if some.is_empty() {
+        return;
+    }
+    let Some(word) = words.next() else { return };
+    // Relaxed, all: data orders nothing.
+    let mut old = word.load(Ordering::Relaxed);
+    loop {
+        let mut bytes = old.to_ne_bytes();
+        bytes[from..][..some.len()].copy_from_slice(some);
+        match word.compare_exchange_weak(old, usize::from_ne_bytes(bytes), Ordering::Relaxed, Ordering::Relaxed) {
+            Ok(_) => return,
+            Err(now) => old = now,
+        }
     }
 }
 

@@ -130,9 +130,9 @@ impl Stamp {
     /// Fills `data` with this stamp.
     pub fn fill(self, data: &mut [u8]) {
         let word = self.0.to_le_bytes();
-        for chunk in data.chunks_mut(word.len()) {
-            chunk.copy_from_slice(&word[..chunk.len()]);
-        }
+        let (whole, tail) = data.as_chunks_mut();
+        whole.fill(word);
+        tail.copy_from_slice(&word[..tail.len()]);
     }
 
     /// What [`Content::of`] says of `bytes` bytes filled with this stamp.
@@ -165,10 +165,14 @@ impl Content {
         let mut word = [0u8; 8];
         let head = bytes.len().min(word.len());
         word[..head].copy_from_slice(&bytes[..head]);
-        match bytes.iter().enumerate().find(|&(at, byte)| *byte != word[at % word.len()]) {
-            None => Content::Uniform(u64::from_le_bytes(word)),
-            Some((at, _)) => Content::Torn { at: at as u64 },
+        // The same stamp all over: every byte is the one eight bytes before it.
+        let later = bytes.get(word.len()..).unwrap_or_default();
+        let earlier = &bytes[..later.len()];
+        if later == earlier {
+            return Content::Uniform(u64::from_le_bytes(word));
         }
+        let same = later.iter().zip(earlier).take_while(|(byte, before)| byte == before).count();
+        Content::Torn { at: (word.len() + same) as u64 }
     }
 }
 
