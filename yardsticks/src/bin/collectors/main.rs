@@ -6,6 +6,7 @@
 //! * *drop*: 30 million blocks of 64 bytes beside 64 MiB of live ones; each lives until 1,000 more were allocated.
 //! * *mark*: one collection of 1 GiB of blocks of 64 bytes that are linked at random.
 //! * *store*: 400 million pointers stored into 1,024 objects, while nothing is collected.
+//! * *barrier*: 100 million, while objects are marked.
 //!
 //! Each figure comes from a process of its own, so that its largest resident size is its own. The peers take turns, round
 //! by round. Of five rounds a cell shows the median of the seconds that passed, and the ratio of ours to it: below 1, ours
@@ -38,7 +39,7 @@ use std::{
 static MIMALLOC: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 const ROUNDS: usize = 5;
-const WORKLOADS: [&str; 5] = ["trees", "gcbench", "drop", "mark", "store"];
+const WORKLOADS: [&str; 6] = ["trees", "gcbench", "drop", "mark", "store", "barrier"];
 const PEERS: [&str; 5] = ["heaplaw", "go", "box", "gc-arena", "dumpster"];
 
 /// Numbers that are the same in every language.
@@ -64,7 +65,8 @@ fn run(peer: &str, workload: &str) -> Option<Duration> {
         ("heaplaw", "gcbench") => (0..3).for_each(|_| ours::gcbench()),
         ("heaplaw", "drop") => ours::drop(),
         ("heaplaw", "mark") => return Some(ours::mark()),
-        ("heaplaw", "store") => ours::store(),
+        ("heaplaw", "store") => ours::store(400_000_000, false),
+        ("heaplaw", "barrier") => ours::store(100_000_000, true),
         ("box", "trees") => boxed::trees(20),
         ("box", "gcbench") => (0..3).for_each(|_| boxed::gcbench()),
         ("box", "drop") => boxed::drop(),

@@ -143,10 +143,14 @@ pub fn mark() -> Duration {
     took
 }
 
-pub fn store() {
-    with(0, |_, raw| {
+/// Stores pointers, so many of them, while nothing is collected or while objects are marked.
+pub fn store(count: usize, marking: bool) {
+    with(0, |heap, raw| {
         let objects: Vec<usize> = (0..1024).map(|_| alloc(raw, 2, 48)).collect();
-        for index in 0..400_000_000 {
+        if marking {
+            raw.park(|| heap.start());
+        }
+        for index in 0..count {
             raw.store(objects[index & 1023], 0, objects[(index >> 1) & 1023]);
         }
         assert!(raw.load(objects[9], 0) != 0);
