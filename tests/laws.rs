@@ -1,11 +1,14 @@
 //! `LAWS.md` says where each law is held, and every word of that is true: the kit's laws are the kit's, and
 //! each test that is named exists and is a test.
 
+mod pages;
+
 use heaplaw_conformance::law;
-use std::{collections::BTreeMap, fs, path::Path};
+use pages::{is_test, source};
+use std::collections::BTreeMap;
 
 /// How many laws there are.
-const LAWS: u16 = 141;
+const LAWS: u16 = 142;
 
 /// What is wrong with a page; `source` gives the text of a file of the project.
 fn complaints(page: &str, source: impl Fn(&str) -> Option<String>) -> Vec<String> {
@@ -39,22 +42,8 @@ fn complaints(page: &str, source: impl Fn(&str) -> Option<String>) -> Vec<String
     complaints
 }
 
-/// Whether a source text has a test of this name.
-fn is_test(source: &str, name: &str) -> bool {
-    let start = format!("fn {name}(");
-    let lines: Vec<&str> = source.lines().map(str::trim).collect();
-    lines.iter().enumerate().any(|(at, line)| {
-        let attributes = lines[..at].iter().rev().take_while(|line| line.starts_with("#["));
-        line.starts_with(&start) && attributes.into_iter().any(|line| *line == "#[test]")
-    })
-}
-
 fn page() -> String {
-    fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("LAWS.md")).expect("the page")
-}
-
-fn source(file: &str) -> Option<String> {
-    fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(file)).ok()
+    source("LAWS.md").expect("the page")
 }
 
 #[test]

@@ -104,6 +104,7 @@ macro_rules! conforms {
             132 law_132_trace_order
             139 law_139_idempotence
             141 law_141_return_to_baseline
+            142 law_142_room_again
         }
     };
     (@tests $heap:expr; $($number:literal $name:ident)*) => {

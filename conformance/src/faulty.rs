@@ -176,6 +176,11 @@ pub const ALL: &[Fault] = &[
         law: 102,
         make: || paced(Pacing { works: false, ..Pacing::SOUND }),
     },
+    Fault {
+        name: "looks for pointers where there are none",
+        law: 102,
+        make: || paced(Pacing { spares_data: false, ..Pacing::SOUND }),
+    },
     Fault { name: "has no limiter", law: 103, make: || paced(Pacing { limits: false, ..Pacing::SOUND }) },
     Fault { name: "ignores the memory limit", law: 104, make: || paced(Pacing { obeys: false, ..Pacing::SOUND }) },
     Fault {
@@ -257,6 +262,7 @@ pub const ALL: &[Fault] = &[
         law: 141,
         make: || paced(Pacing { forgets: false, ..Pacing::SOUND }),
     },
+    Fault { name: "never uses memory again", law: 142, make: || garbled(never_uses_memory_again) },
 ];
 
 fn row(protocol: Protocol) -> Box<dyn Heap + Send> {
@@ -544,6 +550,18 @@ fn stops_whoever_stores(this: &mut Garbled, op: &Op, events: &mut Vec<Event>) ->
     {
         events.push(Event::Pause { who: Some(*by), units: 1 });
     }
+    reply
+}
+
+/// Memory for eight objects, each of which is used once.
+fn never_uses_memory_again(this: &mut Garbled, op: &Op, events: &mut Vec<Event>) -> Reply {
+    if let Op::Mutate { action: Action::Alloc { .. }, .. } = op
+        && this.memory == 8
+    {
+        return Reply::OutOfMemory;
+    }
+    let reply = this.machine.perform(op, events);
+    this.memory += u64::from(matches!(reply, Reply::Born { .. }));
     reply
 }
 

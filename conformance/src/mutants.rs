@@ -60,6 +60,9 @@ pub struct Mutant {
     /// Whether a crash counts as caught too: of the heap, saved with its program, or of the judge.
     #[serde(default)]
     pub or_crash: bool,
+    /// Whether it counts as caught too if the heap does not come back from an operation, which is saved with its program.
+    #[serde(default)]
+    pub or_hang: bool,
 }
 
 /// A list of seeded bugs.
@@ -161,7 +164,14 @@ pub struct Run {
 impl Run {
     /// Whether the bug was caught, by what it says must catch it.
     pub fn caught(&self, mutant: &Mutant) -> bool {
-        (mutant.or_crash && self.crashed()) || self.law.is_some_and(|law| mutant.caught_by.contains(&law))
+        (mutant.or_crash && self.crashed())
+            || (mutant.or_hang && self.hung())
+            || self.law.is_some_and(|law| mutant.caught_by.contains(&law))
+    }
+
+    fn hung(&self) -> bool {
+        const HANG: i32 = 6;
+        self.exit == Some(HANG)
     }
 
     /// Whether the heap crashed, or the command: an internal error, a panic that nobody caught, or a signal.
@@ -358,18 +368,19 @@ mod tests {
         };
         let strict: Mutant = toml::from_str(&text("")).expect("a mutant");
         let lenient: Mutant = toml::from_str(&text("or-crash = true")).expect("a mutant");
+        let patient: Mutant = toml::from_str(&text("or-hang = true")).expect("a mutant");
         let run = |exit, law| Run { exit, law, programs: 1, found: None };
         let runs = [
-            (run(Some(1), Some(51)), [true, true]),
-            (run(Some(1), Some(6)), [false, false]),
-            (run(Some(5), None), [false, true]),
-            (run(Some(70), None), [false, true]),
-            (run(None, None), [false, true]),
-            (run(Some(0), None), [false, false]),
-            (run(Some(6), None), [false, false]),
+            (run(Some(1), Some(51)), [true, true, true]),
+            (run(Some(1), Some(6)), [false, false, false]),
+            (run(Some(5), None), [false, true, false]),
+            (run(Some(70), None), [false, true, false]),
+            (run(None, None), [false, true, false]),
+            (run(Some(0), None), [false, false, false]),
+            (run(Some(6), None), [false, false, true]),
         ];
         for (run, caught) in runs {
-            assert_eq!([&strict, &lenient].map(|mutant| run.caught(mutant)), caught, "{run:?}");
+            assert_eq!([&strict, &lenient, &patient].map(|mutant| run.caught(mutant)), caught, "{run:?}");
         }
     }
 }

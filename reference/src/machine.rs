@@ -611,12 +611,13 @@ impl Machine {
         // A grey cell is never freed: only the sweep frees, and nothing is grey then.
         if let Some(cell) = self.cells.get_mut(&at.0) {
             cell.color = Color::Black;
-            let heap = cell.scan_work();
+            let (pointers, usable) = (cell.scan_work(), cell.usable);
             let fields: Vec<_> = cell.fields.iter().map(|(_, to)| to).collect();
             for to in fields {
                 self.shade(to, events);
             }
             events.push(Event::Scan(at));
+            let heap = self.looked_at(pointers, usable);
             self.scanned(Work { heap, ..Work::default() });
         }
         true

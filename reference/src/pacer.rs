@@ -535,6 +535,8 @@ pub struct Pacing {
     pub forgets: bool,
     /// The clock starts no cycle while collection is off.
     pub rests: bool,
+    /// Objects without pointers are not scanned.
+    pub spares_data: bool,
 }
 
 impl Pacing {
@@ -552,6 +554,7 @@ impl Pacing {
         counts_newborns: true,
         forgets: true,
         rests: true,
+        spares_data: true,
     };
 }
 

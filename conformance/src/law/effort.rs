@@ -38,7 +38,7 @@ pub(super) const LAWS: &[Law] = &[
     Law {
         number: 102,
         name: "assist honesty",
-        statement: "Background workers, assists and the program have done all scan work, and unless the limiter was on nobody is in debt while marking, which keeps up with allocation: as large a part of the work is done as of the way from the trigger to the goal, but for twice what was done in the background.",
+        statement: "Background workers, assists and the program have done all scan work, which is that of objects with pointers and of roots alone, and unless the limiter was on nobody is in debt while marking, which keeps up with allocation: as large a part of the work is done as of the way from the trigger to the goal, but for twice what was done in the background.",
         needs: Needs::of(&[Capability::Pacing, Capability::Phases]),
         judge: assist_honesty,
     },
@@ -154,7 +154,7 @@ impl Scans {
             let cycle = reading.cycles.partition_point(|cycle| cycle.start <= change.moment);
             let newborn = life.marking.is_some_and(|marking| marking + 1 == cycle);
             self.least += if newborn { 0 } else { u64::from(life.shape.pointers) * WORD };
-            self.most += life.usable;
+            self.most += if life.shape.pointer_free() { 0 } else { life.usable };
         }
         while self.moments <= moment {
             let roots = |event: &&Event| matches!(event, Event::ScanStack(_) | Event::ScanGlobals);

@@ -1,11 +1,16 @@
-//! That garbage goes: laws 58 to 61, 67, 93, 97 and 139.
+//! That garbage goes, and that its room can be had again: laws 58 to 61, 67, 93, 97, 139 and 142.
+//!
+//! What a heap refuses says nothing by itself, as nobody knows how much memory it has. But where an object was freed,
+//! just such a one has room, as long as nobody has allocated since. A [tiny](heaplaw_reference::object::Shape::is_tiny)
+//! object may have lain in a block with others, which is not free before they are; and what is swept may come back to
+//! the mutator that had it, and to no other.
 
 use super::{Check, Judgement, Law, Needs};
 use crate::reading::{Life, Reading};
 use heaplaw_reference::{
     heap::{Capability, Reply},
-    object::{ObjectId, TINY_BLOCK},
-    op::{Collect, Op},
+    object::{ObjectId, Shape, TINY_BLOCK},
+    op::{Action, Collect, Environment, MutatorId, Op},
 };
 
 pub(super) const LAWS: &[Law] = &[
@@ -64,6 +69,13 @@ pub(super) const LAWS: &[Law] = &[
         statement: "A full collection right after another one frees nothing and changes no statistics.",
         needs: Needs::of(&[Capability::Collect]),
         judge: idempotence,
+    },
+    Law {
+        number: 142,
+        name: "room again",
+        statement: "A mutator that asks for the shape of an object which was its own and which the heap has freed, when nothing was allocated since, is not refused, unless the environment refuses the heap this one request.",
+        needs: Needs::of(&[Capability::Frees]),
+        judge: room_again,
     },
 ];
 
@@ -230,6 +242,44 @@ fn idempotence(reading: &Reading<'_>) -> Judgement {
             }
             (Op::Collect(Collect::Stats), _) => {}
             _ => clean = false,
+        }
+    }
+    check.done()
+}
+
+fn room_again(reading: &Reading<'_>) -> Judgement {
+    let mut check = Check::default();
+    let mut frees = reading.frees.iter().peekable();
+    // What was freed since the last birth, and whose it was.
+    let mut freed: Vec<(MutatorId, Shape)> = Vec::new();
+    let mut excused = false;
+    for (at, moment, _) in reading.scenes() {
+        let refused = moment.reply == Reply::OutOfMemory;
+        match moment.op {
+            Op::Mutate { by, action: Action::Alloc { shape, .. } } => {
+                if freed.contains(&(by, shape)) {
+                    check.that(!refused || excused, at, || {
+                        let (pointers, bytes) = (shape.pointers, shape.bytes);
+                        let what = format!("{pointers} fields and {bytes} bytes");
+                        (format!("an object of {what} is refused, and just such a one was collected before"), [])
+                    });
+                }
+                excused &= !refused;
+                if !refused {
+                    freed.clear();
+                }
+            }
+            Op::Environment(Environment::Fail(request)) => excused = request > 0,
+            _ => {}
+        }
+        // What is freed in the course of an allocation may be what is allocated; of what is freed by hand, law 41 speaks.
+        let collects = !matches!(moment.reply, Reply::Born { .. })
+            && !matches!(moment.op, Op::Mutate { action: Action::Free(_), .. });
+        while let Some((_, id)) = frees.next_if(|(when, _)| *when <= at) {
+            let Some(life) = reading.life(*id).filter(|life| collects && !life.shape.is_tiny()) else { continue };
+            if let Op::Mutate { by, .. } = reading.history.moments[life.born].op {
+                freed.push((by, life.shape));
+            }
         }
     }
     check.done()

@@ -314,6 +314,12 @@ impl Machine {
         events.push(Event::Start(cause));
     }
 
+    /// How many bytes of a cell are scanned that has so many of pointers, and so many in all.
+    pub(super) fn looked_at(&self, pointers: u64, usable: u64) -> u64 {
+        let all = self.pacer.as_ref().is_some_and(|pacer| !pacer.rules.spares_data);
+        if all { usable } else { pointers }
+    }
+
     /// So much was scanned.
     pub(super) fn scanned(&mut self, work: Work) {
         let Work { heap, stacks, globals } = self.work;
