@@ -7,7 +7,7 @@
 //! would expect, is refused here: that it can be dropped, or that it has lifetimes.
 #![forbid(unsafe_code)]
 
-use proc_macro2::{Ident, Literal, TokenStream};
+use proc_macro2::{Ident, Literal, Span, TokenStream};
 use quote::{format_ident, quote, quote_spanned};
 use syn::{
     Attribute, Data, DeriveInput, Error, Expr, ExprLit, Fields, GenericParam, Lit, Meta, Result, ext::IdentExt,
@@ -36,6 +36,11 @@ fn documentation(attributes: &[Attribute]) -> Vec<String> {
     attributes.iter().filter_map(line).collect()
 }
 
+/// The module that everything is in, said here.
+fn typed(span: Span) -> TokenStream {
+    quote_spanned!(span=> ::heaplaw_optimized::typed)
+}
+
 /// What is generated for a struct.
 fn object(input: &DeriveInput) -> Result<TokenStream> {
     let name = &input.ident;
@@ -56,17 +61,16 @@ fn object(input: &DeriveInput) -> Result<TokenStream> {
         }
     }
 
-    let typed = quote!(::heaplaw_optimized::typed);
+    let face = typed(Span::call_site());
     let (implemented, arguments, conditions) = input.generics.split_for_impl();
 
-    let mut list = quote!(#typed::layout::End);
+    let mut list = quote!(#face::layout::End);
     for field in fields.iter().rev() {
         let of = &field.ty;
-        // At the field, so that the compiler points there if it is of a type that cannot be one.
-        list = quote_spanned!(of.span()=> #typed::layout::And<#of, #list>);
+        list = quote!(#face::layout::And<#of, #list>);
     }
 
-    let mut number = quote!(#typed::layout::First);
+    let mut number = quote!(#face::layout::First);
     let mut constants = Vec::new();
     for field in &fields {
         let Some(ident) = &field.ident else { continue };
@@ -78,18 +82,23 @@ fn object(input: &DeriveInput) -> Result<TokenStream> {
             lines.push(format!("Field `{plain}`."));
         }
         let lines = lines.iter().map(|line| Literal::string(line));
+        // Said of the field, so that the compiler points there if it is of a type that cannot be one.
+        let there = typed(of.span());
+        let (kind, value) = (
+            quote_spanned!(of.span()=> #there::At<Self, #of>),
+            quote_spanned!(of.span()=> #there::At::nth::<#number>(|object: &Self| &object.#ident)),
+        );
         constants.push(quote! {
             #(#[doc = #lines])*
             #[allow(dead_code)]
-            #visible const #constant: #typed::At<Self, #of> =
-                #typed::At::nth::<#number>(|object: &Self| &object.#ident);
+            #visible const #constant: #kind = #value;
         });
-        number = quote!(#typed::layout::Next<#number>);
+        number = quote!(#face::layout::Next<#number>);
     }
 
     Ok(quote! {
         #[automatically_derived]
-        impl #implemented #typed::Object for #name #arguments #conditions {
+        impl #implemented #face::Object for #name #arguments #conditions {
             type Fields = #list;
         }
 
