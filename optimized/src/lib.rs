@@ -46,6 +46,10 @@
 // Models use the kernels alone, but for the whole heap under shuttle, which does without the malloc face.
 #![cfg_attr(all(test, any(heaplaw_loom, heaplaw_shuttle)), allow(dead_code))]
 
+// What the derive writes names this crate, also in its own tests.
+#[cfg(test)]
+extern crate self as heaplaw_optimized;
+
 // In layers, the lowest first: a module uses only its own layer and the ones before it, and never in a circle. Of `gc`, the
 // kernels stand with the other kernels, and the rest uses all of its layer.
 
@@ -104,6 +108,8 @@ mod alloc;
 mod heap;
 mod mutator;
 mod raw;
+#[cfg(not(all(test, any(heaplaw_loom, heaplaw_shuttle))))]
+pub mod typed;
 mod verify;
 
 #[cfg(all(test, any(heaplaw_loom, heaplaw_shuttle)))]

@@ -7,6 +7,8 @@
 //! **Safepoints** are [`Raw::alloc`], [`Raw::safepoint`] and [`Raw::park`]. What a program holds by address across one it
 //! must have in a slot. Between two safepoints nothing is freed.
 //!
+//! Weak pointers, finalizers and cleanups are had by address as well. Rust programs have a [face with types](crate::typed).
+//!
 //! An address that is not that of an object, or no longer, is a mistake that the heap does not notice. It is still no
 //! undefined behaviour: objects are words that are read and written atomically, and nothing is kept among them that the
 //! heap relies on. A wild store damages other objects of this heap; a wild load gives nonsense; where the heap has no
@@ -35,11 +37,14 @@
 //! # Ok::<(), heaplaw_optimized::Error>(())
 //! ```
 
+mod special;
+
 use crate::{
     error::Error,
     events::Listener,
     local::Local,
     mutator::Mutator,
+    root::Stack,
     state::State,
     sync::{AtomicUsize, Ordering},
 };
@@ -58,6 +63,11 @@ pub struct Raw<'m, L: Listener = ()> {
 impl<L: Listener> Mutator<L> {
     /// Runs `body` with objects by address. The slots that it pushes are gone afterwards.
     pub fn raw<R>(&mut self, body: impl FnOnce(&mut Raw<'_, L>) -> R) -> R {
+        self.inside(|mut raw| body(&mut raw))
+    }
+
+    /// The same for who makes more of it.
+    pub(crate) fn inside<R>(&mut self, body: impl FnOnce(Raw<'_, L>) -> R) -> R {
         /// Ends the slots also if `body` panics.
         struct Slots<'l>(&'l Local, usize);
         impl Drop for Slots<'_> {
@@ -68,12 +78,17 @@ impl<L: Listener> Mutator<L> {
         self.run(|mutator| {
             let (state, local) = mutator.parts();
             let slots = Slots(local, local.stack.len());
-            body(&mut Raw { state, local, base: slots.1, alone: PhantomData })
+            body(Raw { state, local, base: slots.1, alone: PhantomData })
         })
     }
 }
 
-impl<L: Listener> Raw<'_, L> {
+impl<'m, L: Listener> Raw<'m, L> {
+    /// Where its slots lie.
+    pub(crate) fn stack(&self) -> &'m Stack {
+        &self.local.stack
+    }
+
     /// Allocates an object of `pointers` pointer fields followed by `bytes` bytes of data, all nil and zero, and gives its
     /// address. A safepoint; the new object itself is safe until the next. A [tiny](crate::Config::tiny) one may share its
     /// words with others, and is for [`Raw::read`] and [`Raw::write`].

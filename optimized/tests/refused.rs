@@ -1,255 +1,171 @@
-//! The kernel refuses in earnest: addresses, memory and mappings run out, for a time. Requests are null meanwhile, and
-//! granted again afterwards; nothing is lost.
+//! What must not compile does not, and for the reason that it is there for.
 //!
-//! The malloc face is called by name here, while the process itself lives in the system's allocator: so the limits may
-//! already hold when the face is used for the first time. Each test is a process of its own: this test again, with a
-//! name in an environment variable.
-#![cfg(target_os = "linux")]
+//! Each file in `tests/refused` is two programs that differ in what is wrong alone. Lines that end in `// bad` are only in
+//! the one that is refused, those that end in `// instead` only in its twin, which compiles. `// refused: CODE text` says
+//! which error the compiler reports in this line, and what it says there; `-` is an error without a code. It reports no
+//! other one. Documentation cannot test that: a stable compiler takes any error for the one that was meant.
+//!
+//! The README's example for embedders is one more program that compiles. All together are a package, made for the purpose,
+//! which is given the versions of this workspace.
 
-use heaplaw_optimized::Global;
 use std::{
-    alloc::{GlobalAlloc, Layout},
-    env, fs,
+    collections::BTreeMap,
+    fs,
+    path::{Path, PathBuf},
     process::Command,
-    ptr,
 };
 
-static FACE: Global = Global::new();
-const VARIABLE: &str = "HEAPLAW_TEST_REFUSED";
-const MIB: usize = 1 << 20;
-
-fn layout(size: usize) -> Layout {
-    Layout::from_size_align(size, 8).unwrap()
+/// An error that a program is refused with: its line, its code, and what it says.
+#[derive(Debug, PartialEq)]
+struct Refusal {
+    line: usize,
+    code: String,
+    text: String,
 }
 
-/// Whether a block of this size is granted; it is used, and freed again.
-fn is_granted(size: usize) -> bool {
-    // SAFETY: the size is not zero; the block is used within it and freed with its layout.
-    unsafe {
-        let block = FACE.alloc(layout(size));
-        if block.is_null() {
-            return false;
+/// What the comment at the end of a line says: whether the line is in the program that is refused, and in its twin; and
+/// the error that is reported there.
+fn marks(line: &str) -> ([bool; 2], Option<(&str, &str)>) {
+    let Some((_, mark)) = line.rsplit_once("// ") else { return ([true, true], None) };
+    let (bad, instead) = (mark == "bad" || mark.starts_with("bad, "), mark == "instead");
+    let refused = mark.split_once("refused: ").filter(|(before, _)| ["", "bad, "].contains(before));
+    let told = refused.map(|(_, told)| told.split_once(' ').expect("a code and a text"));
+    ([!instead, !bad], told)
+}
+
+/// The program that is refused, its twin, and the refusals. Lines keep their numbers.
+fn twins(source: &str) -> ([String; 2], Vec<Refusal>) {
+    let (mut programs, mut refusals) = ([String::new(), String::new()], Vec::new());
+    for (line, number) in source.lines().zip(1..) {
+        let (wanted, told) = marks(line);
+        for (program, wanted) in programs.iter_mut().zip(wanted) {
+            program.push_str(if wanted { line } else { "" });
+            program.push('\n');
         }
-        block.write(1);
-        block.add(size - 1).write(1);
-        FACE.dealloc(block, layout(size));
+        refusals.extend(told.map(|(code, text)| Refusal { line: number, code: code.into(), text: text.into() }));
     }
-    true
+    (programs, refusals)
 }
 
-/// Allocates so many blocks of a size, or fewer if they are refused, and writes to their ends.
-fn take(size: usize, count: usize) -> Vec<*mut u8> {
-    let mut blocks = Vec::with_capacity(count);
-    while blocks.len() < count {
-        // SAFETY: as in `is_granted`.
-        unsafe {
-            let block = FACE.alloc(layout(size));
-            if block.is_null() {
-                break;
-            }
-            block.write(7);
-            block.add(size - 1).write(7);
-            blocks.push(block);
-        }
+/// The errors of each program, from what the compiler prints, one line for each: `src/bin/NAME.rs:12:5: error[E0502]: text`.
+fn errors(printed: &str) -> BTreeMap<String, Vec<Refusal>> {
+    let mut found: BTreeMap<String, Vec<Refusal>> = BTreeMap::new();
+    for line in printed.lines() {
+        let Some((name, rest)) = line.strip_prefix("src/bin/").and_then(|line| line.split_once(".rs:")) else { continue };
+        let mut parts = rest.splitn(3, ':');
+        let [Some(at), Some(_), Some(told)] = [parts.next(), parts.next(), parts.next()] else { continue };
+        let Some(told) = told.trim_start().strip_prefix("error") else { continue };
+        let (code, text) = match told.strip_prefix('[').and_then(|told| told.split_once("]: ")) {
+            Some(parts) => parts,
+            None => ("-", told.trim_start_matches(": ")),
+        };
+        let refusal = Refusal { line: at.parse().expect("a line"), code: code.into(), text: text.into() };
+        found.entry(name.to_owned()).or_default().push(refusal);
     }
-    blocks
+    found
 }
 
-/// As many as are granted, of which this is more.
-fn exhaust(size: usize) -> Vec<*mut u8> {
-    const MANY: usize = 1 << 19;
-    let blocks = take(size, MANY);
-    assert!(blocks.len() < MANY, "nothing is refused");
-    blocks
-}
-
-fn give_back(blocks: Vec<*mut u8>, size: usize) {
-    for block in blocks {
-        // SAFETY: allocated with this layout, and written at both ends.
-        unsafe {
-            assert_eq!([block.read(), block.add(size - 1).read()], [7, 7]);
-            FACE.dealloc(block, layout(size));
-        }
-    }
-}
-
-/// What the process has.
-#[derive(Clone, Copy)]
-enum Of {
-    Addresses,
-    Memory,
-}
-
-/// Sets what the process may have of something; `None` for what it might have at first.
-fn limit(of: Of, bytes: Option<usize>) {
-    let what = match of {
-        Of::Addresses => libc::RLIMIT_AS,
-        Of::Memory => libc::RLIMIT_DATA,
-    };
-    let mut now = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
-    // SAFETY: `now` is a place for the answer, and then a valid limit.
-    unsafe {
-        assert_eq!(libc::getrlimit(what, &raw mut now), 0);
-        now.rlim_cur = bytes.map_or(now.rlim_max, |bytes| bytes as u64);
-        assert_eq!(libc::setrlimit(what, &raw const now), 0);
+/// What is wrong with the errors of a program that is to be refused so; nothing, if it is.
+fn complaint(expected: &[Refusal], found: &[Refusal]) -> Option<String> {
+    // What is wrong with a field is also said of the derive, and of who uses the field.
+    let same = |told: &Refusal, wanted: &Refusal| told.code == wanted.code && told.text.contains(&wanted.text);
+    let fits = |told: &Refusal, wanted: &Refusal| told.line == wanted.line && same(told, wanted);
+    let missing = expected.iter().find(|wanted| !found.iter().any(|told| fits(told, wanted)));
+    let more = found.iter().find(|told| !expected.iter().any(|wanted| same(told, wanted)));
+    match (missing, more) {
+        _ if expected.is_empty() => Some("it says no error that it is refused with".to_owned()),
+        (Some(missing), _) => Some(format!("it is not refused with {missing:?}, but with {found:?}")),
+        (None, Some(more)) => Some(format!("it is also refused with {more:?}")),
+        (None, None) => None,
     }
 }
 
-/// The bytes that a line of `/proc/self/status` tells.
-fn status(name: &str) -> usize {
-    let text = fs::read_to_string("/proc/self/status").unwrap();
-    let line = text.lines().find_map(|line| line.strip_prefix(name)).expect("there is such a line");
-    line.trim_start_matches(':').trim().trim_end_matches(" kB").trim().parse::<usize>().expect("a number") << 10
+/// The Rust program in the README's section for Rust programs.
+fn readme() -> String {
+    let page = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../README.md")).expect("the README");
+    let blocks = page.split("```rust,ignore\n").skip(1).filter_map(|rest| rest.split_once("```")).map(|block| block.0);
+    let mut ours = blocks.filter(|block| block.contains("typed::"));
+    let (Some(program), None) = (ours.next(), ours.next()) else { panic!("the README has one example of types") };
+    program.to_owned()
 }
 
-/// Pages of which every other one is a mapping of its own.
-struct Mappings {
-    start: *mut u8,
-    next: usize,
-}
-
-const OS_PAGE: usize = 64 << 10;
-
-impl Mappings {
-    fn new() -> Mappings {
-        let most: usize = fs::read_to_string("/proc/sys/vm/max_map_count").unwrap().trim().parse().unwrap();
-        assert!(most < 4 << 20, "a limit of {most} mappings takes too long to reach");
-        let (len, flags) = ((most + 10) * OS_PAGE, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE);
-        // SAFETY: a new mapping at an address of the kernel's choice.
-        let start = unsafe { libc::mmap(ptr::null_mut(), len, libc::PROT_NONE, flags, -1, 0) };
-        assert!(start != libc::MAP_FAILED);
-        Mappings { start: start.cast(), next: 1 }
+/// The package of these programs, with the versions of this workspace.
+fn package(programs: &BTreeMap<String, String>) -> PathBuf {
+    let (own, package) = (Path::new(env!("CARGO_MANIFEST_DIR")), Path::new(env!("CARGO_TARGET_TMPDIR")).join("refused"));
+    let bin = package.join("src/bin");
+    _ = fs::remove_dir_all(&bin);
+    fs::create_dir_all(&bin).expect("a directory");
+    let manifest = format!(
+        "[package]\nname = \"refused\"\nedition = \"2024\"\n[workspace]\n[dependencies]\n\
+         heaplaw-optimized = {{ path = {own:?}, features = [\"derive\"] }}\n"
+    );
+    fs::write(package.join("Cargo.toml"), manifest).expect("a manifest");
+    fs::copy(own.join("../Cargo.lock"), package.join("Cargo.lock")).expect("the workspace's versions");
+    for (name, program) in programs {
+        fs::write(bin.join(format!("{name}.rs")), program).expect("a program");
     }
-
-    /// Splits until the kernel refuses; gives how many mappings that made.
-    fn split(&mut self) -> usize {
-        let first = self.next;
-        // SAFETY: the page is in our mapping.
-        while unsafe { libc::mprotect(self.start.add(self.next * OS_PAGE).cast(), OS_PAGE, libc::PROT_READ) } == 0 {
-            self.next += 2;
-        }
-        self.next - first
-    }
-
-    /// Takes back so many of the splits.
-    fn join(&mut self, count: usize) {
-        for _ in 0..count.min(self.next / 2) {
-            self.next -= 2;
-            // SAFETY: the page is in our mapping.
-            let joined =
-                unsafe { libc::mprotect(self.start.add(self.next * OS_PAGE).cast(), OS_PAGE, libc::PROT_NONE) };
-            assert_eq!(joined, 0);
-        }
-    }
-}
-
-fn play(name: &str) {
-    match name {
-        "addresses at first" => {
-            limit(Of::Addresses, Some(status("VmSize") + 16 * MIB));
-            assert!(!is_granted(100) && !is_granted(MIB) && Global::<false>::stats().reserved == 0);
-            limit(Of::Addresses, None);
-            assert!(is_granted(100) && is_granted(MIB));
-        }
-        "addresses later" => {
-            limit(Of::Addresses, Some(status("VmSize") + 1024 * MIB));
-            for size in [MIB, 100_000, 5000] {
-                let blocks = exhaust(size);
-                assert!(size < MIB || blocks.len() * size > Global::<false>::stats().reserved / 2, "{}", blocks.len());
-                assert!(!is_granted(600 * MIB));
-                give_back(blocks, size);
-                Global::<false>::verify().unwrap();
-            }
-            assert!(Global::<false>::stats().reserved < 1024 * MIB && is_granted(100 * MIB));
-        }
-        "memory at first" => {
-            limit(Of::Memory, Some(status("VmData") + MIB));
-            assert!(!is_granted(100));
-            limit(Of::Memory, Some(status("VmData") + 256 * MIB));
-            assert!(is_granted(100) && Global::<false>::stats().reserved <= 512 * MIB, "the tables leave room");
-            let blocks = exhaust(MIB);
-            assert!((200..256).contains(&blocks.len()), "{}", blocks.len());
-            give_back(blocks, MIB);
-        }
-        "memory later" => {
-            assert!(is_granted(100));
-            limit(Of::Memory, Some(status("VmData") + 64 * MIB));
-            for size in [MIB, 40_000, 5000, 1 << 16] {
-                let blocks = exhaust(size);
-                assert!((60 * MIB / 2..72 * MIB).contains(&(blocks.len() * size)), "{} of {size}", blocks.len());
-                assert!(!is_granted(100 * MIB));
-                Global::<false>::verify().unwrap();
-                give_back(blocks, size);
-                assert!(is_granted(size));
-            }
-            limit(Of::Memory, None);
-            assert!(is_granted(100 * MIB));
-        }
-        "mappings at first" => {
-            let mut mappings = Mappings::new();
-            assert!(mappings.split() > 1000 && !is_granted(100));
-            let mut joined = 0;
-            while !is_granted(100) {
-                mappings.join(1);
-                joined += 1;
-                assert!(joined < 10, "a few mappings are enough");
-            }
-            assert!(is_granted(MIB) && is_granted(500 * MIB));
-            mappings.join(usize::MAX);
-        }
-        "mappings later" => {
-            assert!(is_granted(100));
-            let mut mappings = Mappings::new();
-            assert!(mappings.split() > 1000);
-            // What is next to what there is takes no mapping.
-            for size in [100, 5000, 40_000, MIB, 100 * MIB] {
-                let blocks = take(size, 40);
-                give_back(blocks, size);
-                Global::<false>::verify().unwrap();
-                Global::<false>::trim();
-            }
-            mappings.join(usize::MAX);
-            assert!(is_granted(500 * MIB));
-        }
-        other => panic!("nothing is called {other:?}"),
-    }
-    Global::<false>::verify().unwrap();
-    Global::<false>::trim();
-    assert_eq!(Global::<false>::stats().in_use, 0, "nothing is lost");
+    package
 }
 
 #[test]
-fn child() {
-    if let Ok(name) = env::var(VARIABLE) {
-        play(&name);
+fn what_must_not_compile_does_not_and_its_twin_does() {
+    let cases = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/refused");
+    let (mut programs, mut refusals) = (BTreeMap::new(), BTreeMap::new());
+    for case in fs::read_dir(cases).expect("the cases") {
+        let path = case.expect("a case").path();
+        let name = path.file_stem().and_then(|name| name.to_str()).expect("a name").to_owned();
+        let ([bad, twin], told) = twins(&fs::read_to_string(&path).expect("the text"));
+        assert_ne!(bad, twin, "{name}: its twin is the same");
+        programs.insert(format!("{name}_refused"), bad);
+        programs.insert(format!("{name}_twin"), twin);
+        refusals.insert(format!("{name}_refused"), told);
     }
-}
+    assert!(refusals.len() >= 30, "only {} cases", refusals.len());
+    // Whoever uses the derive need not allow unsafe code.
+    for program in programs.values_mut() {
+        program.insert_str(0, "#![forbid(unsafe_code)]");
+    }
+    programs.insert("readme".to_owned(), readme());
 
-#[track_caller]
-fn alone(name: &str) {
-    let mut command = Command::new(env::current_exe().unwrap());
-    command
-        .args(["--exact", "child", "--nocapture", "--test-threads=1"])
-        .env(VARIABLE, name)
-        .env("RUST_BACKTRACE", "0");
-    let output = command.output().unwrap();
-    assert!(output.status.success(), "{name}: {}\n{}", output.status, String::from_utf8_lossy(&output.stderr));
+    let package = package(&programs);
+    let mut command = Command::new(env!("CARGO"));
+    command.current_dir(&package).args(["check", "--bins", "--keep-going", "--offline", "--message-format", "short"]);
+    let output = command.arg("--target-dir").arg(package.join("target")).output().expect("cargo runs");
+    let printed = String::from_utf8(output.stderr).expect("text");
+    let mut errors = errors(&printed);
+    let mut wrong = Vec::new();
+    for name in programs.keys() {
+        let (found, told) = (errors.remove(name).unwrap_or_default(), refusals.get(name));
+        match told.map(|told| complaint(told, &found)) {
+            Some(complaint) => wrong.extend(complaint.map(|complaint| format!("{name}: {complaint}"))),
+            None if found.is_empty() => {}
+            None => wrong.push(format!("{name}: it does not compile: {found:?}")),
+        }
+        // What printed no errors was looked at too: one that is refused is named at the end.
+        let failed = printed.contains(&format!("could not compile `refused` (bin \"{name}\")"));
+        if failed != told.is_some() {
+            wrong.push(format!("{name}: refused: {failed}"));
+        }
+    }
+    assert!(wrong.is_empty(), "{}\n\n{printed}", wrong.join("\n"));
 }
 
 #[test]
-fn addresses_that_run_out_are_asked_for_again() {
-    alone("addresses at first");
-    alone("addresses later");
-}
-
-#[test]
-fn memory_that_runs_out_is_asked_for_again() {
-    alone("memory at first");
-    alone("memory later");
-}
-
-#[test]
-fn mappings_that_run_out_are_asked_for_again() {
-    alone("mappings at first");
-    alone("mappings later");
+fn a_program_that_is_refused_for_another_reason_is_noticed() {
+    let source = "//! Prose.\nlet a = 1; // bad\nlet a = 2; // instead\nf(a); // bad, refused: E0001 wrong thing\ng(a); // refused: - none\n";
+    let ([bad, twin], refusals) = twins(source);
+    assert_eq!(bad.lines().map(|line| line.split(';').next().unwrap()).collect::<Vec<_>>(), ["//! Prose.", "let a = 1", "", "f(a)", "g(a)"]);
+    assert_eq!(twin.lines().map(|line| line.split(';').next().unwrap()).collect::<Vec<_>>(), ["//! Prose.", "", "let a = 2", "", "g(a)"]);
+    let printed = "src/bin/x.rs:4:2: error[E0001]: a wrong thing\nsrc/bin/x.rs:1:1: warning: w\nsrc/bin/x.rs:5:1: error: none\nerror: no\n";
+    let found = errors(printed).remove("x").expect("errors of x");
+    assert_eq!((refusals.len(), found.len()), (2, 2));
+    assert_eq!(complaint(&refusals, &found), None);
+    let elsewhere = errors(&printed.replace(":4:", ":3:")).remove("x").expect("errors of x");
+    let otherwise = errors(&printed.replace("E0001", "E0002")).remove("x").expect("errors of x");
+    let says = errors(&printed.replace("wrong thing", "thing")).remove("x").expect("errors of x");
+    for found in [&elsewhere[..], &otherwise, &says, &found[..1], &[]] {
+        assert!(complaint(&refusals, found).is_some(), "{found:?}");
+    }
+    assert!(complaint(&refusals[..1], &found).is_some(), "one more than was told");
+    assert!(complaint(&[], &[]).is_some(), "a case that says nothing");
 }

@@ -467,3 +467,85 @@ fn threads_lose_nothing_and_run_everything_once() {
         );
     }
 }
+
+#[test]
+fn what_is_attached_by_address_is_what_is_attached_by_root() {
+    let heap = Heap::new(Config { reservation: 64 << 20, ..Config::DEFAULT }).unwrap();
+    heap.join().raw(|raw| {
+        let (object, argument) = (raw.alloc(1, 16).unwrap(), raw.alloc(0, 8).unwrap());
+        let slots = [raw.push(object), raw.push(argument)];
+        let weak = raw.weak(object).unwrap();
+        assert_eq!(raw.weak(object).unwrap(), weak);
+        assert_eq!(raw.set_finalizer(object, 1).unwrap(), None);
+        assert_eq!(raw.set_finalizer(object, 2).unwrap(), Some(1));
+        assert_eq!(raw.clear_finalizer(object).unwrap(), Some(2));
+        assert_eq!(raw.clear_finalizer(object).unwrap(), None);
+        raw.set_finalizer(object, 3).unwrap();
+        raw.add_cleanup(object, argument, 4).unwrap();
+        let stopped = raw.add_cleanup(object, 0, 5).unwrap();
+        assert!(raw.stop_cleanup(&stopped) && !raw.stop_cleanup(&stopped));
+        assert_eq!(raw.add_cleanup(object, object, 6).map(drop), Err(Error::OwnArgument));
+        slots.into_iter().for_each(|slot| raw.set(slot, 0));
+        raw.collect();
+        assert_eq!((raw.upgrade(&weak), raw.cleaned()), (Ok(0), None));
+        assert_eq!(raw.finalized(), Some((object, 3)));
+        assert_eq!(raw.finalized(), None);
+        raw.collect();
+        assert_eq!(raw.cleaned(), Some((argument, 4)), "the argument outlives the object");
+        raw.collect();
+    });
+    assert_eq!(heap.stats().objects, 0);
+}
+
+#[test]
+fn nothing_is_attached_where_no_object_starts() {
+    let (heap, other) = (Heap::new(Config::DEFAULT).unwrap(), Heap::new(Config::DEFAULT).unwrap());
+    heap.join().raw(|raw| {
+        let object = raw.alloc(1, 16).unwrap();
+        raw.push(object);
+        for at in [1, 8, object + 1, object + 8, object ^ 1 << 40, object + (1 << 29), usize::MAX, usize::MAX - 7] {
+            assert_eq!(raw.weak(at).map(drop), Err(Error::Dangling), "{at:#x}");
+            assert_eq!(raw.set_finalizer(at, 1), Err(Error::Dangling), "{at:#x}");
+            assert_eq!(raw.clear_finalizer(at), Err(Error::Dangling), "{at:#x}");
+            assert_eq!(raw.add_cleanup(at, 0, 1).map(drop), Err(Error::Dangling), "{at:#x}");
+        }
+        assert_eq!(raw.weak(0).map(drop), Err(Error::Nil));
+        let weak = raw.weak(object).unwrap();
+        assert_eq!(raw.upgrade(&weak), Ok(object));
+        let mut stranger = other.join();
+        stranger.raw(|raw| assert_eq!(raw.upgrade(&weak), Err(Error::ForeignRoot)));
+    });
+}
+
+#[test]
+fn what_was_born_after_marking_is_found_by_who_has_not_heard_that_marking_is_over() {
+    let heap = Heap::new(Config { reservation: 64 << 20, ..Config::DEFAULT }).unwrap();
+    let mut late = heap.join();
+    let id = late.id();
+    late.raw(|raw| {
+        raw.park(|| assert!(heap.start() && heap.handshake(id) && heap.mark(8) == 1, "only the globals are grey"));
+        let (object, found) = thread::scope(|scope| {
+            let finish = scope.spawn(|| heap.finish());
+            // The round before the end is answered, the end is not. Another mutator hears of it at once.
+            while heap.phase() == Phase::Mark {
+                raw.safepoint();
+            }
+            let early = scope.spawn(|| {
+                let mut early = heap.join();
+                let root = early.root();
+                let white = (0..1000).any(|_| !early.alloc(&root, 1, 8).unwrap().marked);
+                early.store(Place::Global(0), Some(&root)).unwrap();
+                white
+            });
+            while raw.global(0) == 0 {
+                thread::yield_now();
+            }
+            let object = raw.global(0);
+            let found = raw.weak(object).and_then(|weak| raw.upgrade(&weak));
+            // Only then is anything judged, or the others would wait for ever.
+            raw.park(|| assert!(finish.join().unwrap() && early.join().unwrap()));
+            (object, found)
+        });
+        assert_eq!(found, Ok(object));
+    });
+}

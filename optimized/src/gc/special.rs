@@ -61,7 +61,7 @@ impl<L: Listener> State<L> {
     /// Gives an object a finalizer, or another one.
     pub(crate) fn set_finalizer(&self, local: &Local, at: usize, span: Span<'_>, token: u64) -> Option<u64> {
         let old = self.attach(at, span, |special| special.set_finalizer(Some(token)));
-        if local.barrier.get() {
+        if self.owes_shading(local) {
             self.shade_fields(at);
         }
         old
@@ -69,9 +69,15 @@ impl<L: Listener> State<L> {
 
     /// What is handed out of a queue, or held by a cleanup from now on.
     pub(crate) fn shade_held(&self, local: &Local, at: usize) {
-        if local.barrier.get() {
+        if self.owes_shading(local) {
             self.shade_all([at].into_iter());
         }
+    }
+
+    /// Whether what a mutator gets hold of may have been overlooked. After the end of marking it was not: what is white then
+    /// was born since, and is not to be grey when the next cycle begins.
+    fn owes_shading(&self, local: &Local) -> bool {
+        local.barrier.get() && self.stage.phase().is_marking()
     }
 
     // ---- weak to strong
@@ -92,7 +98,9 @@ impl<L: Listener> State<L> {
             if found == Found::Shaded {
                 self.found_white(at, span.kind().pointer_free);
             }
-            found != Found::Dead
+            // What was born since marking ended is white as well: of who heard of the end before this mutator does, and on
+            // spans that are born since, as nothing else is used before all have heard.
+            found != Found::Dead || !span.generation().is(local.cycle())
         } else {
             let lock = || self.specials.shard(handle.span);
             weak::otherwise(span.generation(), local.cycle(), &handle.target, lock, || {

@@ -1,0 +1,18 @@
+//! An object at hand ends at a safepoint.
+use heaplaw_optimized::{Config, typed::{Data, Heap, Link, Object}};
+
+#[derive(Object)]
+struct Node {
+    next: Link<Node>,
+    value: Data<u64>,
+}
+
+fn main() {
+    Heap::new(Config::DEFAULT).unwrap().session(|session| {
+        let root = session.alloc::<Node>().unwrap();
+        let node = root.get(session);
+        session.safepoint(); // refused: E0502 cannot borrow
+        let node = root.get(session); // instead
+        node.at(Node::VALUE).set(session, 1);
+    });
+}

@@ -1,0 +1,18 @@
+//! No object at hand outlives the session.
+use heaplaw_optimized::{Config, typed::{Data, Heap, Link, Object}};
+
+#[derive(Object)]
+struct Node {
+    next: Link<Node>,
+    value: Data<u64>,
+}
+
+fn main() {
+    let mut kept = None;
+    Heap::new(Config::DEFAULT).unwrap().session(|session| {
+        let root = session.alloc::<Node>().unwrap();
+        kept = Some(root.get(session)); // bad, refused: E0521 borrowed data escapes
+        kept = Some(session.weak(root.get(session))); // instead
+    });
+    println!("{kept:?}");
+}
