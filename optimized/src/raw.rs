@@ -77,6 +77,37 @@ impl<L: Listener> Mutator<L> {
     }
 }
 
+#[cfg(feature = "c")]
+impl<L: Listener> Mutator<L> {
+    /// Objects by address for a single operation, while the mutator [runs](Mutator::begin). Slots are counted from its first.
+    #[inline]
+    pub(crate) fn as_raw(&self) -> Raw<'_, L> {
+        let (state, local) = self.parts();
+        Raw { state, local, base: 0, alone: PhantomData }
+    }
+}
+
+#[cfg(feature = "c")]
+impl<L: Listener> Raw<'_, L> {
+    /// Whether the heap has memory for a run of bytes of an object.
+    #[inline]
+    pub(crate) fn has(&self, object: usize, at: usize, bytes: usize) -> bool {
+        self.state.space.has(object.wrapping_add(at), bytes)
+    }
+
+    /// How many slots there are.
+    #[inline]
+    pub(crate) fn slots(&self) -> usize {
+        self.local.stack.len() - self.base
+    }
+
+    /// How many globals there are.
+    #[inline]
+    pub(crate) fn globals(&self) -> usize {
+        self.state.globals.len()
+    }
+}
+
 impl<L: Listener> Raw<'_, L> {
     /// Allocates an object of `pointers` pointer fields followed by `bytes` bytes of data, all nil and zero, and gives its
     /// address. A safepoint; the new object itself is safe until the next. A [tiny](crate::Config::tiny) one may share its
