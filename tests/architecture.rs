@@ -366,7 +366,7 @@ fn only_the_lower_layers_of_the_optimized_heap_are_unsafe() {
         assert_eq!(unsafe_files(sources(dir)), [""; 0], "{dir}");
     }
     let lower =
-        "arena arithmetic cache fit/memory foreign/apart foreign global harden malloc memory os page/tests page refusals space span/tests span"
+        "arena arithmetic c cache fit/memory foreign/apart foreign global harden malloc memory os page/tests page refusals space span/tests span"
             .split(' ')
             .map(|layer| format!("{layer}.rs"));
     assert_eq!(unsafe_files(source("optimized/src")), lower.collect::<Vec<_>>());

@@ -38,6 +38,9 @@
 //!   a line such as Go's `gctrace`, and [`Metrics`] of now, for whatever draws curves; [`Heap::stalled`] names the mutator that a collector waits for; [`Heap::verify`] checks
 //!   every invariant that the heap has.
 //!
+//! * **C.** With the feature `c` the crate exports the raw face to C, as `include/heaplaw.h` tells; `cargo rustc -p
+//!   heaplaw-optimized --release --features c --crate-type staticlib` builds the library.
+//!
 //! With the feature `reference`, `adapter` makes a heap a subject of the conformance kit, and `foreign` other allocators.
 //!
 //! Sources: Go's runtime (`malloc.go`, `mheap.go`, `mcentral.go`, `mgc.go`, `mgcmark.go`, `mgcsweep.go`,
@@ -111,6 +114,10 @@ mod raw;
 #[cfg(not(all(test, any(heaplaw_loom, heaplaw_shuttle))))]
 pub mod typed;
 mod verify;
+
+// The same for C.
+#[cfg(all(feature = "c", not(all(test, any(heaplaw_loom, heaplaw_shuttle)))))]
+mod c;
 
 #[cfg(all(test, any(heaplaw_loom, heaplaw_shuttle)))]
 mod models;

@@ -149,6 +149,24 @@ impl<L: Listener> Mutator<L> {
         body(self)
     }
 
+    /// Begins to [run](Mutator::run), until [`Mutator::end`]: for who cannot do all of it in one call. Takes a shared mutator,
+    /// as whoever does this tells threads apart by other means; two that run it at once wait for each other here.
+    #[cfg(feature = "c")]
+    pub(crate) fn begin(&self) {
+        self.local.post.enter();
+        self.local.inside.set(true);
+        self.heap.state().safepoint(&self.local);
+    }
+
+    /// Ends what [`Mutator::begin`] began, if that was done.
+    #[cfg(feature = "c")]
+    pub(crate) fn end(&self) {
+        if self.local.inside.get() {
+            self.local.inside.set(false);
+            self.local.post.park();
+        }
+    }
+
     /// Does what the collector asks for, if it does. Every operation begins with one.
     #[inline]
     pub fn safepoint(&mut self) {

@@ -9,6 +9,10 @@
 //!
 //! Weak pointers, finalizers and cleanups are had by address as well. Rust programs have a [face with types](crate::typed).
 //!
+//! **Numbers.** In a heap without [tiny objects](crate::Config::tiny) no address is odd, and an odd word is none: the collector
+//! leaves it alone wherever an address may stand, in fields, slots and globals. So a runtime can keep there what needs no
+//! object, such as small integers, and in the first field of each object a word that says what kind of object it is.
+//!
 //! An address that is not that of an object, or no longer, is a mistake that the heap does not notice. It is still no
 //! undefined behaviour: objects are words that are read and written atomically, and nothing is kept among them that the
 //! heap relies on. A wild store damages other objects of this heap; a wild load gives nonsense; where the heap has no
@@ -80,6 +84,37 @@ impl<L: Listener> Mutator<L> {
             let slots = Slots(local, local.stack.len());
             body(Raw { state, local, base: slots.1, alone: PhantomData })
         })
+    }
+}
+
+#[cfg(feature = "c")]
+impl<L: Listener> Mutator<L> {
+    /// Objects by address for a single operation, while the mutator [runs](Mutator::begin). Slots are counted from its first.
+    #[inline]
+    pub(crate) fn as_raw(&self) -> Raw<'_, L> {
+        let (state, local) = self.parts();
+        Raw { state, local, base: 0, alone: PhantomData }
+    }
+}
+
+#[cfg(feature = "c")]
+impl<L: Listener> Raw<'_, L> {
+    /// Whether the heap has memory for a run of bytes of an object.
+    #[inline]
+    pub(crate) fn has(&self, object: usize, at: usize, bytes: usize) -> bool {
+        self.state.space.has(object.wrapping_add(at), bytes)
+    }
+
+    /// How many slots there are.
+    #[inline]
+    pub(crate) fn slots(&self) -> usize {
+        self.local.stack.len() - self.base
+    }
+
+    /// How many globals there are.
+    #[inline]
+    pub(crate) fn globals(&self) -> usize {
+        self.state.globals.len()
     }
 }
 

@@ -293,6 +293,15 @@ impl Space {
 
     // ---- memory
 
+    /// Whether there is memory for a run of bytes.
+    #[cfg(feature = "c")]
+    #[inline]
+    pub(crate) fn has(&self, at: usize, bytes: usize) -> bool {
+        let offset = at.wrapping_sub(self.spans().base().addr().get());
+        let ready = self.memory.arenas().ready();
+        offset < ready && bytes <= ready - offset
+    }
+
     /// The words of a run of bytes, which starts at a multiple of a word.
     ///
     /// # Panics

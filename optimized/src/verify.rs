@@ -317,6 +317,10 @@ impl<L: Listener> State<L> {
     }
 
     fn verify_pointer(&self, windows: &Windows, value: usize) -> Result<(), Corruption> {
+        // A number of a runtime's: where all objects start at words, no address is odd.
+        if value & 1 == 1 && self.space.ends().is_none() {
+            return Ok(());
+        }
         match Address::new(value) {
             Some(at) if !self.space.find(at).is_some_and(|(slot, _)| self.is_alive(windows, slot)) => {
                 Err(Corruption::Dangling(at))

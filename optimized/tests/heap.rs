@@ -300,3 +300,32 @@ fn fields_are_exchanged_in_one_step_and_slots_are_popped() {
     heap.collect();
     assert_eq!(heap.stats().objects, 0);
 }
+
+#[test]
+fn odd_words_are_numbers_wherever_they_are_and_keep_nothing_alive() {
+    for workers in [0, 1] {
+        let heap = Heap::new(Config { workers, ..Config::default() }).unwrap();
+        heap.join().raw(|raw| {
+            let holder = raw.alloc(3, 0).unwrap();
+            let slot = raw.push(holder);
+            // All that look like an address inside of an object, and some that do not.
+            let object = raw.alloc(0, 64).unwrap();
+            for (step, number) in (object..object + 64).chain([1, usize::MAX]).filter(|word| word & 1 == 1).enumerate()
+            {
+                raw.set_word(holder, 0, number);
+                raw.store(holder, 1, number);
+                raw.swap(holder, 2, number);
+                raw.set_global(0, number);
+                raw.push(number);
+                // With the barrier, and without.
+                raw.park(|| if step % 2 == 0 && workers == 0 { _ = heap.start() } else { heap.collect() });
+            }
+            raw.park(|| heap.collect());
+            assert_eq!(raw.park(|| heap.stats().objects), 1, "the holder alone is left");
+            if workers == 0 {
+                raw.park(|| heap.verify()).unwrap();
+            }
+            assert_eq!(raw.load(raw.get(slot), 1), usize::MAX);
+        });
+    }
+}
