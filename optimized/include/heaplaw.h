@@ -42,6 +42,8 @@
  * nonsense or damages other objects, never memory that is not the heap's. A handle that was given back must not be used again.
  * If the C library has no memory for what is kept of mutators, the process ends.
  *
+ * A whole program is examples/c/trees.c.
+ *
  * To build: cargo rustc -p heaplaw-optimized --release --features c --crate-type staticlib
  * To link:  cc program.c libheaplaw_optimized.a -lpthread -ldl -lm
  */
@@ -73,7 +75,7 @@ enum heaplaw_code {
     HEAPLAW_NOT_RUNNING,  /* the mutator is parked: heaplaw_enter comes first */
     HEAPLAW_RUNNING,      /* the mutator runs already */
     HEAPLAW_OTHER_THREAD, /* the mutator runs on another thread */
-    HEAPLAW_NO_MEMORY,    /* no room for the object, after all collections that could make some */
+    HEAPLAW_NO_MEMORY,    /* no room for the object; a heap that collects by itself has tried */
     HEAPLAW_OS,           /* the kernel refused */
     HEAPLAW_NO_PLACE,     /* no such slot or global, or no memory of the heap there */
     HEAPLAW_CHANGED,      /* heaplaw_cas: the field holds something else; heaplaw_error() does not tell of this */
