@@ -34,13 +34,15 @@
  * heap runs on it. References go from one thread to another through fields and globals, not through variables.
  * Functions that take a heap may be called by any thread at any time.
  *
- * MISTAKES. A function that is refused has done nothing. It gives a code, or, if it has something else to give, 0 or
- * NULL (heaplaw_push: SIZE_MAX); then heaplaw_error() has the code, and heaplaw_message() says it in words. Both are the thread's own,
- * and stay until it is refused again: they are not reset by what succeeds. What is checked: that handles and pointers are not
- * NULL, that the mutator runs, and on this thread, that slots and globals exist, and that the heap has memory where an object is read
- * or written. What is not: that a reference is one of an object that is still there, with so many fields. A stale one reads
- * nonsense or damages other objects, never memory that is not the heap's. A handle that was given back must not be used again.
- * If the C library has no memory for what is kept of mutators, the process ends.
+ * MISTAKES. A function that is refused has done nothing. It gives a code, or, if it has something else to give, 0 or NULL
+ * (heaplaw_push: SIZE_MAX); then heaplaw_error() has the code, and heaplaw_message() says it in words. Both are the thread's
+ * own, and stay until it is refused again: what succeeds does not reset them. What is checked: that handles and pointers
+ * are not NULL, that the mutator runs, and on this thread, that slots and globals exist, and that the heap has memory where
+ * an object is read or written. What is not: that a reference is one of an object that is still there, with so many fields.
+ * A stale one reads nonsense or damages other objects, never memory that is not the heap's. A handle that was given back
+ * must not be used again. If the C library has no memory for what is kept of mutators, the process ends.
+ *
+ * A whole program is examples/c/trees.c.
  *
  * To build: cargo rustc -p heaplaw-optimized --release --features c --crate-type staticlib
  * To link:  cc program.c libheaplaw_optimized.a -lpthread -ldl -lm
@@ -73,7 +75,7 @@ enum heaplaw_code {
     HEAPLAW_NOT_RUNNING,  /* the mutator is parked: heaplaw_enter comes first */
     HEAPLAW_RUNNING,      /* the mutator runs already */
     HEAPLAW_OTHER_THREAD, /* the mutator runs on another thread */
-    HEAPLAW_NO_MEMORY,    /* no room for the object, after all collections that could make some */
+    HEAPLAW_NO_MEMORY,    /* no room for the object; a heap that collects by itself has tried */
     HEAPLAW_OS,           /* the kernel refused */
     HEAPLAW_NO_PLACE,     /* no such slot or global, or no memory of the heap there */
     HEAPLAW_CHANGED,      /* heaplaw_cas: the field holds something else; heaplaw_error() does not tell of this */
@@ -122,8 +124,8 @@ void heaplaw_destroy(heaplaw_heap *heap);
 /* Tells how much there is: exact if nobody allocates or collects meanwhile. */
 int heaplaw_get_stats(const heaplaw_heap *heap, heaplaw_stats *into);
 
-/* Writes a line about the last cycle, in the words of Go's gctrace, cut to `size` bytes with the zero at its end; gives how long the
- * whole line is, 0 if there was no cycle. As snprintf: buffer may be NULL. */
+/* Writes a line about the last cycle, in the words of Go's gctrace, cut to `size` bytes with the zero at its end; gives how
+ * long the whole line is, 0 if there was no cycle. As snprintf: buffer may be NULL. */
 size_t heaplaw_trace(const heaplaw_heap *heap, char *buffer, size_t size);
 
 /* Checks all that the heap believes about itself, while no mutator runs and nobody collects. Slow. */

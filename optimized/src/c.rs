@@ -88,6 +88,7 @@ impl Write for Text {
 }
 
 #[cold]
+#[inline(never)]
 fn refuse(code: Code, message: Arguments<'_>) -> Code {
     let mut text = Text([0; MESSAGE], 0);
     _ = text.write_fmt(message);
@@ -107,11 +108,14 @@ impl From<Error> for Code {
     }
 }
 
+#[cold]
+#[inline(never)]
 fn null(what: &str) -> Code {
     refuse(Code::Null, format_args!("the {what} is NULL"))
 }
 
 #[cold]
+#[inline(never)]
 fn no_place(what: &str, index: usize) -> Code {
     refuse(Code::NoPlace, format_args!("there is no {what} {index}"))
 }
@@ -148,11 +152,13 @@ unsafe fn handle<'h>(mutator: *const Handle) -> Result<&'h Handle, Code> {
 }
 
 #[cold]
+#[inline(never)]
 fn elsewhere() -> Code {
     refuse(Code::OtherThread, format_args!("the mutator runs on another thread"))
 }
 
 #[cold]
+#[inline(never)]
 fn not_running(owner: usize) -> Code {
     if owner == 0 { refuse(Code::NotRunning, format_args!("the mutator is parked")) } else { elsewhere() }
 }

@@ -13,6 +13,8 @@
 //! leaves it alone wherever an address may stand, in fields, slots and globals. So a runtime can keep there what needs no
 //! object, such as small integers, and in the first field of each object a word that says what kind of object it is.
 //!
+//! The example `lisp` is an interpreter of 400 lines on this.
+//!
 //! An address that is not that of an object, or no longer, is a mistake that the heap does not notice. It is still no
 //! undefined behaviour: objects are words that are read and written atomically, and nothing is kept among them that the
 //! heap relies on. A wild store damages other objects of this heap; a wild load gives nonsense; where the heap has no

@@ -6,9 +6,14 @@ mod lisp;
 
 use heaplaw_optimized::{Config, Error as Refused, Heap, Phase};
 use lisp::{Error, Kind, What, World};
-use std::sync::{
-    Mutex, OnceLock,
-    atomic::{AtomicUsize, Ordering},
+use std::{
+    sync::{
+        Mutex, OnceLock,
+        atomic::{AtomicUsize, Ordering},
+        mpsc,
+    },
+    thread,
+    time::Duration,
 };
 
 const DEMONSTRATION: &str = include_str!("../examples/lisp/demonstration.lisp");
@@ -20,8 +25,17 @@ const PRINTED: [&str; 5] = [
     "(consumed . 46352)",
 ];
 
-/// Runs a program; gives what it prints. Nothing may be left of it.
+/// Long enough for a loaded machine.
+const PATIENT: Duration = Duration::from_secs(100);
+
+/// Runs a program; gives what it prints. Nothing may be left of it, and a damaged one may not run for ever.
 fn run(config: Config, before: Option<fn(&Heap)>, source: &str) -> Result<Vec<String>, Error> {
+    let (source, (sender, result)) = (source.to_owned(), mpsc::channel());
+    thread::spawn(move || sender.send(run_here(config, before, &source)));
+    result.recv_timeout(PATIENT).expect("the program ends, and nothing in it panics")
+}
+
+fn run_here(config: Config, before: Option<fn(&Heap)>, source: &str) -> Result<Vec<String>, Error> {
     let heap = Heap::new(config).unwrap();
     let printed = Mutex::new(Vec::new());
     let print = |line: &str| printed.lock().unwrap().push(line.to_owned());

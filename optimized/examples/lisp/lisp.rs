@@ -40,7 +40,6 @@ mod field {
 const DEPTH: usize = 10_000;
 const STACK: usize = 256 << 20;
 
-/// What is wrong with a program.
 #[rustfmt::skip]
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum What {
@@ -81,8 +80,7 @@ impl World<'_> {
             // If another has failed before, this only follows from it.
             _ = job(&mut lisp).map_err(|what| self.failure.set(Error(what, lisp.line)));
         };
-        let thread = thread::Builder::new().stack_size(STACK);
-        thread.spawn_scoped(scope, || self.heap.join().raw(run)).expect("the kernel has one more thread");
+        thread::Builder::new().stack_size(STACK).spawn_scoped(scope, || self.heap.join().raw(run)).expect("a thread");
     }
 }
 
@@ -97,8 +95,7 @@ fn tokens(source: &str) -> Vec<(usize, String)> {
 }
 
 fn integer(number: Option<i64>) -> Outcome {
-    let number = number.filter(|number| number << 2 >> 2 == *number).ok_or(What::Arithmetic)?;
-    Ok((number << 2 | 1) as Value)
+    number.filter(|n| n << 2 >> 2 == *n).map(|n| (n << 2 | 1) as Value).ok_or(What::Arithmetic)
 }
 
 /// A thread of a program; how deep it is, and in which line.
@@ -280,8 +277,11 @@ impl Lisp<'_, '_, '_, '_> {
 
     /// Binds a name in a scope: a binding without a name, which those of the scope follow, and then those around it.
     fn bind(&mut self, name: Value, value: Value, scope: Value) -> Outcome {
-        let binding = self.make(Kind::Binding, [self.raw.load(scope, NEXT), value, name])?;
-        self.raw.store(scope, NEXT, binding);
+        let (binding, mut next) = (self.make(Kind::Binding, [NIL, value, name])?, NIL);
+        while let Err(found) = self.raw.compare_exchange(scope, NEXT, next, binding) {
+            self.raw.store(binding, NEXT, found);
+            next = found;
+        }
         Ok(binding)
     }
 
