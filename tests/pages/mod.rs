@@ -3,12 +3,12 @@
 use std::{fs, path::Path};
 
 /// The text of a file of the project.
-pub fn source(file: &str) -> Option<String> {
+pub(crate) fn source(file: &str) -> Option<String> {
     fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(file)).ok()
 }
 
 /// Whether a source text has a test of this name.
-pub fn is_test(source: &str, name: &str) -> bool {
+pub(crate) fn is_test(source: &str, name: &str) -> bool {
     let start = format!("fn {name}(");
     let lines: Vec<&str> = source.lines().map(str::trim).collect();
     lines.iter().enumerate().any(|(at, line)| {
