@@ -45,13 +45,19 @@ fn typed(span: Span) -> TokenStream {
 fn object(input: &DeriveInput) -> Result<TokenStream> {
     let name = &input.ident;
     let Data::Struct(data) = &input.data else {
-        return Err(Error::new(name.span(), format!("`{name}` is no struct: an object has the same fields all its life")));
+        return Err(Error::new(
+            name.span(),
+            format!("`{name}` is no struct: an object has the same fields all its life"),
+        ));
     };
     let fields = match &data.fields {
         Fields::Named(fields) => fields.named.iter().collect(),
         Fields::Unit => Vec::new(),
         Fields::Unnamed(_) => {
-            return Err(Error::new(name.span(), format!("the fields of `{name}` need names, by which they are reached")));
+            return Err(Error::new(
+                name.span(),
+                format!("the fields of `{name}` need names, by which they are reached"),
+            ));
         }
     };
     for parameter in &input.generics.params {

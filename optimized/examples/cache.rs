@@ -231,7 +231,10 @@ pub(crate) fn run(plan: Plan) -> Result<Told, Error> {
         written_back,
         removed,
         adds_up: sum == sum_of_these,
-        left: (cache.shards.iter().map(|shard| shard.lock().map_or(1, |shard| shard.len())).sum(), heap.stats().objects),
+        left: (
+            cache.shards.iter().map(|shard| shard.lock().map_or(1, |shard| shard.len())).sum(),
+            heap.stats().objects,
+        ),
         cycles,
     })
 }
@@ -251,8 +254,14 @@ fn main() -> Result<(), Error> {
     let plan = Plan { threads: 4, keys: 20_000, asks: 300_000 };
     let told = run(plan)?;
     let (asked, percent) = (told.asked, told.hits * 100 / told.asked);
-    println!("{} threads asked for a page {asked} times, and it was in the cache {percent} % of the time", plan.threads);
-    println!("{} pages were made, while the collector went {} times through the heap beside them", told.made, told.cycles);
+    println!(
+        "{} threads asked for a page {asked} times, and it was in the cache {percent} % of the time",
+        plan.threads
+    );
+    println!(
+        "{} pages were made, while the collector went {} times through the heap beside them",
+        told.made, told.cycles
+    );
     println!("{} were written back when they were found dead; {} were freed", told.written_back, told.removed);
     println!("left are {} entries in the cache, and {} objects", told.left.0, told.left.1);
     told.check();

@@ -51,7 +51,9 @@ fn twins(source: &str) -> ([String; 2], Vec<Refusal>) {
 fn errors(printed: &str) -> BTreeMap<String, Vec<Refusal>> {
     let mut found: BTreeMap<String, Vec<Refusal>> = BTreeMap::new();
     for line in printed.lines() {
-        let Some((name, rest)) = line.strip_prefix("src/bin/").and_then(|line| line.split_once(".rs:")) else { continue };
+        let Some((name, rest)) = line.strip_prefix("src/bin/").and_then(|line| line.split_once(".rs:")) else {
+            continue;
+        };
         let mut parts = rest.splitn(3, ':');
         let [Some(at), Some(_), Some(told)] = [parts.next(), parts.next(), parts.next()] else { continue };
         let Some(told) = told.trim_start().strip_prefix("error") else { continue };
@@ -91,7 +93,8 @@ fn readme() -> String {
 
 /// The package of these programs, with the versions of this workspace.
 fn package(programs: &BTreeMap<String, String>) -> PathBuf {
-    let (own, package) = (Path::new(env!("CARGO_MANIFEST_DIR")), Path::new(env!("CARGO_TARGET_TMPDIR")).join("refused"));
+    let (own, package) =
+        (Path::new(env!("CARGO_MANIFEST_DIR")), Path::new(env!("CARGO_TARGET_TMPDIR")).join("refused"));
     let bin = package.join("src/bin");
     _ = fs::remove_dir_all(&bin);
     fs::create_dir_all(&bin).expect("a directory");
@@ -154,8 +157,14 @@ fn what_must_not_compile_does_not_and_its_twin_does() {
 fn a_program_that_is_refused_for_another_reason_is_noticed() {
     let source = "//! Prose.\nlet a = 1; // bad\nlet a = 2; // instead\nf(a); // bad, refused: E0001 wrong thing\ng(a); // refused: - none\n";
     let ([bad, twin], refusals) = twins(source);
-    assert_eq!(bad.lines().map(|line| line.split(';').next().unwrap()).collect::<Vec<_>>(), ["//! Prose.", "let a = 1", "", "f(a)", "g(a)"]);
-    assert_eq!(twin.lines().map(|line| line.split(';').next().unwrap()).collect::<Vec<_>>(), ["//! Prose.", "", "let a = 2", "", "g(a)"]);
+    assert_eq!(
+        bad.lines().map(|line| line.split(';').next().unwrap()).collect::<Vec<_>>(),
+        ["//! Prose.", "let a = 1", "", "f(a)", "g(a)"]
+    );
+    assert_eq!(
+        twin.lines().map(|line| line.split(';').next().unwrap()).collect::<Vec<_>>(),
+        ["//! Prose.", "", "let a = 2", "", "g(a)"]
+    );
     let printed = "src/bin/x.rs:4:2: error[E0001]: a wrong thing\nsrc/bin/x.rs:1:1: warning: w\nsrc/bin/x.rs:5:1: error: none\nerror: no\n";
     let found = errors(printed).remove("x").expect("errors of x");
     assert_eq!((refusals.len(), found.len()), (2, 2));

@@ -200,7 +200,10 @@ fn stress(config: Config, steps: usize) {
             })
         };
         let threads: Vec<_> = (0..3).map(play).collect();
-        threads.into_iter().map(|thread| thread.join().expect("a thread")).fold([0; 2], |sum, seen| [sum[0] + seen[0], sum[1] + seen[1]])
+        threads
+            .into_iter()
+            .map(|thread| thread.join().expect("a thread"))
+            .fold([0; 2], |sum, seen| [sum[0] + seen[0], sum[1] + seen[1]])
     });
     let cycles = heap.last_cycle().expect("it has collected").number;
     assert!(seen[0] > steps as u64 && seen[1] > 100 && cycles > 5, "{seen:?} in {cycles} cycles");
@@ -232,7 +235,10 @@ struct Other {
 
 fn panics(run: impl FnOnce()) -> String {
     let why = panic::catch_unwind(AssertUnwindSafe(run)).expect_err("it panics");
-    why.downcast_ref::<String>().cloned().or_else(|| why.downcast_ref::<&str>().map(|why| why.to_string())).unwrap_or_default()
+    why.downcast_ref::<String>()
+        .cloned()
+        .or_else(|| why.downcast_ref::<&str>().map(|why| why.to_string()))
+        .unwrap_or_default()
 }
 
 #[test]

@@ -128,9 +128,10 @@ impl<'m> Player<'m> {
     /// What a node says of itself: its stamp, what is no link to a node, and the stamps of the nodes that its links lead to.
     fn seen(&self, node: Gc<'_, Node>, session: &Session<'_>) -> (usize, Plan, [Option<usize>; 3]) {
         let stamp = |node: Gc<'_, Node>| node.at(Node::STAMP).get(session) as usize;
-        let leaf = node.at(Node::LEAF).get(session).map(|leaf| {
-            (leaf.at(Leaf::NUMBER).get(session), leaf.at(Leaf::PAIRS).at(1).get(session)[2])
-        });
+        let leaf = node
+            .at(Node::LEAF)
+            .get(session)
+            .map(|leaf| (leaf.at(Leaf::NUMBER).get(session), leaf.at(Leaf::PAIRS).at(1).get(session)[2]));
         let (small, sign) = (node.at(Node::SMALL).get(session), node.at(Node::SIGN).get(session));
         let plan = Plan { links: [None; 3], small, sign, leaf };
         (stamp(node), plan, std::array::from_fn(|index| link(index, node).get(session).map(stamp)))
@@ -189,7 +190,8 @@ impl<'m> Player<'m> {
                 self.receive(other, before.map(|node| session.root(node)), old);
             }
             2 => {
-                let (expected, guess) = if self.random.below(2) == 0 { (cell.get(session), old) } else { (value, target) };
+                let (expected, guess) =
+                    if self.random.below(2) == 0 { (cell.get(session), old) } else { (value, target) };
                 let exchanged = cell.compare_exchange(session, expected, value);
                 assert_eq!(exchanged.is_ok(), guess == old);
                 if exchanged.is_ok() {
@@ -207,8 +209,8 @@ impl<'m> Player<'m> {
     fn write(&mut self, session: &mut Session<'m>) {
         let Some((slot, number)) = self.some() else { return };
         let value = self.random.below(1 << 20);
-        if value % 3 == 0 {
-            let (leaf, flag) = (session.alloc::<Leaf>().unwrap(), value % 2 == 0);
+        if value.is_multiple_of(3) {
+            let (leaf, flag) = (session.alloc::<Leaf>().unwrap(), value.is_multiple_of(2));
             let (node, leaf) = (self.gc(slot, session).unwrap(), leaf.get(session));
             leaf.at(Leaf::NUMBER).set(session, -(value as i32));
             leaf.at(Leaf::PAIRS).at(1).set(session, [!flag, true, flag]);

@@ -1,4 +1,4 @@
-//! The collected heap beside what a user would pick instead: the same programs on the optimized heap, in Go, with `Box` on
+//! The collected heap beside what a user would pick instead: the same programs on the optimized heap, by address and (`typed`) with types, in Go, with `Box` on
 //! mimalloc, on gc-arena and on dumpster.
 //!
 //! * *trees*: the binary trees of the Computer Language Benchmarks Game, depth 20, one mutator.
@@ -24,6 +24,7 @@ mod boxed;
 mod counted;
 mod ours;
 mod pauses;
+mod typed;
 
 use heaplaw_yardsticks::meter;
 use std::{
@@ -39,7 +40,7 @@ static MIMALLOC: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 const ROUNDS: usize = 5;
 const WORKLOADS: [&str; 5] = ["trees", "gcbench", "drop", "mark", "store"];
-const PEERS: [&str; 5] = ["heaplaw", "go", "box", "gc-arena", "dumpster"];
+const PEERS: [&str; 6] = ["heaplaw", "typed", "go", "box", "gc-arena", "dumpster"];
 
 /// Numbers that are the same in every language.
 pub(crate) struct Random(pub(crate) u64);
@@ -65,6 +66,8 @@ fn run(peer: &str, workload: &str) -> Option<Duration> {
         ("heaplaw", "drop") => ours::drop(),
         ("heaplaw", "mark") => return Some(ours::mark()),
         ("heaplaw", "store") => ours::store(),
+        ("typed", "trees") => typed::trees(20),
+        ("typed", "drop") => typed::drop_blocks(),
         ("box", "trees") => boxed::trees(20),
         ("box", "gcbench") => (0..3).for_each(|_| boxed::gcbench()),
         ("box", "drop") => boxed::drop(),
