@@ -323,9 +323,15 @@ fn the_kit_names_no_model_checker() {
 }
 
 #[test]
+fn the_derive_knows_none_of_the_others() {
+    assert_eq!(forbidden_edges(&read("derive/Cargo.toml"), &[]), [""; 0]);
+}
+
+#[test]
 fn the_optimized_heap_knows_the_reference_by_its_adapter_alone() {
     let allowed = [
         ("heaplaw-reference", "dependencies", true),
+        ("heaplaw-derive", "dependencies", true),
         ("heaplaw-optimized", "dev-dependencies", false),
         ("heaplaw-conformance", "dev-dependencies", false),
     ];
@@ -357,7 +363,7 @@ fn forbids_unsafe(root: &str) -> bool {
 
 #[test]
 fn only_the_lower_layers_of_the_optimized_heap_are_unsafe() {
-    for part in ["reference", "conformance"] {
+    for part in ["reference", "conformance", "derive"] {
         assert!(forbids_unsafe(&read(format!("{part}/src/lib.rs"))), "{part}");
         assert_eq!(unsafe_files(source(&format!("{part}/src"))), [""; 0], "{part}");
         assert_eq!(unsafe_files(sources(&format!("{part}/tests"))), [""; 0], "{part}");
@@ -365,6 +371,8 @@ fn only_the_lower_layers_of_the_optimized_heap_are_unsafe() {
     for dir in ["src", "tests", "benches"] {
         assert_eq!(unsafe_files(sources(dir)), [""; 0], "{dir}");
     }
+    // Who calls a global allocator by hand; the typed face needs none, nor do programs that use it.
+    assert_eq!(unsafe_files(source("optimized/examples")), ["paths.rs"]);
     let lower =
         "arena arithmetic c cache fit/memory foreign/apart foreign global harden malloc memory os page/tests page refusals space span/tests span"
             .split(' ')
@@ -494,7 +502,7 @@ fn complaints(listed: &[&str], existing: &[&str]) -> Vec<String> {
 fn the_page_lists_exactly_the_files_that_exist() {
     let page = read("ARCHITECTURE.md");
     let mut wrong = Vec::new();
-    for dir in ["reference/src", "conformance/src", "optimized/src"] {
+    for dir in ["reference/src", "conformance/src", "optimized/src", "derive/src"] {
         let sources = source(dir);
         let existing: Vec<_> = sources.iter().map(|(file, _)| file.as_str()).collect();
         match listed(&page, &format!("### {dir}"), None) {

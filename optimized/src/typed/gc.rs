@@ -65,6 +65,12 @@ impl<'s, T> Gc<'s, T> {
         Address::new(at).map(|at| Gc { at, of: PhantomData, until: PhantomData })
     }
 
+    /// What a root holds, which is never nil.
+    #[inline]
+    pub(super) fn held(at: usize) -> Gc<'s, T> {
+        Gc::new(at).expect("a root holds an object")
+    }
+
     /// Where it is: a number for comparing and showing, which leads nowhere.
     pub fn address(self) -> Address {
         self.at

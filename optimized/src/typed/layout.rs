@@ -126,7 +126,8 @@ impl<F: Field, Rest: Nth<N>, N> Nth<Next<N>> for And<F, Rest> {
 pub struct At<T, F> {
     /// The word that it begins at, counted from the object's start.
     pub(super) index: usize,
-    of: PhantomData<fn(T, F) -> (T, F)>,
+    of: PhantomData<fn(T) -> T>,
+    kind: PhantomData<fn(F) -> F>,
 }
 
 impl<T, F> Clone for At<T, F> {
@@ -148,7 +149,7 @@ impl<T: Object, F: Field> At<T, F> {
             0 => T::Fields::LINKS + T::Fields::WORDS - F::WORDS - <T::Fields as Nth<N>>::After::WORDS,
             own => T::Fields::LINKS - own - <T::Fields as Nth<N>>::After::LINKS,
         };
-        At { index, of: PhantomData }
+        At { index, of: PhantomData, kind: PhantomData }
     }
 }
 

@@ -60,7 +60,7 @@ impl<'m, T: Object> Root<'m, T> {
     /// The object that it holds.
     #[inline]
     pub fn get<'s>(&self, _: &'s Session<'m>) -> Gc<'s, T> {
-        Gc::new(self.slot().load(Ordering::Relaxed)).expect("a root holds an object")
+        Gc::held(self.slot().load(Ordering::Relaxed))
     }
 
     /// Makes it hold another object.

@@ -209,8 +209,8 @@ impl<'m> Player<'m> {
     fn write(&mut self, session: &mut Session<'m>) {
         let Some((slot, number)) = self.some() else { return };
         let value = self.random.below(1 << 20);
-        if value % 3 == 0 {
-            let (leaf, flag) = (session.alloc::<Leaf>().unwrap(), value % 2 == 0);
+        if value.is_multiple_of(3) {
+            let (leaf, flag) = (session.alloc::<Leaf>().unwrap(), value.is_multiple_of(2));
             let (node, leaf) = (self.gc(slot, session).unwrap(), leaf.get(session));
             leaf.at(Leaf::NUMBER).set(session, -(value as i32));
             leaf.at(Leaf::PAIRS).at(1).set(session, [!flag, true, flag]);

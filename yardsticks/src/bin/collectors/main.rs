@@ -1,4 +1,4 @@
-//! The collected heap beside what a user would pick instead: the same programs on the optimized heap, in Go, with `Box` on
+//! The collected heap beside what a user would pick instead: the same programs on the optimized heap, by address and (`typed`) with types, in Go, with `Box` on
 //! mimalloc, on gc-arena and on dumpster.
 //!
 //! * *trees*: the binary trees of the Computer Language Benchmarks Game, depth 20, one mutator.
@@ -25,6 +25,7 @@ mod boxed;
 mod counted;
 mod ours;
 mod pauses;
+mod typed;
 
 use heaplaw_yardsticks::meter;
 use std::{
@@ -40,7 +41,7 @@ static MIMALLOC: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 const ROUNDS: usize = 5;
 const WORKLOADS: [&str; 6] = ["trees", "gcbench", "drop", "mark", "store", "barrier"];
-const PEERS: [&str; 5] = ["heaplaw", "go", "box", "gc-arena", "dumpster"];
+const PEERS: [&str; 6] = ["heaplaw", "typed", "go", "box", "gc-arena", "dumpster"];
 
 /// Numbers that are the same in every language.
 pub(crate) struct Random(pub(crate) u64);
@@ -67,6 +68,8 @@ fn run(peer: &str, workload: &str) -> Option<Duration> {
         ("heaplaw", "mark") => return Some(ours::mark()),
         ("heaplaw", "store") => ours::store(400_000_000, false),
         ("heaplaw", "barrier") => ours::store(100_000_000, true),
+        ("typed", "trees") => typed::trees(20),
+        ("typed", "drop") => typed::drop_blocks(),
         ("box", "trees") => boxed::trees(20),
         ("box", "gcbench") => (0..3).for_each(|_| boxed::gcbench()),
         ("box", "drop") => boxed::drop(),
