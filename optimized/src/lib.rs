@@ -31,6 +31,7 @@
 //! * **Fits.** [`fit`] has the sequential allocators, first fit to segregated fit, as values to be embedded.
 //! * **Safety.** A [`Mutator`] names objects only by its own [`Root`]s. A [`Raw`] names them by address, for language
 //!   runtimes; a wrong address does damage to objects, and is still no undefined behaviour. The whole interface is safe.
+//! * **Types.** [`typed`] is for Rust programs: objects with typed fields, and a compiler that knows when they may be freed.
 //! * **Pace.** [`Config::gogc`] says how much a heap may grow beside what is alive in it, [`Config::soft_limit`] how much
 //!   memory it should keep to; both can be changed at any time. Cycles start early enough to end at the goal, and who
 //!   allocates while objects are marked helps in proportion.

@@ -532,8 +532,10 @@ fn what_was_born_after_marking_is_found_by_who_has_not_heard_that_marking_is_ove
             }
             let early = scope.spawn(|| {
                 let mut early = heap.join();
-                let root = early.root();
-                let white = (0..1000).any(|_| !early.alloc(&root, 1, 8).unwrap().marked);
+                let (root, below) = (early.root(), early.root());
+                let white = (0..1000).any(|_| !early.alloc(&below, 1, 8).unwrap().marked);
+                early.alloc(&root, 1, 8).unwrap();
+                early.store(Place::Field(&root, 0), Some(&below)).unwrap();
                 early.store(Place::Global(0), Some(&root)).unwrap();
                 white
             });
@@ -542,10 +544,15 @@ fn what_was_born_after_marking_is_found_by_who_has_not_heard_that_marking_is_ove
             }
             let object = raw.global(0);
             let found = raw.weak(object).and_then(|weak| raw.upgrade(&weak));
+            // What is attached now is not to be grey when the next cycle begins.
+            let attached = raw.set_finalizer(object, 1).and(raw.add_cleanup(object, raw.load(object, 0), 2));
             // Only then is anything judged, or the others would wait for ever.
             raw.park(|| assert!(finish.join().unwrap() && early.join().unwrap()));
+            attached.unwrap();
             (object, found)
         });
         assert_eq!(found, Ok(object));
     });
+    drop(late);
+    assert_eq!(heap.verify(), Ok(()));
 }

@@ -16,8 +16,8 @@
 //!     assert_eq!(raw.upgrade(&weak)?, 0, "it is dead");
 //!     assert_eq!(raw.finalized(), Some((object, 7)), "and handed out once more");
 //!     Ok(())
-//! })
-//! # .map_err(|error: heaplaw_optimized::Error| error)
+//! })?;
+//! # Ok::<(), heaplaw_optimized::Error>(())
 //! ```
 
 use super::Raw;

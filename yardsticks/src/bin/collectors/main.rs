@@ -1,5 +1,5 @@
-//! The collected heap beside what a user would pick instead: the same programs on the optimized heap, by address and (`typed`) with types, in Go, with `Box` on
-//! mimalloc, on gc-arena and on dumpster.
+//! The collected heap beside what a user would pick instead: the same programs on the optimized heap, by address and with
+//! types, in Go, with `Box` on mimalloc, on gc-arena and on dumpster.
 //!
 //! * *trees*: the binary trees of the Computer Language Benchmarks Game, depth 20, one mutator.
 //! * *gcbench*: Ellis, Kovac and Boehm's, three times: trees of all sizes beside long-lived ones.
