@@ -227,8 +227,11 @@ fn memory_limit(reading: &Reading<'_>) -> Judgement {
             let gauge = &run.report.gauge;
             gauge.done <= gauge.expected && gauge.marked <= limit / 4 && !run.limited(reading)
         };
+        // A cycle that nobody asked about may have scanned more.
+        let next = reading.cycles.get(last.number + 1).and_then(|next| next.marked);
         let permits = limit >= 2 * SWEEP_MARGIN
             && last.number == before.number + 1
+            && next.is_none_or(|marked| marked > report.moment)
             && before.cycle.start > changed
             && [before, last].iter().all(expected)
             && report.gauge.done <= report.gauge.expected
