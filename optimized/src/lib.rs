@@ -51,7 +51,7 @@
 #![cfg_attr(all(test, any(heaplaw_loom, heaplaw_shuttle)), allow(dead_code))]
 
 // What the derive writes names this crate, also in its own tests.
-#[cfg(test)]
+#[cfg(all(test, feature = "derive", not(any(heaplaw_loom, heaplaw_shuttle))))]
 extern crate self as heaplaw_optimized;
 
 // In layers, the lowest first: a module uses only its own layer and the ones before it, and never in a circle. Of `gc`, the
