@@ -383,9 +383,9 @@ impl<L: Listener> State<L> {
             self.mark_to_the_end(driver);
         };
         if self.config.stop_the_world {
-            self.halted(driver, mark)
+            self.halted(driver, mark);
         } else {
-            mark(driver)
+            mark(driver);
         }
         self.sweep_all();
     }
