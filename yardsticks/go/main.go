@@ -202,6 +202,33 @@ func peak() int {
 	return kib / 1024
 }
 
+type queen struct {
+	next   *queen
+	column int
+}
+
+func safe(column int, at *queen) bool {
+	for distance := 1; at != nil; at, distance = at.next, distance+1 {
+		if at.column == column || at.column == column-distance || at.column == column+distance {
+			return false
+		}
+	}
+	return true
+}
+
+func place(left int, placed *queen) int {
+	if left == 0 {
+		return 1
+	}
+	ways := 0
+	for column := range 11 {
+		if safe(column, placed) {
+			ways += place(left-1, &queen{placed, column})
+		}
+	}
+	return ways
+}
+
 func main() {
 	start := time.Now()
 	var took time.Duration
@@ -214,6 +241,12 @@ func main() {
 		}
 	case "drop":
 		drop()
+	case "queens":
+		for range 50 {
+			if place(11, nil) != 2680 {
+				panic("queens")
+			}
+		}
 	case "mark":
 		took = mark()
 	case "store":

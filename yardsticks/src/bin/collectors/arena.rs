@@ -1,6 +1,7 @@
 //! The workloads on gc-arena: an incremental mark-sweep collector for one thread, which collects between calls of
 //! `mutate`. Trees are grown in one call each, since nothing can be held between two but by the root.
 
+use super::{BOARDS, QUEENS, WAYS};
 use gc_arena::{Arena, Collect, Gc, Mutation, RefLock, Rootable};
 use std::hint::black_box;
 
@@ -137,4 +138,45 @@ pub fn drop() {
         arena.collect_debt();
     }
     arena.mutate(|_, root| assert!(root.live[5].pointers[0].is_none() && root.recent[7].data[0] == 0));
+}
+
+#[derive(Collect)]
+#[collect(no_drop)]
+struct Queen<'gc> {
+    next: Option<Gc<'gc, Queen<'gc>>>,
+    column: usize,
+}
+
+/// Whether a queen can stand in a column beside those in a list, the nearest first.
+fn is_safe(column: usize, mut queen: Option<&Queen<'_>>) -> bool {
+    let mut distance = 1;
+    while let Some(at) = queen {
+        if at.column == column || at.column.abs_diff(column) == distance {
+            return false;
+        }
+        (queen, distance) = (at.next.as_deref(), distance + 1);
+    }
+    true
+}
+
+/// In how many ways so many more can stand beside those in a list.
+fn place<'gc>(mc: &Mutation<'gc>, left: usize, placed: Option<Gc<'gc, Queen<'gc>>>) -> usize {
+    if left == 0 {
+        return 1;
+    }
+    let mut ways = 0;
+    for column in 0..QUEENS {
+        if is_safe(column, placed.as_deref()) {
+            ways += place(mc, left - 1, Some(Gc::new(mc, Queen { next: placed, column })));
+        }
+    }
+    ways
+}
+
+pub fn queens() {
+    let mut arena = Arena::<Rootable![()]>::new(|_| ());
+    for _ in 0..BOARDS {
+        arena.mutate(|mc, ()| assert_eq!(place(mc, QUEENS, None), WAYS));
+        arena.collect_debt();
+    }
 }

@@ -1,6 +1,7 @@
 //! The workloads with `Box`, freed as soon as they are not needed any more.
 
-use std::hint::black_box;
+use super::{BOARDS, QUEENS, WAYS};
+use std::{hint::black_box, rc::Rc};
 
 #[derive(Default)]
 struct Tree {
@@ -85,4 +86,40 @@ pub fn drop() {
         recent[i % 1000] = black_box(Box::default());
     }
     assert!(live.len() + recent.len() > 1 << 20);
+}
+
+/// Several lists end in the same queens, so these are counted.
+struct Queen {
+    next: Option<Rc<Queen>>,
+    column: usize,
+}
+
+/// Whether a queen can stand in a column beside those in a list, the nearest first.
+fn is_safe(column: usize, mut queen: Option<&Queen>) -> bool {
+    let mut distance = 1;
+    while let Some(at) = queen {
+        if at.column == column || at.column.abs_diff(column) == distance {
+            return false;
+        }
+        (queen, distance) = (at.next.as_deref(), distance + 1);
+    }
+    true
+}
+
+/// In how many ways so many more can stand beside those in a list.
+fn place(left: usize, placed: Option<&Rc<Queen>>) -> usize {
+    if left == 0 {
+        return 1;
+    }
+    let mut ways = 0;
+    for column in 0..QUEENS {
+        if is_safe(column, placed.map(|queen| &**queen)) {
+            ways += place(left - 1, Some(&Rc::new(Queen { next: placed.cloned(), column })));
+        }
+    }
+    ways
+}
+
+pub fn queens() {
+    (0..BOARDS).for_each(|_| assert_eq!(place(QUEENS, None), WAYS));
 }

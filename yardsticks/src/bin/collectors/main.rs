@@ -4,6 +4,7 @@
 //! * *trees*: the binary trees of the Computer Language Benchmarks Game, depth 20, one mutator.
 //! * *gcbench*: Ellis, Kovac and Boehm's, three times: trees of all sizes beside long-lived ones.
 //! * *drop*: 30 million blocks of 64 bytes beside 64 MiB of live ones; each lives until 1,000 more were allocated.
+//! * *queens*: all ways for 11 queens, 50 times, as a program in Lisp finds them: those that stand are a list on the heap.
 //! * *mark*: one collection of 1 GiB of blocks of 64 bytes that are linked at random.
 //! * *store*: 400 million pointers stored into 1,024 objects, while nothing is collected.
 //! * *barrier*: 100 million, while objects are marked.
@@ -40,8 +41,13 @@ use std::{
 static MIMALLOC: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 const ROUNDS: usize = 5;
-const WORKLOADS: [&str; 6] = ["trees", "gcbench", "drop", "mark", "store", "barrier"];
+const WORKLOADS: [&str; 7] = ["trees", "gcbench", "drop", "queens", "mark", "store", "barrier"];
 const PEERS: [&str; 6] = ["heaplaw", "typed", "go", "box", "gc-arena", "dumpster"];
+
+/// *queens*: of a board, in how many ways they can stand, and how often they are counted.
+pub(crate) const QUEENS: usize = 11;
+pub(crate) const WAYS: usize = 2680;
+pub(crate) const BOARDS: usize = 50;
 
 /// Numbers that are the same in every language.
 pub(crate) struct Random(pub(crate) u64);
@@ -65,19 +71,24 @@ fn run(peer: &str, workload: &str) -> Option<Duration> {
         ("heaplaw", "trees") => ours::trees(20),
         ("heaplaw", "gcbench") => (0..3).for_each(|_| ours::gcbench()),
         ("heaplaw", "drop") => ours::drop(),
+        ("heaplaw", "queens") => ours::queens(),
         ("heaplaw", "mark") => return Some(ours::mark()),
         ("heaplaw", "store") => ours::store(400_000_000, false),
         ("heaplaw", "barrier") => ours::store(100_000_000, true),
         ("typed", "trees") => typed::trees(20),
+        ("typed", "queens") => typed::queens(),
         ("typed", "drop") => typed::drop_blocks(),
         ("box", "trees") => boxed::trees(20),
         ("box", "gcbench") => (0..3).for_each(|_| boxed::gcbench()),
+        ("box", "queens") => boxed::queens(),
         ("box", "drop") => boxed::drop(),
         ("gc-arena", "trees") => arena::trees(20),
         ("gc-arena", "gcbench") => (0..3).for_each(|_| arena::gcbench()),
+        ("gc-arena", "queens") => arena::queens(),
         ("gc-arena", "drop") => arena::drop(),
         ("dumpster", "trees") => counted::trees(20),
         ("dumpster", "gcbench") => (0..3).for_each(|_| counted::gcbench()),
+        ("dumpster", "queens") => counted::queens(),
         ("dumpster", "drop") => counted::drop(),
         _ => return None,
     }

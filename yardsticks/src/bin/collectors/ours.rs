@@ -1,7 +1,7 @@
 //! The workloads on the optimized heap, by address: each frame keeps what it holds in root slots, as a language runtime
 //! does. One worker collects in the background.
 
-use super::{Random, gcbench_array};
+use super::{BOARDS, QUEENS, Random, WAYS, gcbench_array};
 use heaplaw_optimized::{Config, Heap, Raw};
 use std::{
     hint::black_box,
@@ -154,5 +154,46 @@ pub fn store(count: usize, marking: bool) {
             raw.store(objects[index & 1023], 0, objects[(index >> 1) & 1023]);
         }
         assert!(raw.load(objects[9], 0) != 0);
+    });
+}
+
+/// Whether a queen can stand in a column beside those in a list, the nearest first.
+fn is_safe(raw: &Raw<'_>, column: usize, mut queen: usize) -> bool {
+    let mut distance = 1;
+    while queen != 0 {
+        let other = raw.word(queen, 1);
+        if other == column || other.abs_diff(column) == distance {
+            return false;
+        }
+        (queen, distance) = (raw.load(queen, 0), distance + 1);
+    }
+    true
+}
+
+/// In how many ways so many more can stand beside those in a slot's list.
+fn place(raw: &mut Raw<'_>, left: usize, slot: usize) -> usize {
+    if left == 0 {
+        return 1;
+    }
+    let mut ways = 0;
+    for column in 0..QUEENS {
+        if is_safe(raw, column, raw.get(slot)) {
+            let queen = alloc(raw, 1, 8);
+            raw.store(queen, 0, raw.get(slot));
+            raw.set_word(queen, 1, column);
+            let below = raw.push(queen);
+            ways += place(raw, left - 1, below);
+            raw.pop_to(below);
+        }
+    }
+    ways
+}
+
+pub fn queens() {
+    with(1, |_, raw| {
+        let none = raw.push(0);
+        for _ in 0..BOARDS {
+            assert_eq!(place(raw, QUEENS, none), WAYS);
+        }
     });
 }

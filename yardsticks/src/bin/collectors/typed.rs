@@ -1,6 +1,7 @@
 //! The workloads on the optimized heap through its typed face: what a Rust program holds across an allocation is in a root.
 //! One worker collects in the background.
 
+use super::{BOARDS, QUEENS, WAYS};
 use heaplaw_optimized::{
     Config,
     typed::{Data, Gc, Heap, Link, Object, Root, Session},
@@ -73,4 +74,45 @@ pub fn drop_blocks() {
         assert!(live[5].get(session).at(Block::POINTERS).at(0).get(session).is_none());
         assert_eq!(recent[7].get(session).at(Block::DATA).get(session), [0; 6]);
     });
+}
+
+#[derive(Object)]
+struct Queen {
+    next: Link<Queen>,
+    column: Data<u64>,
+}
+
+/// Whether a queen can stand in a column beside those in a list, the nearest first.
+fn is_safe<'s>(session: &'s Session<'_>, column: u64, mut queen: Option<Gc<'s, Queen>>) -> bool {
+    let mut distance = 1;
+    while let Some(at) = queen {
+        let other = at.at(Queen::COLUMN).get(session);
+        if other == column || other.abs_diff(column) == distance {
+            return false;
+        }
+        (queen, distance) = (at.at(Queen::NEXT).get(session), distance + 1);
+    }
+    true
+}
+
+/// In how many ways so many more can stand beside those in a list.
+fn place<'m>(session: &mut Session<'m>, left: usize, placed: Option<&Root<'m, Queen>>) -> usize {
+    if left == 0 {
+        return 1;
+    }
+    let mut ways = 0;
+    for column in 0..QUEENS as u64 {
+        if is_safe(session, column, placed.map(|queen| queen.get(session))) {
+            let queen = alloc::<Queen>(session);
+            let at = queen.get(session);
+            at.at(Queen::NEXT).set(session, placed.map(|placed| placed.get(session)));
+            at.at(Queen::COLUMN).set(session, column);
+            ways += place(session, left - 1, Some(&queen));
+        }
+    }
+    ways
+}
+
+pub fn queens() {
+    with(|session| (0..BOARDS).for_each(|_| assert_eq!(place(session, QUEENS, None), WAYS)));
 }
