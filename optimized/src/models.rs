@@ -59,8 +59,23 @@ fn check(model: impl Fn() + Sync + Send + Copy + 'static) {
 /// Runs a model in all modes of the checker.
 #[cfg(heaplaw_shuttle)]
 fn check(model: impl Fn() + Sync + Send + Copy + 'static) {
-    shuttle::check_pct(model, 2000, 3);
-    shuttle::check_random(model, 2000);
+    let often = schedules(2000);
+    shuttle::check_pct(model, often, 3);
+    shuttle::check_random(model, often);
+    let thread = std::thread::current();
+    println!("{}: {often} schedules of each scheduler", thread.name().unwrap_or_default());
+}
+
+/// How often each scheduler runs a model, or a scenario of the whole heap: what `HEAPLAW_SCHEDULES` says, or else so often.
+#[cfg(heaplaw_shuttle)]
+fn schedules(otherwise: usize) -> usize {
+    number("HEAPLAW_SCHEDULES", otherwise)
+}
+
+/// A number from the environment.
+#[cfg(heaplaw_shuttle)]
+fn number(name: &str, otherwise: usize) -> usize {
+    std::env::var(name).map_or(otherwise, |text| text.parse().unwrap_or_else(|_| panic!("{name} is a number")))
 }
 
 /// Whether the checker finds something wrong with a model, in at least one of its modes.

@@ -20,7 +20,7 @@
 //!
 //! Every store of a pointer into a field or a global goes through here; roots are not places, and stores into them do
 //! not. A barrier that is on records both pointers in the mutator's buffer. They are shaded when that is full, and at every
-//! handshake; in a heap that is collected in steps and listened to, at once. To put it off is sound: who decides that nothing is grey has
+//! handshake; in a heap that is collected in steps, at once. To put it off is sound: who decides that nothing is grey has
 //! everybody flush first, see [`terminate`](super::terminate).
 //!
 //! Whether the barrier is on is the mutator's own flag, which changes only at its safepoints. So between looking at it and
@@ -74,7 +74,8 @@ impl<L: Listener> State<L> {
         let old = if wrong(Twin::Deletion) { 0 } else { old };
         let new = if wrong(Twin::Insertion) { 0 } else { new };
         let len = local.buffer.record([old, new]);
-        if Buffer::is_full(len) || L::LISTENS && self.config.workers == 0 {
+        let at_once = self.config.workers == 0 && (L::LISTENS || !self.config.paced);
+        if at_once || Buffer::is_full(len) {
             self.flush_barrier(local);
         }
     }

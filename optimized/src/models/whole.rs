@@ -12,7 +12,7 @@
 //! What holds of every run is said in [`world`]. That it would be noticed if it did not, the [twins](crate::twin) show: each
 //! mistake is found without being told the schedule, made small, saved, and repeated from its file.
 //!
-//! By default each scenario is run as often as fits into an ordinary test; `HEAPLAW_SCHEDULES=40000` sets how often each
+//! By default each scenario is run as often as fits into an ordinary test; `HEAPLAW_SCHEDULES=20000` sets how often each
 //! scheduler runs it. How often it was run is said in the output.
 
 mod file;

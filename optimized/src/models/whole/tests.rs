@@ -1,6 +1,7 @@
 //! What is asked of the whole heap, and of those who ask.
 
 use super::{
+    super::{number, schedules},
     Failure, Outcome, file,
     program::Program,
     replay, run,
@@ -15,14 +16,9 @@ use crate::{
 };
 use std::{collections::BTreeSet, fs, sync::Arc, time::Duration};
 
-/// A number from the environment.
-fn number(name: &str, otherwise: usize) -> usize {
-    std::env::var(name).map_or(otherwise, |text| text.parse().unwrap_or_else(|_| panic!("{name} is a number")))
-}
-
 /// How often each scheduler runs each scenario.
 fn often() -> usize {
-    number("HEAPLAW_SCHEDULES", 400)
+    schedules(400)
 }
 
 /// How many times each mistake is looked for, each time with other schedules.

@@ -145,7 +145,8 @@ pub fn mark() -> Duration {
 
 /// Stores pointers, so many of them, while nothing is collected or while objects are marked.
 pub fn store(count: usize, marking: bool) {
-    with(0, |heap, raw| {
+    // The worker is never told to mark.
+    with(1, |heap, raw| {
         let objects: Vec<usize> = (0..1024).map(|_| alloc(raw, 2, 48)).collect();
         if marking {
             raw.park(|| heap.start());
