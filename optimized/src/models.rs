@@ -45,12 +45,13 @@ fn check(model: impl Fn() + Sync + Send + Copy + 'static) {
         assert!(!cut, "a run that LOOM_MAX_PERMUTATIONS or LOOM_MAX_DURATION cuts off has shown nothing");
         let bound = all.preemption_bound.map_or("no bound".to_owned(), |most| format!("at most {most} pre-emptions"));
         RUNS.set(0);
+        let begun = std::time::Instant::now();
         all.check(move || {
             RUNS.set(RUNS.get() + 1);
             model();
         });
-        let thread = std::thread::current();
-        println!("{}, {mode}: {} executions, {bound}", thread.name().unwrap_or_default(), RUNS.get());
+        let (runs, time, thread) = (RUNS.get(), begun.elapsed().as_secs_f64(), std::thread::current());
+        println!("{}, {mode}: {runs} executions in {time:.2} s, {bound}", thread.name().unwrap_or_default());
     };
     run("plain");
     crate::sync::interleaved(|| run("interleaved"));

@@ -34,6 +34,7 @@ use std::{
     sync::{Arc, Once, OnceLock},
     time::{Duration, Instant},
 };
+use world::Told;
 
 /// A run in which something went wrong.
 #[derive(Clone, Debug)]
@@ -55,7 +56,7 @@ struct Outcome {
     /// The calls to the kernel that have failed on purpose.
     refused: usize,
     /// Of the last run, if that was asked for.
-    told: Vec<(usize, String)>,
+    told: Vec<Told>,
 }
 
 /// Runs a program up to so many times, until something goes wrong.

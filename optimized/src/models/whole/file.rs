@@ -8,7 +8,7 @@ use super::{
     program::Program,
     run,
     schedule::{Chooser, Turn},
-    world::SET_UP,
+    world::{COLOURS, SET_UP, Told},
 };
 use crate::twin::{ALL, Twin};
 use std::{fmt::Write, fs, io, path::PathBuf, sync::Arc};
@@ -62,7 +62,8 @@ pub(super) fn parse(text: &str) -> Result<Saved, String> {
     Ok(Saved { program: Arc::new(program), twin, turns })
 }
 
-/// A lane for each mutator and one for the collector, from top to bottom what they began and said, in its order.
+/// A lane for each mutator and one for the collector, from top to bottom what they began and said, in its order; and how
+/// the objects were coloured then.
 pub(super) fn picture(failure: &Failure) -> String {
     const WIDTH: usize = 24;
     let told = run(&failure.program, failure.twin, Chooser::Turns(failure.track.turns.clone()), 0, 1, true).told;
@@ -71,11 +72,14 @@ pub(super) fn picture(failure: &Failure) -> String {
     for lane in 1..=lanes {
         _ = write!(picture, "{:<WIDTH$}", format!("lane {}", lane - 1));
     }
-    picture.push('\n');
+    let [white, grey, black] = COLOURS;
+    _ = writeln!(picture, "objects: {white} white, {grey} grey, {black} black");
     // The collector's column is 0; what was set up before is no lane's.
-    let begun = told.iter().rposition(|(column, what)| *column == 0 && what == SET_UP).map_or(0, |at| at + 1);
-    for (column, what) in &told[begun..] {
-        _ = writeln!(picture, "{:width$}{what}", "", width = column * WIDTH);
+    let begun = told.iter().rposition(|told| told.column == 0 && told.what == SET_UP).map_or(0, |at| at + 1);
+    let right = (lanes + 1) * WIDTH;
+    for Told { column, what, colours } in &told[begun..] {
+        let line = format!("{:width$}{what}", "", width = column * WIDTH);
+        _ = writeln!(picture, "{line:<right$}{colours}");
     }
     picture.lines().map(str::trim_end).collect::<Vec<_>>().join("\n")
 }

@@ -204,6 +204,19 @@ fn a_failure_is_made_small_and_is_repeated_from_its_file() {
     }
 }
 
+#[test]
+fn a_picture_shows_how_objects_turn_grey_and_black() {
+    let program = Arc::new(Program::new(0, "alloc r0, alloc r1, store r0 0 r1, put g0 r0", &["collect"]));
+    let told = run(&program, None, Chooser::Turns(Vec::new()), 0, 1, true).told;
+    let mut seen: Vec<&str> = told.iter().map(|told| told.colours.as_str()).filter(|text| !text.is_empty()).collect();
+    seen.dedup();
+    // The globals lead to the first, and that to the second, which is shaded when all fields of the first are read. So it is in
+    // the cycles that come at the end, too.
+    let cycle = ["1○ 2○", "1◐ 2○", "1● 2○", "1● 2◐", "1● 2●"];
+    assert_eq!(seen, cycle.repeat(seen.len().div_ceil(cycle.len())));
+    assert!(!seen.is_empty());
+}
+
 /// Follows a file that a run has saved: `HEAPLAW_SCHEDULE=FILE cargo shuttle a_saved_schedule --nocapture`.
 #[test]
 fn a_saved_schedule_is_followed() {

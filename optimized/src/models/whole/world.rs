@@ -47,8 +47,22 @@ struct Watched {
     stamps: u64,
     /// The calls to the kernel that have failed, of all runs.
     refused: usize,
-    /// Who did what, in the order in which it was done; kept only if somebody wants to be told.
-    told: Option<Vec<(usize, String)>>,
+    /// How many stamps were given when this cycle began; what it has shaded, and scanned.
+    old: u64,
+    shaded: BTreeSet<usize>,
+    scanned: BTreeSet<usize>,
+    /// What was done, in this order; kept only if somebody wants to be told.
+    told: Option<Vec<Told>>,
+}
+
+/// Something that was done.
+#[derive(Clone, Debug)]
+pub(super) struct Told {
+    /// By whom: by the collector, 0, or by a lane, counted from 1.
+    pub(super) column: usize,
+    pub(super) what: String,
+    /// While objects are being marked, their stamps and colours then.
+    pub(super) colours: String,
 }
 
 thread_local! {
@@ -84,17 +98,69 @@ pub(super) fn listen(told: bool) {
     WATCHED.with_borrow_mut(|watched| watched.told = told.then(Vec::new));
 }
 
-/// What was done: by the collector, 0, or by a lane, counted from 1.
-pub(super) fn told() -> Vec<(usize, String)> {
+/// What was done.
+pub(super) fn told() -> Vec<Told> {
     WATCHED.with_borrow_mut(|watched| watched.told.take().unwrap_or_default())
 }
 
 fn tell(column: usize, what: impl FnOnce() -> String) {
+    if WATCHED.with_borrow(|watched| watched.told.is_none()) {
+        return;
+    }
+    let colours = WATCHED.with_borrow(|watched| quietly(|| watched.colours()));
     WATCHED.with_borrow_mut(|watched| {
         if let Some(told) = &mut watched.told {
-            told.push((column, what()));
+            told.push(Told { column, what: what(), colours });
         }
     });
+}
+
+/// White, grey and black.
+pub(super) const COLOURS: [char; 3] = ['○', '◐', '●'];
+
+impl Watched {
+    /// The stamps of all objects, each with its colour, while objects are being marked.
+    fn colours(&self) -> String {
+        let state = match &self.state {
+            Some(state) if state.stage.phase().is_marking() => state,
+            _ => return String::new(),
+        };
+        let mut all = Vec::new();
+        for span in state.space.spans_from(0) {
+            for number in span.objects() {
+                let at = span.address(number).addr().get();
+                let pointers = span.pointers(number);
+                let stamp = state.space.fields(at, pointers..pointers + 1)[0].load(Ordering::Relaxed);
+                let shaded = stamp as u64 >> 8 <= self.old || self.shaded.contains(&at);
+                let grey = shaded && !self.scanned.contains(&at);
+                // What has no stamp yet is in nobody's hands.
+                if stamp != 0 {
+                    let colour = COLOURS[if !span.is_marked(number) {
+                        0
+                    } else if grey {
+                        1
+                    } else {
+                        2
+                    }];
+                    all.push((stamp >> 8, colour));
+                }
+            }
+        }
+        all.sort_unstable();
+        all.iter().map(|(stamp, colour)| format!("{stamp}{colour}")).collect::<Vec<_>>().join(" ")
+    }
+
+    fn learn(&mut self, event: Event) {
+        match event {
+            Event::Phase(Phase::Arm) => {
+                self.old = self.stamps;
+                (self.shaded, self.scanned) = (BTreeSet::new(), BTreeSet::new());
+            }
+            Event::Shade(at) => _ = self.shaded.insert(at.get()),
+            Event::Scan(at) => _ = self.scanned.insert(at.get()),
+            _ => {}
+        }
+    }
 }
 
 /// The one who sees all.
@@ -103,6 +169,7 @@ pub(super) struct Watch;
 
 impl Listener for Watch {
     fn on(&self, event: Event) {
+        WATCHED.with_borrow_mut(|watched| watched.learn(event));
         tell(0, || match event {
             Event::Phase(phase) => format!("phase {phase:?}"),
             Event::Start(cause) => format!("start {cause:?}"),
