@@ -172,7 +172,7 @@ impl Heap {
         self.heap.cleanups_due()
     }
 
-    /// As [`heap::Heap::verify`].
+    /// As [`heap::Heap::verify`]. In a session, it would wait for ever, unless that is [parked](Session::park).
     ///
     /// # Errors
     /// The first belief that does not hold: a bug in this crate.
