@@ -258,6 +258,19 @@ fn an_allocator_that_does_not_wait_for_its_threads_is_caught() {
 }
 
 #[test]
+fn an_allocator_that_is_found_wrong_and_hangs_when_it_is_tried_again_is_left() {
+    let scratch = Scratch::new();
+    let library = scratch.shim("LINGERS");
+    let check = ["check", "--allocator", &library, "--mutators", "3", "--timeout", "1s", "--seed", "1"];
+    let text = scratch.heaplaw(1, &check);
+    assert!(
+        text.contains("broken by program 1 ")
+            && text.contains("the subject hung: no answer within 1000 ms in program 1"),
+        "{text}"
+    );
+}
+
+#[test]
 fn an_allocator_that_crashes_takes_nobody_with_it() {
     let scratch = Scratch::new();
     let library = scratch.shim("CRASHES");

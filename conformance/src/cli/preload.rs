@@ -49,11 +49,18 @@ pub(super) fn command(library: &Path, heaps: &[Bundled]) -> Result<(Vec<String>,
             "LD_PRELOAD cannot name a path with a blank or a colon; link to it from elsewhere".to_owned(),
         ));
     }
-    let this = std::env::current_exe().map_err(|error| usage(format!("this command cannot start itself: {error}")))?;
-    let command =
-        ["env".to_owned(), format!("LD_PRELOAD={text}"), format!("{VARIABLE}={text}"), this.to_string_lossy().into()];
+    let mut command = vec!["env".to_owned(), format!("LD_PRELOAD={text}"), format!("{VARIABLE}={text}")];
+    command.extend(this_command()?);
     let library = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    Ok((command.into(), library))
+    Ok((command, library))
+}
+
+/// What starts this command, to be completed by arguments.
+pub(super) fn this_command() -> Result<Vec<String>, Trouble> {
+    match std::env::current_exe() {
+        Ok(this) => Ok(vec![this.to_string_lossy().into_owned()]),
+        Err(error) => Err(Trouble::Usage(format!("this command cannot start itself: {error}"))),
+    }
 }
 
 /// The heap `malloc` in a process of its own, over the `malloc` of this library.
