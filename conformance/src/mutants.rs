@@ -9,7 +9,7 @@
 use serde::Deserialize;
 use std::{
     collections::HashSet,
-    fs, io,
+    fmt, fs, io,
     path::{Path, PathBuf},
     process::Command,
     time::Duration,
@@ -161,7 +161,34 @@ pub struct Run {
     pub found: Option<Duration>,
 }
 
+/// What stopped a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum By {
+    /// A law of this number.
+    Law(u16),
+    /// The heap did not come back from an operation.
+    Hang,
+    /// The heap crashed, or the command did.
+    Crash,
+}
+
+impl fmt::Display for By {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            By::Law(number) => write!(f, "{number}"),
+            By::Hang => f.write_str("hang"),
+            By::Crash => f.write_str("crash"),
+        }
+    }
+}
+
 impl Run {
+    /// What stopped it, if anything did.
+    pub fn by(&self) -> Option<By> {
+        let otherwise = || if self.hung() { Some(By::Hang) } else { self.crashed().then_some(By::Crash) };
+        self.law.map(By::Law).or_else(otherwise)
+    }
+
     /// Whether the bug was caught, by what it says must catch it.
     pub fn caught(&self, mutant: &Mutant) -> bool {
         (mutant.or_crash && self.crashed())
@@ -379,6 +406,8 @@ mod tests {
             (run(Some(0), None), [false, false, false]),
             (run(Some(6), None), [false, false, true]),
         ];
+        let by = runs.iter().map(|(run, _)| run.by().map(|by| by.to_string()).unwrap_or_default());
+        assert_eq!(by.collect::<Vec<_>>(), ["51", "6", "crash", "crash", "crash", "", "hang"]);
         for (run, caught) in runs {
             assert_eq!([&strict, &lenient, &patient].map(|mutant| run.caught(mutant)), caught, "{run:?}");
         }

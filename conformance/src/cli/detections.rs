@@ -14,8 +14,8 @@ pub(super) struct Row {
     pub(super) bug: String,
     /// What is wrong, in a sentence.
     pub(super) what: String,
-    /// The laws that caught it.
-    pub(super) laws: Vec<u16>,
+    /// What caught it: laws, by their numbers, a crash, a hang.
+    pub(super) by: Vec<String>,
     /// How many seeds caught it, by a law that was to.
     pub(super) caught: u64,
     /// Programs until it was found: the median and the most.
@@ -29,6 +29,8 @@ pub(super) struct Row {
 pub(super) struct Table {
     /// Bugs seeded into source.
     pub(super) seeded: Vec<Row>,
+    /// Of how many these are a sample, if they are one.
+    pub(super) sample_of: Option<usize>,
     /// Heaps that are wrong on purpose.
     pub(super) wrong: Vec<Row>,
 }
@@ -51,15 +53,19 @@ impl Table {
             counted(seeds, "campaign"),
         );
         let sections = [
-            ("Bugs seeded into the fast heap", "the laws are those that spoke first", &self.seeded),
+            ("Bugs seeded into the fast heap", "the laws are those that spoke first", &self.seeded, self.sample_of),
             (
                 "Heaps that are wrong on purpose",
                 "the law is the one that has to catch it even if there is no other",
                 &self.wrong,
+                None,
             ),
         ];
-        for (title, laws, rows) in sections.into_iter().filter(|(.., rows)| !rows.is_empty()) {
+        for (title, laws, rows, sample_of) in sections.into_iter().filter(|(_, _, rows, _)| !rows.is_empty()) {
             let _ = writeln!(page, "\n## {title}\n\nHere {laws}.\n");
+            if let Some(all) = sample_of {
+                let _ = writeln!(page, "This is a sample: {} of {all}.\n", rows.len());
+            }
             page.push_str("| bug | what is wrong | law | caught | programs | time, ms |\n|---|---|---|---|---|---|\n");
             rows.iter().for_each(|row| row.print(seeds, &mut page));
         }
@@ -70,11 +76,10 @@ impl Table {
 impl Row {
     fn print(&self, seeds: u64, page: &mut String) {
         let cell = |text: &str| text.replace('|', "\\|").replace('\n', " ");
-        let laws: Vec<_> = self.laws.iter().map(u16::to_string).collect();
         let programs = self.programs.map_or(String::new(), |(median, most)| format!("{median} / {most}"));
         let time = self.time.map_or(String::new(), |time| format!("{:.1}", time.as_secs_f64() * 1e3));
-        let (bug, what, laws, caught) = (cell(&self.bug), cell(&self.what), laws.join(", "), self.caught);
-        let _ = writeln!(page, "| {bug} | {what} | {laws} | {caught}/{seeds} | {programs} | {time} |");
+        let (bug, what, by, caught) = (cell(&self.bug), cell(&self.what), self.by.join(", "), self.caught);
+        let _ = writeln!(page, "| {bug} | {what} | {by} | {caught}/{seeds} | {programs} | {time} |");
     }
 }
 
@@ -87,18 +92,18 @@ mod tests {
         let row = |caught, programs, time| Row {
             bug: "a|b".to_owned(),
             what: "two\nlines".to_owned(),
-            laws: vec![51, 54],
+            by: vec!["51".to_owned(), "hang".to_owned()],
             caught,
             programs,
             time,
         };
         let missed = row(0, None, None);
-        let table =
-            Table { seeded: vec![row(20, Some((7, 31)), Some(Duration::from_micros(1_240)))], wrong: vec![missed] };
+        let found = row(20, Some((7, 31)), Some(Duration::from_micros(1_240)));
+        let table = Table { seeded: vec![found], sample_of: Some(90), wrong: vec![missed] };
         let page = table.page(20, Path::new("T.md"));
-        assert!(page.contains("\n| a\\|b | two lines | 51, 54 | 20/20 | 7 / 31 | 1.2 |\n"), "{page}");
-        assert!(page.contains("\n| a\\|b | two lines | 51, 54 | 0/20 |  |  |\n"), "{page}");
-        assert_eq!(page.matches("\n## ").count(), 2);
+        assert!(page.contains("\n| a\\|b | two lines | 51, hang | 20/20 | 7 / 31 | 1.2 |\n"), "{page}");
+        assert!(page.contains("\n| a\\|b | two lines | 51, hang | 0/20 |  |  |\n"), "{page}");
+        assert_eq!((page.matches("\n## ").count(), page.matches("a sample: 1 of 90").count()), (2, 1));
         let no_seeded = Table { seeded: Vec::new(), ..table };
         assert_eq!(no_seeded.page(20, Path::new("T.md")).matches("\n## ").count(), 1);
     }

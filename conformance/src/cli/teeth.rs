@@ -70,7 +70,7 @@ fn faults(options: &Options, table: &mut Table) -> Exit {
     let mut survivors = Vec::new();
     let end = teeth::bite(options.from..options.from.saturating_add(seeds), |bite| {
         let laws: Vec<_> = bite.laws().iter().map(u16::to_string).collect();
-        let law = bite.owed.map_or(laws.join(","), |law| law.to_string());
+        let law = bite.owed.map_or_else(|| laws.join(","), |law| law.to_string());
         let caught = bite.owed.map_or(bite.catches.len() as u64, |_| bite.by_own_law);
         let pair = |pair: Option<(String, String)>| pair.map_or_else(String::new, |(m, most)| format!("{m} / {most}"));
         let ms = |time: Duration| format!("{:.1}", time.as_secs_f64() * 1e3);
@@ -89,7 +89,7 @@ fn faults(options: &Options, table: &mut Table) -> Exit {
         table.wrong.push(Row {
             bug: bite.heap.clone(),
             what: what(&bite.heap),
-            laws: bite.owed.map_or_else(|| bite.laws().into_iter().collect(), |law| vec![law]),
+            by: bite.owed.map_or(laws, |law| vec![law.to_string()]),
             caught,
             programs: bite.median_and_most(|catch| catch.programs),
             time: bite.median_and_most(|catch| catch.found).map(|(median, _)| median),
@@ -137,18 +137,21 @@ fn mutants(options: &Options, level: Option<Level>, table: &mut Table) -> Result
     if chosen.is_empty() {
         return Err(Trouble::Usage(format!("no seeded bug has a name with {:?} in it", options.name)));
     }
+    let all = chosen.len();
     if let Some(sample) = options.sample {
         chosen = spread(chosen, usize::from(sample));
     }
+    table.sample_of = (chosen.len() < all).then_some(all);
     let scratch = Scratch::of(&options.repository)?;
-    anstream::println!("{:<7} {:<34} {:>7} {:>14} {:>18}", "in", "seeded bug", "caught", "by law", "programs");
+    anstream::println!("{:<7} {:<34} {:>7} {:>14} {:>18}", "in", "seeded bug", "caught", "by", "programs");
     let mut survivors: Vec<(&Mutant, Vec<Run>)> = Vec::new();
     for (level, mutant) in &chosen {
         let runs = scratch.try_out(*level, mutant, options.seeds)?;
         let caught = runs.iter().filter(|run| run.caught(mutant)).count() as u64;
-        let mut laws: Vec<_> = runs.iter().filter_map(|run| run.law).collect();
-        laws.sort_unstable();
-        laws.dedup();
+        let mut by: Vec<_> = runs.iter().filter_map(Run::by).collect();
+        by.sort_unstable();
+        by.dedup();
+        let by: Vec<_> = by.iter().map(ToString::to_string).collect();
         let mut programs: Vec<_> = runs.iter().map(|run| run.programs).collect();
         programs.sort_unstable();
         let programs = match (level, &programs[..]) {
@@ -160,12 +163,11 @@ fn mutants(options: &Options, level: Option<Level>, table: &mut Table) -> Result
         table.seeded.push(Row {
             bug: mutant.name.clone(),
             what: mutant.why.clone(),
-            laws: laws.clone(),
+            by: by.clone(),
             caught,
             programs,
             time: times.get(times.len() / 2).copied(),
         });
-        let laws: Vec<_> = laws.iter().map(u16::to_string).collect();
         let programs = programs.map_or(String::new(), |(median, most)| format!("{median} / {most}"));
         let seeds = options.seeds;
         anstream::println!(
@@ -176,7 +178,7 @@ fn mutants(options: &Options, level: Option<Level>, table: &mut Table) -> Result
             },
             mutant.name,
             format!("{caught}/{seeds}"),
-            laws.join(","),
+            by.join(","),
             programs
         );
         if caught < seeds {
@@ -187,7 +189,8 @@ fn mutants(options: &Options, level: Option<Level>, table: &mut Table) -> Result
     for (mutant, runs) in &survivors {
         anstream::println!("NOT CAUGHT by every seed: {} (by one of {:?}): {runs:?}", mutant.name, mutant.caught_by);
     }
-    anstream::println!("{} of {} seeded bugs caught", chosen.len() - survivors.len(), chosen.len());
+    let sample = table.sample_of.map_or(String::new(), |all| format!(", a sample of {all}"));
+    anstream::println!("{} of {} seeded bugs caught{sample}", chosen.len() - survivors.len(), chosen.len());
     Ok(if survivors.is_empty() { Exit::Conforms } else { Exit::Counterexample })
 }
 
