@@ -48,7 +48,7 @@ pub(super) const LAWS: &[Law] = &[
     Law {
         number: 104,
         name: "memory limit",
-        statement: "When less than a quarter of a limit of at least 2 MiB is alive, and two cycles have started and scanned no more than they expected since it was set, no more is mapped than the limit allows.",
+        statement: "When less than a quarter of a limit of at least 2 MiB is alive, and the last two cycles to end have started since it was set and scanned no more than they expected, no more is mapped than the limit allows.",
         needs: Needs::of(&[Capability::Pacing, Capability::Phases]),
         judge: memory_limit,
     },
