@@ -3,7 +3,7 @@
 # $SANITIZER, and with them RUSTFLAGS; so cargo-fuzz, which would set flags of its own, is told the sanitizer and no more.
 #
 # By hand, from the top of the repository:
-#   SRC=$(dirname "$PWD") OUT=/tmp/out SANITIZER=address RUSTC_BOOTSTRAP=1 bash .clusterfuzzlite/build.sh
+#   SRC=$(dirname "$PWD") OUT=$PWD/target/fuzzers SANITIZER=address RUSTC_BOOTSTRAP=1 bash .clusterfuzzlite/build.sh
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 [ -d fuzz ] || cd "$SRC/heaplaw"
 mkdir -p "$OUT"
