@@ -185,9 +185,7 @@ impl<L: Listener> Heap<L> {
     /// Finishes a cycle that is marking, then runs a whole new one, including its sweep (Go: `runtime.GC`). Every
     /// object that cannot be reached is freed.
     pub fn collect(&self) {
-        if !self.state().work.cycle() {
-            self.state().collect(&mut self.state().driver(), Cause::Told);
-        }
+        self.state().collect_all();
     }
 
     /// Sets [`Config::gogc`] from now on. In a heap without workers that is paced, this waits for mutators as
@@ -289,9 +287,9 @@ impl<L: Listener> Heap<L> {
         lock(&self.state().awaited).filter(|(_, since)| since.elapsed() >= after).map(|(id, _)| id)
     }
 
-    /// Runs `body` while no mutator and no collector is at work; all wait between two operations. What it reads of the heap,
-    /// say its [`stats`](Heap::stats), belongs together. It must not drive the collector, or use a mutator; and where a
-    /// mutator [runs](crate::Mutator::run) on this thread, parking is for the caller, as for [`Heap::collect`].
+    /// Runs `body` while no mutator and no collector is at work; all wait at safepoints. What it reads of the heap, say its
+    /// [`stats`](Heap::stats), belongs together. It waits for ever if `body` drives the collector, verifies the heap or uses a
+    /// mutator, or if one [runs](crate::Mutator::run) on this thread that is not parked.
     pub fn halted<R>(&self, body: impl FnOnce() -> R) -> R {
         self.state().halted(&mut self.state().driver(), |_| body())
     }

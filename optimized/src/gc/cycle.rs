@@ -45,7 +45,7 @@ use std::{sync::Arc, time::Instant};
 /// What is asked of a mutator.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
-pub(crate) enum Request {
+enum Request {
     /// To use the barrier.
     Arm,
     /// To allocate black.
@@ -76,6 +76,14 @@ impl Request {
     /// What a number that was left at a post asks for.
     fn of(number: u64) -> Request {
         Request::ALL[(number & 7) as usize % Request::ALL.len()]
+    }
+}
+
+impl Driver {
+    /// The number of the next round, in which this is asked for.
+    fn next(&mut self, request: Request) -> u64 {
+        self.round += 1;
+        self.round << 3 | request as u64
     }
 }
 
@@ -388,6 +396,13 @@ impl<L: Listener> State<L> {
             mark(driver);
         }
         self.sweep_all();
+    }
+
+    /// Has the workers collect, or if there are none, does it: for who waits, and is no mutator that runs.
+    pub(crate) fn collect_all(&self) {
+        if !self.work.cycle() {
+            self.collect(&mut self.driver(), Cause::Told);
+        }
     }
 
     /// Starts a cycle whose steps others take; or if that stops the world, collects.

@@ -12,7 +12,7 @@
 //!
 //! Source: Go's `mgcmark.go`.
 
-use super::{cycle::Request, pace::Who};
+use super::pace::Who;
 use crate::{
     events::{Event, Listener},
     geometry::{ADDRESS_BITS, WORD, sized},
@@ -91,14 +91,6 @@ pub(crate) struct Driver {
     pub(crate) round: u64,
     /// In whose name it works.
     pub(crate) who: Who,
-}
-
-impl Driver {
-    /// The number of the next round, in which this is asked for.
-    pub(crate) fn next(&mut self, request: Request) -> u64 {
-        self.round += 1;
-        self.round << 3 | request as u64
-    }
 }
 
 impl<L: Listener> State<L> {

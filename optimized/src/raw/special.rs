@@ -23,7 +23,7 @@
 use super::Raw;
 use crate::{
     error::Error,
-    events::{Cause, Listener},
+    events::Listener,
     root::Address,
     span::Span,
     special::{Cleanup, Special, Weak},
@@ -40,11 +40,7 @@ impl<L: Listener> Raw<'_, L> {
     /// As [`Heap::collect`](crate::Heap::collect), which would wait for this mutator for ever. A safepoint.
     pub fn collect(&mut self) {
         let state = self.state;
-        self.park(|| {
-            if !state.work.cycle() {
-                state.collect(&mut state.driver(), Cause::Told);
-            }
-        });
+        self.park(|| state.collect_all());
     }
 
     /// As [`Mutator::weak`](crate::Mutator::weak).
