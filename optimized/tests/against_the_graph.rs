@@ -1,6 +1,8 @@
 //! Random programs, run on the heap and on the reference's graph side by side. Whatever the collector did in between, a
 //! mutator must find the object that the graph says, where it was born and with the data that was last written.
 
+mod random;
+
 use heaplaw_optimized::{
     Config,
     adapter::{Subject, bundled},
@@ -13,24 +15,10 @@ use heaplaw_reference::{
     object::{Address, Content, ObjectId, Shape},
     op::{Action, Collect, GLOBALS, MUTATORS, MutatorId, Op, Place, Program, ROOTS, Root, Run},
 };
+use random::Random;
 use std::collections::HashMap;
 
-/// SplitMix64.
-struct Random(u64);
-
 impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
-    fn below(&mut self, end: u64) -> u64 {
-        self.next() % end
-    }
-
     fn root(&mut self) -> Root {
         // Few roots, so that much is held by the heap alone.
         Root(self.below(u64::from(ROOTS) / 3) as u8)

@@ -6,26 +6,16 @@
 //!
 //! `HEAPLAW_STRESS_SECONDS` says how long the stress test runs, two seconds unless told.
 
+mod random;
+
 use heaplaw_optimized::{Config, Error, Heap, Mutator, Place, Root};
+use random::Random;
 use std::{
     env,
     sync::atomic::{AtomicBool, AtomicU64, Ordering},
     thread,
     time::{Duration, Instant},
 };
-
-/// SplitMix64.
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, end: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (z ^ (z >> 31)) % end
-    }
-}
 
 /// The words of a node: its stamp, its height, and the stamps of its two children.
 type Node = [u64; 4];
@@ -161,10 +151,18 @@ fn heap(config: Config) -> Heap {
 
 /// Mutators play until time is up, while `beside` goes on in this thread. Then all must be as it should.
 fn play(heap: &Heap, players: u64, time: Duration, mut beside: impl FnMut()) {
+    /// Also if `beside` panics: who plays must not play on.
+    struct Over<'o>(&'o AtomicBool);
+    impl Drop for Over<'_> {
+        fn drop(&mut self) {
+            self.0.store(true, Ordering::Relaxed);
+        }
+    }
     let over = AtomicBool::new(false);
     let steps = AtomicU64::new(0);
     let start = Instant::now();
     thread::scope(|scope| {
+        let end = Over(&over);
         for seed in 1..=players {
             let (heap, over, steps) = (&*heap, &over, &steps);
             scope.spawn(move || {
@@ -186,7 +184,7 @@ fn play(heap: &Heap, players: u64, time: Duration, mut beside: impl FnMut()) {
         while start.elapsed() < time {
             beside();
         }
-        over.store(true, Ordering::Relaxed);
+        drop(end);
     });
     heap.collect();
     heap.verify().unwrap();

@@ -4,26 +4,22 @@
 //! Each seal has a stamp that no other has, and the stamps of the two seals that it was made of; so whoever follows a link
 //! sees whether it leads to the right place. A link to what was freed leads to another, since the heap is small.
 
+mod random;
+
 use heaplaw_optimized::{
     Config, Error,
     typed::{Data, Gc, Global, Heap, Link, Object, Root, Session, Weak},
 };
+use random::Random;
 use std::{
     panic::{self, AssertUnwindSafe},
     sync::mpsc,
     thread,
 };
 
-/// SplitMix64.
-struct Random(u64);
-
 impl Random {
-    fn below(&mut self, end: u64) -> usize {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        ((z ^ (z >> 31)) % end) as usize
+    fn index(&mut self, end: u64) -> usize {
+        self.below(end) as usize
     }
 }
 
@@ -67,7 +63,7 @@ impl<'m> Player<'m> {
     }
 
     fn slot(&mut self) -> usize {
-        self.random.below(ROOTS as u64)
+        self.random.index(ROOTS as u64)
     }
 
     /// A new seal over two others, or over one, or none.
@@ -94,7 +90,7 @@ impl<'m> Player<'m> {
     /// Follows links down from a seal.
     fn walk<'s>(&mut self, mut seal: Gc<'s, Seal>, session: &'s Session<'_>) {
         loop {
-            let side = self.random.below(2);
+            let side = self.random.index(2);
             let (expected, height) = (seal.at(Seal::STAMPS).get(session)[side], seal.at(Seal::HEIGHT).get(session));
             let Some(below) = seal.at(Seal::BELOW).at(side).get(session) else {
                 return assert_eq!(expected, 0, "a link is lost");
@@ -108,10 +104,10 @@ impl<'m> Player<'m> {
 
     /// Changes a place of the board, or takes what is there.
     fn trade(&mut self, session: &Session<'m>, board: &Global<Board>) -> Result<(), Error> {
-        let (slot, index) = (self.slot(), self.random.below(PLACES as u64));
+        let (slot, index) = (self.slot(), self.random.index(PLACES as u64));
         let place = board.get(session)?.expect("the board is there").at(Board::PLACES).at(index);
         let own = self.roots[slot].as_ref().map(|root| root.get(session));
-        let taken = match self.random.below(4) {
+        let taken = match self.random.index(4) {
             0 => {
                 place.set(session, own);
                 None
@@ -135,7 +131,7 @@ impl<'m> Player<'m> {
 
     /// Makes a weak pointer in place of another, or asks one. Not all: who is asked for while objects are marked is kept.
     fn remember(&mut self, session: &Session<'m>) -> Result<(), Error> {
-        let (slot, place) = (self.slot(), self.random.below(4 * WEAK));
+        let (slot, place) = (self.slot(), self.random.index(4 * WEAK));
         if let Some(root) = &self.roots[slot]
             && place >= self.weak.len()
         {
@@ -158,7 +154,7 @@ impl<'m> Player<'m> {
 
     fn play(&mut self, session: &mut Session<'m>, board: &Global<Board>, steps: usize) -> Result<(), Error> {
         for _ in 0..steps {
-            match self.random.below(16) {
+            match self.random.index(16) {
                 0..6 => self.build(session)?,
                 6..10 => self.trade(session, board)?,
                 10 => self.remember(session)?,
@@ -167,7 +163,7 @@ impl<'m> Player<'m> {
                     self.roots[slot] = None;
                 }
                 12 => session.safepoint(),
-                13 if self.random.below(64) == 0 => session.park(thread::yield_now),
+                13 if self.random.index(64) == 0 => session.park(thread::yield_now),
                 _ => {
                     let slot = self.slot();
                     if let Some(seal) = self.roots[slot].as_ref().map(|root| root.get(session)) {

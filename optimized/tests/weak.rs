@@ -2,7 +2,10 @@
 //!
 //! `HEAPLAW_STRESS_SECONDS` says how long the stress test runs, two seconds unless told.
 
+mod random;
+
 use heaplaw_optimized::{Config, Error, Heap, Mutator, Phase, Place, Root, Weak};
+use random::Random;
 use std::{
     env,
     sync::{
@@ -253,19 +256,6 @@ fn whenever_a_weak_pointer_is_asked_its_object_is_there_or_never_again() {
         assert_eq!(heap.stats().objects, if there.is_some() { 2 } else { 0 });
     });
     assert!(seen.iter().all(|times| *times > 2), "{seen:?}");
-}
-
-/// SplitMix64.
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, end: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (z ^ (z >> 31)) % end
-    }
 }
 
 /// How many tokens there are.

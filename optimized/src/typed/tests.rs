@@ -1,23 +1,20 @@
 //! Random programs with types, beside a plain model, while the collector takes single steps in between. Memory that is lost
 //! is soon used again, so a node that should be there turns out to be another: each has a stamp that no other has.
 
+#[path = "../../tests/random/mod.rs"]
+mod random;
+
 use super::*;
 use crate::{Barrier, root::MutatorId};
+use random::Random;
 use std::{
     collections::{BTreeSet, HashMap},
     panic,
 };
 
-/// SplitMix64.
-struct Random(u64);
-
 impl Random {
-    fn below(&mut self, end: u64) -> usize {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        ((z ^ (z >> 31)) % end) as usize
+    fn index(&mut self, end: u64) -> usize {
+        self.below(end) as usize
     }
 }
 
@@ -83,7 +80,7 @@ impl<'m> Player<'m> {
     }
 
     fn slot(&mut self) -> usize {
-        self.random.below(ROOTS as u64)
+        self.random.index(ROOTS as u64)
     }
 
     /// Some root that holds a node, and the node's number.
@@ -168,11 +165,11 @@ impl<'m> Player<'m> {
 
     /// Loads, stores, swaps or exchanges a link.
     fn relink(&mut self, session: &Session<'m>) {
-        let (Some((of, number)), index, other) = (self.some(), self.random.below(3), self.slot()) else { return };
+        let (Some((of, number)), index, other) = (self.some(), self.random.index(3), self.slot()) else { return };
         let cell = link(index, self.gc(of, session).unwrap());
         let (value, target) = (self.gc(other, session), self.held[other]);
         let old = self.plans[number].links[index];
-        match self.random.below(6) {
+        match self.random.index(6) {
             0 => {
                 // Taken away from where it was: the one thing that a collector may overlook.
                 let taken = cell.swap(session, None);
@@ -191,7 +188,7 @@ impl<'m> Player<'m> {
             }
             2 => {
                 let (expected, guess) =
-                    if self.random.below(2) == 0 { (cell.get(session), old) } else { (value, target) };
+                    if self.random.index(2) == 0 { (cell.get(session), old) } else { (value, target) };
                 let exchanged = cell.compare_exchange(session, expected, value);
                 assert_eq!(exchanged.is_ok(), guess == old);
                 if exchanged.is_ok() {
@@ -208,7 +205,7 @@ impl<'m> Player<'m> {
     /// Writes data; a leaf is a new one.
     fn write(&mut self, session: &mut Session<'m>) {
         let Some((slot, number)) = self.some() else { return };
-        let value = self.random.below(1 << 20);
+        let value = self.random.index(1 << 20);
         if value.is_multiple_of(3) {
             let (leaf, flag) = (session.alloc::<Leaf>().unwrap(), value.is_multiple_of(2));
             let (node, leaf) = (self.gc(slot, session).unwrap(), leaf.get(session));
@@ -230,7 +227,7 @@ impl<'m> Player<'m> {
     fn attend(&mut self, session: &Session<'m>) {
         if let Some((slot, number)) = self.some() {
             let node = self.gc(slot, session).unwrap();
-            match self.random.below(4) {
+            match self.random.index(4) {
                 0 if self.finalizes && !self.finalizers.contains(&number) => {
                     assert_eq!(session.set_finalizer(node, number as u32), None);
                     self.finalizers.insert(number);
@@ -273,7 +270,7 @@ impl<'m> Player<'m> {
 
     fn step(&mut self, session: &mut Session<'m>) {
         let heap = session.heap;
-        let (choice, budget) = (self.random.below(14), self.random.below(8));
+        let (choice, budget) = (self.random.index(14), self.random.index(8));
         session.park(|| {
             let heap = &heap.heap;
             match choice {
@@ -290,7 +287,7 @@ impl<'m> Player<'m> {
 
     fn play(&mut self, session: &mut Session<'m>, length: usize) {
         for _ in 0..length {
-            match self.random.below(20) {
+            match self.random.index(20) {
                 0..4 => self.alloc(session),
                 4..10 => self.relink(session),
                 10..12 => self.write(session),
