@@ -171,6 +171,7 @@ impl Listener for Journal {
             }
             Event::ScanGlobals => event::Event::ScanGlobals,
             Event::Finalize(at) => event::Event::Finalize(shown(at)),
+            Event::Asked(_) => return,
             Event::Pause { mutator, units, .. } => return pages.pause(mutator, units),
             Event::Reclaim { mutator, spans } => return pages.pause(mutator, spans),
             Event::Shade(at) => return pages.tell(at, event::Event::Shade),

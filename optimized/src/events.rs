@@ -40,6 +40,9 @@ pub enum Event {
     Finalize(Address),
     /// An object was freed.
     Free(Address),
+    /// A mutator, or the collector for one that is parked, begins to do what the collector asks of it. A [pause](Event::Pause)
+    /// is what follows.
+    Asked(MutatorId),
     /// A mutator has done what the collector asked of it, or the collector for one that is parked; it could not run meanwhile.
     Pause {
         /// Which.
@@ -62,15 +65,16 @@ pub enum Event {
 /// collector's. Where only one thread is at work, the order is that in which things happen. `()` does not listen, and costs
 /// nothing.
 pub trait Listener: Send + Sync + 'static {
-    /// Whether anybody listens. If not, nothing is told.
-    const LISTENS: bool = true;
+    /// Whether it is told of single objects: [`Shade`](Event::Shade), [`Scan`](Event::Scan) and [`Free`](Event::Free). Then
+    /// objects are marked one by one, which is slow; the rest costs next to nothing.
+    const OBJECTS: bool = true;
 
     /// Takes note of `event`. Must not use the heap.
     fn on(&self, event: Event);
 }
 
 impl Listener for () {
-    const LISTENS: bool = false;
+    const OBJECTS: bool = false;
 
     fn on(&self, _: Event) {}
 }

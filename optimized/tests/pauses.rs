@@ -161,3 +161,49 @@ fn no_pause_grows_with_a_heap_of_1_or_64_mib() {
 fn no_pause_grows_with_a_heap_of_a_gigabyte() {
     no_pause_grows_with_the_heap(&[1 << 20, 1 << 30], &[1, 16, 256]);
 }
+
+/// Hears what it is told, but of no objects.
+struct Aloof(Heard);
+
+impl Listener for Aloof {
+    const OBJECTS: bool = false;
+
+    fn on(&self, event: Event) {
+        self.0.on(event);
+    }
+}
+
+#[test]
+fn who_does_not_listen_to_objects_hears_of_all_else_the_same() {
+    fn cycle(heap: &Heap<impl Listener>, heard: &Heard) -> Vec<Event> {
+        let mut mutator = heap.join();
+        let root = mutator.root();
+        for _ in 0..3 {
+            mutator.alloc(&root, 1, 8).unwrap();
+        }
+        heap.start();
+        heap.handshake(mutator.id());
+        while heap.mark(1) > 0 {}
+        assert!(heap.finish());
+        while heap.sweep(1) > 0 {}
+        assert_eq!(heap.stats().objects, 1);
+        heard.take()
+    }
+    let config = Config { reservation: 64 << 20, ..Config::default() };
+    let heard = Heard::default();
+    let mut all = cycle(&Heap::with_listener(config, heard.clone()).unwrap(), &heard);
+    assert_eq!(objects(&all), 4, "one is shaded and scanned, two are freed: {all:?}");
+    all.retain(|event| objects(&[*event]) == 0);
+    assert_eq!(cycle(&Heap::with_listener(config, Aloof(heard.clone())).unwrap(), &heard), all);
+    // Whoever is asked pauses next.
+    let asked = |pair: &&[Event]| matches!(pair[0], Event::Asked(_));
+    let handshakes: Vec<_> = all.windows(2).filter(asked).collect();
+    assert_eq!(handshakes.len(), pauses(&all).len());
+    for pair in handshakes {
+        let (Event::Asked(asked), Event::Pause { mutator, .. }) = (pair[0], *pair.last().unwrap()) else {
+            assert!(matches!(pair[1], Event::ScanStack(_)), "{pair:?}");
+            continue;
+        };
+        assert_eq!(asked, mutator);
+    }
+}

@@ -74,8 +74,8 @@ impl<L: Listener> State<L> {
         let old = if wrong(Twin::Deletion) { 0 } else { old };
         let new = if wrong(Twin::Insertion) { 0 } else { new };
         let len = local.buffer.record([old, new]);
-        // Who takes steps, or listens, finds what a store has shaded.
-        let at_once = self.config.workers == 0 && (L::LISTENS || !self.config.paced);
+        // Who takes steps, or listens to objects, finds what a store has shaded.
+        let at_once = self.config.workers == 0 && (L::OBJECTS || !self.config.paced);
         if at_once || Buffer::is_full(len) {
             self.flush_barrier(local);
         }

@@ -116,6 +116,7 @@ impl<L: Listener> State<L> {
     }
 
     fn act(&self, local: &Local, request: u64) {
+        self.listener.on(Event::Asked(local.id));
         // The pointers that are looked at, and the spans.
         let (mut looked, mut spans) = (0, 0);
         match Request::of(request) {
@@ -293,13 +294,13 @@ impl<L: Listener> State<L> {
         })
     }
 
-    /// Scans objects, up to about so many fields; gives how many bytes were scanned. Who listens is told of each object by
+    /// Scans objects, up to about so many fields; gives how many bytes were scanned. Who listens to objects is told of each by
     /// itself, and when all of it is scanned.
     pub(crate) fn mark_some(&self, driver: &mut Driver, budget: usize) -> usize {
         self.work_as(driver.who, Part::Heap, || {
             self.grey.start_work();
             let marker = &mut driver.marker;
-            let fields = if L::LISTENS { self.mark_one(marker).unwrap_or(0) } else { self.drain(marker, budget) };
+            let fields = if L::OBJECTS { self.mark_one(marker).unwrap_or(0) } else { self.drain(marker, budget) };
             self.grey.end_work();
             fields
         })

@@ -114,7 +114,7 @@ impl<L: Listener> State<L> {
     }
 
     pub(crate) fn tell(&self, at: usize, event: fn(Address) -> Event) {
-        if L::LISTENS
+        if L::OBJECTS
             && let Some(at) = Address::new(at)
         {
             self.listener.on(event(at));

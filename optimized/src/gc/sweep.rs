@@ -156,7 +156,7 @@ impl<L: Listener> State<L> {
                 self.sweep.advance(cycle, page as u64);
                 self.pace.count_swept(span.pages());
                 let buried = self.bury(span);
-                self.space.sweep(span, cycle, L::LISTENS, |at| self.listener.on(Event::Free(at)));
+                self.space.sweep(span, cycle, L::OBJECTS, |at| self.listener.on(Event::Free(at)));
                 self.specials.queue(buried);
                 return true;
             }

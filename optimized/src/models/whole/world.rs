@@ -179,6 +179,7 @@ impl Listener for Watch {
             Event::Shade(_) => "shade".to_owned(),
             Event::Scan(_) => "scan".to_owned(),
             Event::Free(_) => "free".to_owned(),
+            Event::Asked(MutatorId(id)) => format!("{id} is asked"),
             Event::Pause { mutator: MutatorId(id), units, .. } => format!("pause of {id}: {units}"),
             Event::Reclaim { mutator: MutatorId(id), spans } => format!("{id} sweeps {spans}"),
         });
