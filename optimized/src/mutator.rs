@@ -267,7 +267,8 @@ impl<L: Listener> Mutator<L> {
     }
 
     /// Hands what a root holds to a root of another mutator, as a Go channel hands a value to a receiver that waits. No
-    /// barrier watches roots, so the hand-over itself shades the object while a cycle is marking.
+    /// barrier watches roots, so the hand-over itself shades the object while a cycle is marking and one of the two stacks is
+    /// not scanned.
     ///
     /// # Errors
     /// [`Error::ForeignRoot`], also if `to` is of another heap.
@@ -278,11 +279,13 @@ impl<L: Listener> Mutator<L> {
         if !self.heap.is(&to.heap) {
             return Err(Error::ForeignRoot);
         }
-        // As a store into a field that was nil: whoever's stack is scanned already, the object is found.
+        let receiver = to.enter();
+        // As a store into a field that was nil, by the one whose stack is grey: it may be white, and only there.
         if !wrong(Twin::Sending) {
-            inside.state.barrier(inside.local, || 0, value);
+            let grey = if inside.local.scanned.get() { receiver.local } else { inside.local };
+            inside.state.barrier(grey, || 0, value);
         }
-        to.set(&to.enter(), into, value)
+        to.set(&receiver, into, value)
     }
 
     // ---- objects

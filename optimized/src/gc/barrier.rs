@@ -1,13 +1,15 @@
-//! The write barrier: Go's hybrid of Yuasa's deletion barrier and Dijkstra's insertion barrier. Both halves are
-//! unconditional: neither the colour of the object that is stored into nor that of the stack is asked for.
+//! The write barrier: Go's hybrid of Yuasa's deletion barrier and Dijkstra's insertion barrier. What is overwritten is shaded
+//! always, what is stored while the stack of who stores is grey: as the proposal has it, where Go shades both. A stack that was
+//! scanned holds nothing white but what something grey in the heap leads to, and that can be cut only by overwriting. The
+//! colour of the object that is stored into is never asked for.
 //!
 //! Either half alone is a [`Barrier`] too, if the rest of the collector makes up for what is missing:
 //!
 //! ```text
-//!              shades       stacks are scanned                     invariant
-//!   hybrid     old and new  once, one by one                       weak, modified
-//!   insertion  new          again, until a round finds nothing     strong
-//!   deletion   old          all, before the first object           weak
+//!              shades                         stacks are scanned                     invariant
+//!   hybrid     old; new, if stack is grey     once, one by one                       weak, modified
+//!   insertion  new                            again, until a round finds nothing     strong
+//!   deletion   old                            all, before the first object           weak
 //! ```
 //!
 //! With insertion alone, a stack that was scanned may get hold of what is white, from an object that is grey. So stacks
@@ -19,7 +21,7 @@
 //! all at once.
 //!
 //! Every store of a pointer into a field or a global goes through here; roots are not places, and stores into them do
-//! not. A barrier that is on records both pointers in the mutator's buffer. They are shaded when that is full, and at every
+//! not. A barrier that is on records what is to be shaded in the mutator's buffer. They are shaded when that is full, and at every
 //! handshake; in a heap that is collected in steps, at once. To put it off is sound: who decides that nothing is grey has
 //! everybody flush first, see [`terminate`](super::terminate).
 //!
@@ -40,7 +42,8 @@ use crate::{
 /// Which pointers a store shades while a cycle is marking. What a heap does besides follows from it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Barrier {
-    /// Go's: what is overwritten and what is stored. Each stack is scanned once, at any time.
+    /// Go's: what is overwritten, and as long as the mutator's stack is not scanned what is stored. Each stack is scanned
+    /// once, at any time.
     #[default]
     Hybrid,
     /// Dijkstra's: what is stored. Stacks are scanned again before marking ends, and again if that found anything.
@@ -64,7 +67,7 @@ impl<L: Listener> State<L> {
     #[cold]
     fn record(&self, local: &Local, [old, new]: [usize; 2]) {
         let [old, new] = match self.config.barrier {
-            Barrier::Hybrid => [old, new],
+            Barrier::Hybrid => [old, if local.scanned.get() { 0 } else { new }],
             Barrier::Insertion => [0, new],
             // Relaxed: whoever does not see it yet shades too much.
             Barrier::Deletion if self.snapshot.load(Ordering::Relaxed) => [old, 0],
