@@ -8,9 +8,14 @@ use std::{
     time::{Duration, Instant},
 };
 
+/// A heap for a workload.
+fn heap(workers: usize) -> Heap {
+    Heap::new(Config { reservation: 8 << 30, workers, ..Config::DEFAULT }).expect("address space")
+}
+
 /// Runs a workload on a heap of its own.
 fn with(workers: usize, run: impl FnOnce(&Heap, &mut Raw<'_>)) {
-    let heap = Heap::new(Config { reservation: 8 << 30, workers, ..Config::DEFAULT }).expect("address space");
+    let heap = heap(workers);
     heap.join().raw(|raw| run(&heap, raw));
 }
 
@@ -143,13 +148,16 @@ pub fn mark() -> Duration {
     took
 }
 
-/// Stores pointers, so many of them, while nothing is collected or while objects are marked.
+/// Stores pointers, so many of them, while nothing is collected or while objects are marked and the stack is scanned.
 pub fn store(count: usize, marking: bool) {
     // The worker is never told to mark.
-    with(1, |heap, raw| {
+    let heap = heap(1);
+    let mut mutator = heap.join();
+    let id = mutator.id();
+    mutator.raw(|raw| {
         let objects: Vec<usize> = (0..1024).map(|_| alloc(raw, 2, 48)).collect();
         if marking {
-            raw.park(|| heap.start());
+            raw.park(|| heap.start() && heap.handshake(id));
         }
         for index in 0..count {
             raw.store(objects[index & 1023], 0, objects[(index >> 1) & 1023]);
