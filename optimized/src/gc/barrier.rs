@@ -1,7 +1,8 @@
 //! The write barrier: Go's hybrid of Yuasa's deletion barrier and Dijkstra's insertion barrier. What is overwritten is shaded
 //! always, what is stored while the stack of who stores is grey: as the proposal has it, where Go shades both. A stack that was
 //! scanned holds nothing white but what something grey in the heap leads to, and that can be cut only by overwriting. The
-//! colour of the object that is stored into is never asked for.
+//! colour of the object that is stored into is never asked for. `heaplaw explore hybrid-my-stack-in-steps` follows every
+//! interleaving of it.
 //!
 //! Either half alone is a [`Barrier`] too, if the rest of the collector makes up for what is missing:
 //!
