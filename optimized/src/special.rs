@@ -129,7 +129,7 @@ impl Special {
 pub(crate) type Shard = BTreeMap<usize, Special>;
 
 /// An object or argument, 0 for nil, and the token that goes with it.
-type Due = (usize, u64);
+pub(crate) type Due = (usize, u64);
 
 /// What the sweep of a span with specials has found, and the lock on their shard.
 pub(crate) struct Buried<'s> {

@@ -44,6 +44,10 @@ pub(crate) enum Twin {
     Counting,
     /// The pages of a cache still count as free.
     Grouping,
+    /// Who has not heard that marking is over takes what is white for dead, be it born since.
+    Newborn,
+    /// Who has not heard that marking is over still shades what it attaches something to.
+    Late,
 }
 
 /// Whether this mistake is made.
@@ -62,7 +66,7 @@ mod switched {
     use std::cell::Cell;
 
     /// All of them.
-    pub(crate) const ALL: [Twin; 19] = [
+    pub(crate) const ALL: [Twin; 21] = [
         Twin::Deletion,
         Twin::Insertion,
         Twin::Arming,
@@ -82,6 +86,8 @@ mod switched {
         Twin::Waking,
         Twin::Counting,
         Twin::Grouping,
+        Twin::Newborn,
+        Twin::Late,
     ];
 
     thread_local! {

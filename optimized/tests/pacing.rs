@@ -52,8 +52,12 @@ impl Cycles {
     }
 }
 
-/// In a steady state marking ends with at most 5 % more than the goal (law 100). If the cycle starts as early as it has to,
-/// mutators have less than 5 % of the time to pay; how much it is with a worker depends on what the kernel gives it.
+/// In a steady state marking ends with at most 5 % more than the goal (law 100), and mutators pay with less than 5 % of the
+/// time if they do something else besides.
+///
+/// One that does nothing but allocate outruns every worker: however early the cycle would have to start, it starts no earlier
+/// than 0.7 of the way, as Go's does. (On two processors of their own both take 4 to 8 % of the time for that.) What a worker
+/// leaves undone because others have its processor, mutators pay for too: that is looked at apart.
 #[test]
 fn a_steady_heap_ends_each_cycle_near_its_goal() {
     for (config, blocks, work) in
@@ -75,23 +79,31 @@ fn a_steady_heap_ends_each_cycle_near_its_goal() {
         assert!(settled.len() >= 3, "{} cycles", cycles.0.len());
         let mut over: Vec<_> = settled.iter().map(|(cycle, _)| cycle.after as f64 / cycle.goal as f64).collect();
         over.sort_by(f64::total_cmp);
-        // When a worker runs is up to the kernel: what counts is the cycle in the middle.
-        let over = over[if config.workers == 0 { over.len() - 1 } else { over.len() / 2 }];
+        let (median, worst) = (over[over.len() / 2], over[over.len() - 1]);
         let (first, last) = (settled[0].1, settled[settled.len() - 1].1);
         let (assists, background) = (last.assists - first.assists, last.background - first.background);
-        let cpu: u128 = settled[1..].iter().map(|(cycle, _)| cycle.assists.as_nanos()).sum();
-        let share = cpu as f64 / (last.elapsed - first.elapsed) as f64;
+        let all = (last.elapsed - first.elapsed) as f64;
+        let share = |of: fn(&Cycle) -> Duration| {
+            settled[1..].iter().map(|(cycle, _)| of(cycle).as_nanos()).sum::<u128>() as f64 / all
+        };
+        let paid = share(|cycle| cycle.assists);
+        // Of the time in which objects were marked, what a worker did not have.
+        let lost = share(|cycle| cycle.marking.saturating_sub(cycle.background + cycle.idle));
         println!(
-            "{} workers, {work} steps a block: {} cycles, {over:.3} of the goal, {background} bytes marked behind, \
-             {assists} paid for in {:.1} % of the time",
+            "{} workers, {work} steps a block: {} cycles, {median:.3} of the goal, {worst:.3} at worst, {background} bytes \
+             marked behind, {assists} paid for in {:.1} % of the time; {:.1} % were lost",
             config.workers,
             settled.len(),
-            share * 100.0
+            paid * 100.0,
+            lost * 100.0
         );
-        assert!(over <= 1.05, "{over}");
+        assert!(worst <= 1.05, "{worst}");
+        assert!(paid < 0.05 || work == 0, "{paid}");
+        // A worker may have to wait until all is paid for; who stands in for one is there.
+        assert!(assists < 2 * background || work == 0 || config.workers > 0, "{assists}, and {background} behind");
+        assert!(paid < 0.1 + lost || config.workers == 0, "{paid}, and {lost} were lost");
         assert!(settled.iter().all(|(cycle, _)| !cycle.forced));
         assert!(assists + background > 0);
-        assert!(share < 0.05 || work == 0 || config.workers > 0, "{share}");
     }
 }
 

@@ -13,6 +13,7 @@ import (
 	"strings"
 	"sync"
 	"time"
+	"weak"
 )
 
 type tree struct{ left, right *tree }
@@ -248,6 +249,29 @@ func place(left int, placed *queen) int {
 	return ways
 }
 
+// cache asks 10 million times for one of 16,384 keys, small ones more often. A map leads from keys to blocks by weak
+// pointers; the last 8,192 that were asked for are held.
+func cache() {
+	const keys, asks = 1 << 14, 10_000_000
+	values := map[int]weak.Pointer[block]{}
+	held := make([]*block, 8192)
+	r := random(1)
+	hits := 0
+	for ask := range asks {
+		key := r.below(keys) * r.below(keys) / keys
+		value := values[key].Value()
+		if value != nil {
+			hits++
+		} else {
+			value = &block{data: [6]uint64{5: uint64(key)}}
+			values[key] = weak.Make(value)
+		}
+		must(value.data[5] == uint64(key))
+		held[ask%len(held)] = value
+	}
+	must(hits >= 5_556_007 && hits < asks)
+}
+
 func main() {
 	start := time.Now()
 	var took time.Duration
@@ -266,6 +290,8 @@ func main() {
 				panic("queens")
 			}
 		}
+	case "cache":
+		cache()
 	case "mark":
 		took = mark()
 	case "store":

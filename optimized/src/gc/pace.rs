@@ -356,9 +356,13 @@ impl<L: Listener> State<L> {
     }
 
     /// Orders a cycle from the workers. It begins a moment later, and the last one may still have to end; nobody allocates
-    /// beyond the goal meanwhile.
+    /// beyond the goal meanwhile. A mutator that is alone begins it, and leaves the rest to them: nobody else has to answer,
+    /// and a worker may have to wait for a processor before it can ask.
     fn order_a_cycle(&self, local: &Local) {
         let (cycle, mut waits) = (self.stage.now().0, 0);
+        if !self.config.stop_the_world && self.mutators().len() == 1 {
+            self.parked(local, || self.try_driver().map(|mut driver| self.start_if_due(&mut driver)));
+        }
         loop {
             // Again and again: what was ordered may have been for the cycle that is just over.
             self.work.trigger(|| self.live());

@@ -2,14 +2,15 @@
 //!
 //! A heap with workers has one that drives cycles, when somebody orders one, when the [trigger](super::pace) is reached, or
 //! when none has marked for two minutes; and others that help it to mark. While they mark they do nothing else, each as much
-//! as the kernel lets it; in between they sleep. A heap without workers collects in the thread that says so, and if it is
-//! paced, in those of its mutators.
+//! as the kernel lets it; in between they sleep. A mutator that is alone begins the cycle that it orders, and may have paid for
+//! all of it before a worker comes. A heap without workers collects in the thread that says so, and if it is paced, in those
+//! of its mutators.
 //!
 //! Invariants: an order that is given while a cycle runs is for a later one, so whoever orders a cycle and waits has seen a
 //! whole one; of any number of mutators that find the trigger reached, one orders a cycle.
 
 use super::{
-    mark::Marker,
+    mark::{Driver, Marker},
     pace::{Part, SLICE, Who},
 };
 use crate::{
@@ -135,14 +136,19 @@ impl Work {
         }
         if !self.is_due(live()) {
             // Somebody did, and the cycle is over.
-            self.pending.store(false, Ordering::Release);
-            return;
+            return self.forget();
         }
         let mut orders = lock(&self.orders);
         if orders.wanted == orders.taken {
             (orders.wanted, orders.paced) = (orders.wanted + 1, true);
             self.changed.notify_all();
         }
+    }
+
+    /// The trigger has led to an order, or was about to, and no cycle is due: the next order may come.
+    pub(crate) fn forget(&self) {
+        // Release: pairs with the acquire in `trigger`.
+        self.pending.store(false, Ordering::Release);
     }
 
     /// Moves the trigger.
@@ -154,8 +160,7 @@ impl Work {
     /// Marking has ended: the next order may come, at this trigger.
     pub(crate) fn settle(&self, trigger: usize) {
         self.aim(trigger);
-        // Release: pairs with the acquire in `trigger`.
-        self.pending.store(false, Ordering::Release);
+        self.forget();
     }
 
     /// Takes up what is ordered, and gives how many cycles were ordered so far.
@@ -190,7 +195,10 @@ impl<L: Listener> State<L> {
         while let Some((ticket, cause)) = self.order() {
             let mut driver = self.driver();
             driver.who = Who::Background;
-            self.collect(&mut driver, cause);
+            match cause {
+                Cause::Trigger | Cause::Limit => self.collect_if_due(&mut driver, cause),
+                Cause::Time | Cause::Told => self.collect(&mut driver, cause),
+            }
             driver.who = Who::Program;
             drop(driver);
             if let Some(ticket) = ticket {
@@ -201,6 +209,16 @@ impl<L: Listener> State<L> {
                 }
             }
         }
+    }
+
+    /// Does what the trigger has led to. Mutators may have begun that cycle, or be through with it.
+    fn collect_if_due(&self, driver: &mut Driver, cause: Cause) {
+        self.mark_to_the_end(driver);
+        if self.is_due() {
+            return self.collect(driver, cause);
+        }
+        self.work.forget();
+        self.sweep_all();
     }
 
     /// Waits until there is a reason for a cycle: an order, with its number, or the clock.

@@ -56,6 +56,39 @@ fn who_does_not_look_again_orders_a_needless_one() {
     assert!(rejects(|| late(|| usize::MAX)));
 }
 
+/// A worker takes up what was ordered when less was allowed. It may be due again by then, as here it is in the end.
+fn idle(forget: fn(&Work)) {
+    let work = Arc::new(Work::new(TRIGGER));
+    look(&work, || LIVE);
+    assert_eq!(work.begin(), 1);
+    work.aim(2 * LIVE);
+    let other = Arc::clone(&work);
+    let thread = thread::spawn(move || {
+        if other.is_due(LIVE) {
+            other.settle(TRIGGER);
+        } else {
+            forget(&other);
+        }
+    });
+    work.aim(TRIGGER);
+    look(&work, || LIVE);
+    thread.join().expect("it ends");
+    look(&work, || LIVE);
+    assert_eq!(work.begin(), 2, "a cycle is due, and nobody can order it");
+}
+
+#[test]
+fn an_order_that_comes_to_nothing_lets_the_next_one_come() {
+    let _alone = alone();
+    check(|| idle(Work::forget));
+}
+
+#[test]
+fn who_does_not_say_that_an_order_came_to_nothing_has_no_other() {
+    let _alone = alone();
+    assert!(rejects(|| idle(|_| ())));
+}
+
 /// A mutator waits for a cycle, which a worker takes up and is `done` with.
 fn wait(done: fn(&Work, u64)) {
     let work = Arc::new(Work::new(TRIGGER));

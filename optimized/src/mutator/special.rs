@@ -34,18 +34,10 @@ use crate::{
     error::Error,
     events::Listener,
     root::{Address, Root},
-    span::Span,
-    special::{Cleanup, Special, Weak},
+    special::{Cleanup, Due, Weak},
 };
 
 impl<L: Listener> Mutator<L> {
-    /// The object that a root holds: its address and its span.
-    fn target<'i>(&self, inside: &Inside<'i, L>, root: &Root) -> Result<(Address, Span<'i>), Error> {
-        let at = Address::new(self.value(inside, root)?).ok_or(Error::Nil)?;
-        let (slot, _) = inside.state.space.find(at).ok_or(Error::Dangling)?;
-        Ok((at, inside.state.space.span(slot.span)))
-    }
-
     /// A weak pointer to the object that a root holds (Go: `weak.Make`). As long as the object is not found dead, it has only
     /// one: all that are made of it are equal.
     ///
@@ -53,9 +45,7 @@ impl<L: Listener> Mutator<L> {
     /// [`Error::Nil`], [`Error::ForeignRoot`], [`Error::Dangling`].
     pub fn weak(&mut self, of: &Root) -> Result<Weak, Error> {
         let inside = self.enter();
-        let (at, span) = self.target(&inside, of)?;
-        let state = inside.state;
-        Ok(state.attach(at.get(), span, |special| state.specials.weak(special, at.get(), span.first())))
+        inside.state.weak(self.value(&inside, of)?)
     }
 
     /// Makes a root hold the object that a weak pointer refers to, and gives its address; or nil and `None`, once the object
@@ -66,10 +56,7 @@ impl<L: Listener> Mutator<L> {
     pub fn upgrade(&mut self, into: &Root, weak: &Weak) -> Result<Option<Address>, Error> {
         let inside = self.enter();
         self.check(into)?;
-        if !inside.state.specials.owns(weak) {
-            return Err(Error::ForeignRoot);
-        }
-        let at = inside.state.upgrade(inside.local, weak);
+        let at = inside.state.upgrade(inside.local, weak)?;
         self.set(&inside, into, at)?;
         Ok(Address::new(at))
     }
@@ -85,8 +72,7 @@ impl<L: Listener> Mutator<L> {
     /// As [`Mutator::weak`].
     pub fn set_finalizer(&mut self, of: &Root, token: u64) -> Result<Option<u64>, Error> {
         let inside = self.enter();
-        let (at, span) = self.target(&inside, of)?;
-        Ok(inside.state.set_finalizer(inside.local, at.get(), span, token))
+        inside.state.set_finalizer(inside.local, self.value(&inside, of)?, token)
     }
 
     /// Takes the finalizer off the object that a root holds, and gives its token, if it had one that is not due.
@@ -95,11 +81,7 @@ impl<L: Listener> Mutator<L> {
     /// As [`Mutator::weak`].
     pub fn clear_finalizer(&mut self, of: &Root) -> Result<Option<u64>, Error> {
         let inside = self.enter();
-        let (at, span) = self.target(&inside, of)?;
-        let mut token = None;
-        let clear = |special: &mut Special| token = special.set_finalizer(None);
-        inside.state.specials.detach(at.get(), span.first(), clear, || span.attached().remove(1));
-        Ok(token)
+        inside.state.clear_finalizer(self.value(&inside, of)?)
     }
 
     /// Hands out some finalizer that is due: makes a root hold its object, and gives its token. Nil and `None` if none is.
@@ -111,7 +93,7 @@ impl<L: Listener> Mutator<L> {
     pub fn finalized(&mut self, into: &Root) -> Result<Option<u64>, Error> {
         let inside = self.enter();
         self.check(into)?;
-        self.hand_out(&inside, into, inside.state.specials.finalized())
+        self.hand_out(&inside, into, inside.state.finalized(inside.local))
     }
 
     /// Gives the object that a root holds one cleanup more (Go: `runtime.AddCleanup`). When the object has been freed, the
@@ -122,24 +104,14 @@ impl<L: Listener> Mutator<L> {
     /// As [`Mutator::weak`], and [`Error::OwnArgument`]. An argument that is nil is none.
     pub fn add_cleanup(&mut self, of: &Root, argument: Option<&Root>, token: u64) -> Result<Cleanup, Error> {
         let inside = self.enter();
-        let (at, span) = self.target(&inside, of)?;
         let argument = argument.map_or(Ok(0), |root| self.value(&inside, root))?;
-        if argument == at.get() {
-            return Err(Error::OwnArgument);
-        }
-        let state = inside.state;
-        let cleanup = state
-            .attach(at.get(), span, |special| state.specials.add_cleanup(special, (at, span.first()), argument, token));
-        state.shade_held(inside.local, argument);
-        Ok(cleanup)
+        inside.state.add_cleanup(inside.local, self.value(&inside, of)?, argument, token)
     }
 
     /// Takes a cleanup off its object. Gives `false` if it is too late: it is due or was handed out, or was stopped before,
     /// or is of another heap.
     pub fn stop_cleanup(&mut self, cleanup: &Cleanup) -> bool {
-        let inside = self.enter();
-        let space = &inside.state.space;
-        inside.state.specials.stop(cleanup, |span| space.span(span).attached().remove(1))
+        self.enter().state.stop_cleanup(cleanup)
     }
 
     /// Hands out some cleanup that is due: makes a root hold its argument, nil if it has none, and gives its token. Nil and
@@ -150,13 +122,11 @@ impl<L: Listener> Mutator<L> {
     pub fn cleaned(&mut self, into: &Root) -> Result<Option<u64>, Error> {
         let inside = self.enter();
         self.check(into)?;
-        self.hand_out(&inside, into, inside.state.specials.cleaned())
+        self.hand_out(&inside, into, inside.state.cleaned(inside.local))
     }
 
-    fn hand_out(&self, inside: &Inside<'_, L>, into: &Root, due: Option<(usize, u64)>) -> Result<Option<u64>, Error> {
-        let at = due.map_or(0, |due| due.0);
-        inside.state.shade_held(inside.local, at);
-        self.set(inside, into, at)?;
+    fn hand_out(&self, inside: &Inside<'_, L>, into: &Root, due: Option<Due>) -> Result<Option<u64>, Error> {
+        self.set(inside, into, due.map_or(0, |due| due.0))?;
         Ok(due.map(|due| due.1))
     }
 }

@@ -24,19 +24,10 @@ use super::Raw;
 use crate::{
     error::Error,
     events::Listener,
-    root::Address,
-    span::Span,
-    special::{Cleanup, Special, Weak},
+    special::{Cleanup, Weak},
 };
 
 impl<L: Listener> Raw<'_, L> {
-    /// The object at an address, and its span.
-    fn target(&self, object: usize) -> Result<(Address, Span<'_>), Error> {
-        let at = Address::new(object).ok_or(Error::Nil)?;
-        let (slot, _) = self.state.space.find(at).ok_or(Error::Dangling)?;
-        Ok((at, self.state.space.span(slot.span)))
-    }
-
     /// As [`Heap::collect`](crate::Heap::collect), which would wait for this mutator for ever. A safepoint.
     pub fn collect(&mut self) {
         let state = self.state;
@@ -48,9 +39,7 @@ impl<L: Listener> Raw<'_, L> {
     /// # Errors
     /// [`Error::Nil`]; [`Error::Dangling`] if no object starts there.
     pub fn weak(&self, object: usize) -> Result<Weak, Error> {
-        let (at, span) = self.target(object)?;
-        let state = self.state;
-        Ok(state.attach(at.get(), span, |special| state.specials.weak(special, at.get(), span.first())))
+        self.state.weak(object)
     }
 
     /// As [`Mutator::upgrade`](crate::Mutator::upgrade): the object, or 0 once it has been found dead.
@@ -59,10 +48,7 @@ impl<L: Listener> Raw<'_, L> {
     /// [`Error::ForeignRoot`] if the weak pointer is of another heap.
     #[inline]
     pub fn upgrade(&self, weak: &Weak) -> Result<usize, Error> {
-        if !self.state.specials.owns(weak) {
-            return Err(Error::ForeignRoot);
-        }
-        Ok(self.state.upgrade(self.local, weak))
+        self.state.upgrade(self.local, weak)
     }
 
     /// As [`Mutator::set_finalizer`](crate::Mutator::set_finalizer).
@@ -70,8 +56,7 @@ impl<L: Listener> Raw<'_, L> {
     /// # Errors
     /// As [`Raw::weak`].
     pub fn set_finalizer(&self, object: usize, token: u64) -> Result<Option<u64>, Error> {
-        let (at, span) = self.target(object)?;
-        Ok(self.state.set_finalizer(self.local, at.get(), span, token))
+        self.state.set_finalizer(self.local, object, token)
     }
 
     /// As [`Mutator::clear_finalizer`](crate::Mutator::clear_finalizer).
@@ -79,16 +64,12 @@ impl<L: Listener> Raw<'_, L> {
     /// # Errors
     /// As [`Raw::weak`].
     pub fn clear_finalizer(&self, object: usize) -> Result<Option<u64>, Error> {
-        let (at, span) = self.target(object)?;
-        let mut token = None;
-        let clear = |special: &mut Special| token = special.set_finalizer(None);
-        self.state.specials.detach(at.get(), span.first(), clear, || span.attached().remove(1));
-        Ok(token)
+        self.state.clear_finalizer(object)
     }
 
     /// As [`Mutator::finalized`](crate::Mutator::finalized): the object and the token of some finalizer that is due.
     pub fn finalized(&self) -> Option<(usize, u64)> {
-        self.hand_out(self.state.specials.finalized())
+        self.state.finalized(self.local)
     }
 
     /// As [`Mutator::add_cleanup`](crate::Mutator::add_cleanup); an argument of 0 is none.
@@ -96,33 +77,16 @@ impl<L: Listener> Raw<'_, L> {
     /// # Errors
     /// As [`Raw::weak`], and [`Error::OwnArgument`].
     pub fn add_cleanup(&self, object: usize, argument: usize, token: u64) -> Result<Cleanup, Error> {
-        let (at, span) = self.target(object)?;
-        if argument == object {
-            return Err(Error::OwnArgument);
-        }
-        let specials = &self.state.specials;
-        let place = (at, span.first());
-        let attach = |special: &mut Special| specials.add_cleanup(special, place, argument, token);
-        let cleanup = self.state.attach(at.get(), span, attach);
-        self.state.shade_held(self.local, argument);
-        Ok(cleanup)
+        self.state.add_cleanup(self.local, object, argument, token)
     }
 
     /// As [`Mutator::stop_cleanup`](crate::Mutator::stop_cleanup).
     pub fn stop_cleanup(&self, cleanup: &Cleanup) -> bool {
-        let space = &self.state.space;
-        self.state.specials.stop(cleanup, |span| space.span(span).attached().remove(1))
+        self.state.stop_cleanup(cleanup)
     }
 
     /// As [`Mutator::cleaned`](crate::Mutator::cleaned): the argument, or 0, and the token of some cleanup that is due.
     pub fn cleaned(&self) -> Option<(usize, u64)> {
-        self.hand_out(self.state.specials.cleaned())
-    }
-
-    fn hand_out(&self, due: Option<(usize, u64)>) -> Option<(usize, u64)> {
-        if let Some((at, _)) = due {
-            self.state.shade_held(self.local, at);
-        }
-        due
+        self.state.cleaned(self.local)
     }
 }

@@ -34,6 +34,8 @@ pub(super) enum Op {
     Take(Register, Register),
     Clear(Register),
     Copy(Register, Register),
+    /// Looks at a global for a while, without a safepoint, and attaches something to what it holds.
+    Peek(Register),
     Safepoint,
     /// The mutator runs from here on, until `Out`.
     In,
@@ -70,6 +72,7 @@ impl fmt::Display for Op {
             Op::Take(r, g) => write!(f, "take r{r} g{g}"),
             Op::Clear(r) => write!(f, "clear r{r}"),
             Op::Copy(a, b) => write!(f, "copy r{a} r{b}"),
+            Op::Peek(g) => write!(f, "peek g{g}"),
             Op::Safepoint => f.write_str("safepoint"),
             Op::In => f.write_str("in"),
             Op::Out => f.write_str("out"),
@@ -108,6 +111,7 @@ impl FromStr for Op {
             ("take", &[r, g]) => Op::Take(r, g),
             ("clear", &[r]) => Op::Clear(r),
             ("copy", &[a, b]) => Op::Copy(a, b),
+            ("peek", &[g]) => Op::Peek(g),
             ("safepoint", &[]) => Op::Safepoint,
             ("in", &[]) => Op::In,
             ("out", &[]) => Op::Out,
@@ -269,7 +273,7 @@ impl Dice {
             27 => [Op::In, Op::Out][self.below(2)],
             28 => [Op::Rejoin, Op::Panic(a)][self.below(2)],
             29 => [Op::Send(a), Op::Receive(a)][self.below(2)],
-            30 => Op::Safepoint,
+            30 => [Op::Safepoint, Op::Peek(g)][self.below(2)],
             _ if workers > 0 => Op::Collect,
             _ => Op::Sweep(1),
         }

@@ -27,6 +27,8 @@ pub(super) fn scenarios() -> Vec<Scenario> {
     let full = ["large r0"; 122].join(", ");
     let wide = "large r0, alloc r1, store r0 0 r1, alloc r1, store r0 1 r1, alloc r2, store r1 0 r2, put g0 r0, alloc r3, \
                 alloc r2, store r3 0 r2, store r3 1 r1, put g1 r3";
+    // Each round of the collector waits for a look to end.
+    let (born, looks) = ([PAIR; 24].join(", "), ["peek g0"; 16].join(", "));
     vec![
         of(
             "what a mutator loads and unlinks is hidden on a stack that is scanned",
@@ -239,6 +241,10 @@ pub(super) fn scenarios() -> Vec<Scenario> {
         of(
             "the last handle goes while workers mark",
             Program::new(2, PAIR, &["take r0 g0, alloc r1, alloc r2, put g1 r1", "alloc r0, large r1, large r2"]),
+        ),
+        of(
+            "one has not heard that marking is over, and comes upon what is born since",
+            Program::new(0, PAIR, &[&born, &looks, "collect"]),
         ),
         of("drawn: two mutators and steps", Program::draw(1, 2, 8, 0)),
         of("drawn: two mutators and a worker", Program::draw(2, 2, 8, 1)),

@@ -120,6 +120,7 @@ fn shows(twin: Twin) -> &'static str {
         Twin::Claiming | Twin::Sweeping => "two take steps",
         Twin::Waking => "two order a cycle",
         Twin::Halting => "come and go while all are halted",
+        Twin::Newborn | Twin::Late => "born since",
         Twin::Grouping => unreachable!("no collected heap has a page cache; see `models::pages`"),
     }
 }

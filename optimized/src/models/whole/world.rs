@@ -19,6 +19,7 @@ use crate::{
     local::Local,
     mutator::{Mutator, Place},
     os::Faults,
+    raw::Raw,
     root::{Address, MutatorId, Root},
     state::State,
     sync::{Ordering, quietly, thread},
@@ -371,6 +372,24 @@ impl Lane {
     }
 }
 
+/// The times that a global is looked at: long enough for another mutator to hear of the end of marking, and to allocate.
+const PEEKS: usize = 8;
+
+/// Looks at a global, again and again. What it holds has to be found by a weak pointer; a finalizer it has for a moment.
+fn peek(raw: &mut Raw<'_, Watch>, global: usize) -> Result<Result<(), String>, Error> {
+    for _ in 0..PEEKS {
+        let at = raw.global(global);
+        if at != 0 {
+            if raw.upgrade(&raw.weak(at)?)? != at {
+                return Ok(Err("a weak pointer does not find what a global has led to".to_owned()));
+            }
+            raw.set_finalizer(at, 1)?;
+            raw.clear_finalizer(at)?;
+        }
+    }
+    Ok(Ok(()))
+}
+
 /// How objects are stamped: which one it is, and how many pointer fields it has.
 fn fields(stamp: u64) -> usize {
     (stamp & 0xFF) as usize
@@ -490,6 +509,7 @@ impl Hands {
                 self.held[into] = self.held[from];
                 self.look(mutator)?;
             }
+            Op::Peek(global) => mutator.raw(|raw| peek(raw, global)).map_err(failed)??,
             // Without its other half, neither means anything here.
             Op::In | Op::Out | Op::Rejoin => {}
             Op::Safepoint => mutator.safepoint(),

@@ -1,9 +1,9 @@
 //! The workloads on gc-arena: an incremental mark-sweep collector for one thread, which collects between calls of
 //! `mutate`. Trees are grown in one call each, since nothing can be held between two but by the root.
 
-use super::{BOARDS, QUEENS, WAYS};
-use gc_arena::{Arena, Collect, Gc, Mutation, RefLock, Rootable};
-use std::hint::black_box;
+use super::{ASKS, BOARDS, HELD, QUEENS, WAYS, asked, check_hits, is_safe};
+use gc_arena::{Arena, Collect, Gc, GcWeak, Mutation, RefLock, Rootable};
+use std::{collections::HashMap, hint::black_box};
 
 #[derive(Collect)]
 #[collect(no_drop)]
@@ -147,18 +147,6 @@ struct Queen<'gc> {
     column: usize,
 }
 
-/// Whether a queen can stand in a column beside those in a list, the nearest first.
-fn is_safe(column: usize, mut queen: Option<&Queen<'_>>) -> bool {
-    let mut distance = 1;
-    while let Some(at) = queen {
-        if at.column == column || at.column.abs_diff(column) == distance {
-            return false;
-        }
-        (queen, distance) = (at.next.as_deref(), distance + 1);
-    }
-    true
-}
-
 /// In how many ways so many more can stand beside those in a list.
 fn place<'gc>(mc: &Mutation<'gc>, left: usize, placed: Option<Gc<'gc, Queen<'gc>>>) -> usize {
     if left == 0 {
@@ -166,7 +154,7 @@ fn place<'gc>(mc: &Mutation<'gc>, left: usize, placed: Option<Gc<'gc, Queen<'gc>
     }
     let mut ways = 0;
     for column in 0..QUEENS {
-        if is_safe(column, placed.as_deref()) {
+        if is_safe(column, placed.as_deref(), |queen| (queen.column, queen.next.as_deref())) {
             ways += place(mc, left - 1, Some(Gc::new(mc, Queen { next: placed, column })));
         }
     }
@@ -179,4 +167,38 @@ pub fn queens() {
         arena.mutate(|mc, ()| assert_eq!(place(mc, QUEENS, None), WAYS));
         arena.collect_debt();
     }
+}
+
+#[derive(Collect)]
+#[collect(no_drop)]
+struct Cache<'gc> {
+    values: HashMap<usize, GcWeak<'gc, Block<'gc>>>,
+    held: Vec<Option<Gc<'gc, Block<'gc>>>>,
+}
+
+impl<'gc> Cache<'gc> {
+    /// Whether the value of a key was there.
+    fn get(&mut self, mc: &Mutation<'gc>, key: usize, place: usize) -> bool {
+        let found = self.values.get(&key).and_then(|weak| weak.upgrade(mc));
+        let value = found.unwrap_or_else(|| {
+            let value = Gc::new(mc, Block { pointers: [None; 2], data: [key as u64; 6] });
+            self.values.insert(key, Gc::downgrade(value));
+            value
+        });
+        assert_eq!(value.data[5], key as u64);
+        self.held[place] = Some(value);
+        found.is_some()
+    }
+}
+
+pub fn cache() {
+    let mut arena = Arena::<Rootable![Cache<'_>]>::new(|_| Cache { values: HashMap::new(), held: vec![None; HELD] });
+    let (mut asked, mut hits) = (asked(), 0);
+    for _ in 0..ASKS / 1000 {
+        arena.mutate_root(|mc, root| {
+            hits += asked.by_ref().take(1000).filter(|(key, place)| root.get(mc, *key, *place)).count();
+        });
+        arena.collect_debt();
+    }
+    check_hits(hits);
 }

@@ -1,7 +1,11 @@
-//! The workloads with `Box`, freed as soon as they are not needed any more.
+//! The workloads with `Box`, or `Rc` where something has several owners, freed as soon as they are not needed any more.
 
-use super::{BOARDS, QUEENS, WAYS};
-use std::{hint::black_box, rc::Rc};
+use super::{BOARDS, HELD, HITS, QUEENS, WAYS, asked, is_safe};
+use std::{
+    collections::HashMap,
+    hint::black_box,
+    rc::{Rc, Weak},
+};
 
 #[derive(Default)]
 struct Tree {
@@ -76,7 +80,7 @@ pub fn gcbench() {
 #[derive(Default)]
 struct Block {
     _pointers: [Option<Box<Block>>; 2],
-    _data: [u64; 6],
+    data: [u64; 6],
 }
 
 pub fn drop() {
@@ -94,18 +98,6 @@ struct Queen {
     column: usize,
 }
 
-/// Whether a queen can stand in a column beside those in a list, the nearest first.
-fn is_safe(column: usize, mut queen: Option<&Queen>) -> bool {
-    let mut distance = 1;
-    while let Some(at) = queen {
-        if at.column == column || at.column.abs_diff(column) == distance {
-            return false;
-        }
-        (queen, distance) = (at.next.as_deref(), distance + 1);
-    }
-    true
-}
-
 /// In how many ways so many more can stand beside those in a list.
 fn place(left: usize, placed: Option<&Rc<Queen>>) -> usize {
     if left == 0 {
@@ -113,7 +105,7 @@ fn place(left: usize, placed: Option<&Rc<Queen>>) -> usize {
     }
     let mut ways = 0;
     for column in 0..QUEENS {
-        if is_safe(column, placed.map(|queen| &**queen)) {
+        if is_safe(column, placed.map(|queen| &**queen), |queen| (queen.column, queen.next.as_deref())) {
             ways += place(left - 1, Some(&Rc::new(Queen { next: placed.cloned(), column })));
         }
     }
@@ -122,4 +114,22 @@ fn place(left: usize, placed: Option<&Rc<Queen>>) -> usize {
 
 pub fn queens() {
     (0..BOARDS).for_each(|_| assert_eq!(place(QUEENS, None), WAYS));
+}
+
+pub fn cache() {
+    let mut values = HashMap::<usize, Weak<Block>>::new();
+    let mut held: Vec<Option<Rc<Block>>> = vec![None; HELD];
+    let mut hits = 0;
+    for (key, place) in asked() {
+        let found = values.get(&key).and_then(Weak::upgrade);
+        hits += usize::from(found.is_some());
+        let value = found.unwrap_or_else(|| {
+            let value = Rc::new(Block { data: [key as u64; 6], ..Block::default() });
+            values.insert(key, Rc::downgrade(&value));
+            value
+        });
+        assert_eq!(value.data[5], key as u64);
+        held[place] = Some(value);
+    }
+    assert_eq!(hits, HITS);
 }

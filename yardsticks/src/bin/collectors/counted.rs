@@ -1,6 +1,6 @@
 //! The workloads on dumpster, which counts references and looks for cycles: its `Gc` for one thread.
 
-use super::{BOARDS, QUEENS, WAYS};
+use super::{BOARDS, QUEENS, WAYS, is_safe};
 use dumpster::{Trace, unsync::Gc};
 use std::{cell::RefCell, hint::black_box};
 
@@ -102,18 +102,6 @@ struct Queen {
     column: usize,
 }
 
-/// Whether a queen can stand in a column beside those in a list, the nearest first.
-fn is_safe(column: usize, mut queen: Option<&Queen>) -> bool {
-    let mut distance = 1;
-    while let Some(at) = queen {
-        if at.column == column || at.column.abs_diff(column) == distance {
-            return false;
-        }
-        (queen, distance) = (at.next.as_deref(), distance + 1);
-    }
-    true
-}
-
 /// In how many ways so many more can stand beside those in a list.
 fn place(left: usize, placed: Option<&Gc<Queen>>) -> usize {
     if left == 0 {
@@ -121,7 +109,7 @@ fn place(left: usize, placed: Option<&Gc<Queen>>) -> usize {
     }
     let mut ways = 0;
     for column in 0..QUEENS {
-        if is_safe(column, placed.map(|queen| &**queen)) {
+        if is_safe(column, placed.map(|queen| &**queen), |queen| (queen.column, queen.next.as_deref())) {
             ways += place(left - 1, Some(&Gc::new(Queen { next: placed.cloned(), column })));
         }
     }

@@ -5,6 +5,8 @@
 //! * *gcbench*: Ellis, Kovac and Boehm's, three times: trees of all sizes beside long-lived ones.
 //! * *drop*: 30 million blocks of 64 bytes beside 64 MiB of live ones; each lives until 1,000 more were allocated.
 //! * *queens*: all ways for 11 queens, 50 times, as a program in Lisp finds them: those that stand are a list on the heap.
+//! * *cache*: 10 million times, one of 16,384 keys is asked for, small ones more often. A map leads from keys to blocks of 64
+//!   bytes by weak pointers; the last 8,192 that were asked for are held. What is not found is made anew.
 //! * *mark*: one collection of 1 GiB of blocks of 64 bytes that are linked at random.
 //! * *store*: 400 million pointers stored into 1,024 objects, while nothing is collected.
 //! * *barrier*: 100 million, while objects are marked.
@@ -41,13 +43,45 @@ use std::{
 static MIMALLOC: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 const ROUNDS: usize = 5;
-const WORKLOADS: [&str; 7] = ["trees", "gcbench", "drop", "queens", "mark", "store", "barrier"];
+const WORKLOADS: [&str; 8] = ["trees", "gcbench", "drop", "queens", "cache", "mark", "store", "barrier"];
 const PEERS: [&str; 6] = ["heaplaw", "typed", "go", "box", "gc-arena", "dumpster"];
 
 /// *queens*: of a board, in how many ways they can stand, and how often they are counted.
 pub(crate) const QUEENS: usize = 11;
 pub(crate) const WAYS: usize = 2680;
 pub(crate) const BOARDS: usize = 50;
+
+/// Whether a queen can stand in a column beside those in a list, the nearest first; `look` gives one's column, and the next.
+pub(crate) fn is_safe<Q>(column: usize, mut queen: Option<Q>, look: impl Fn(Q) -> (usize, Option<Q>)) -> bool {
+    let mut distance = 1;
+    while let Some(at) = queen {
+        let (other, next) = look(at);
+        if other == column || other.abs_diff(column) == distance {
+            return false;
+        }
+        (queen, distance) = (next, distance + 1);
+    }
+    true
+}
+
+/// *cache*: how many values are held, and how often something is asked for.
+pub(crate) const HELD: usize = 8192;
+pub(crate) const ASKS: usize = 10_000_000;
+/// How often what is held is found. A collector may leave more to be found.
+pub(crate) const HITS: usize = 5_556_007;
+
+/// What is asked for, and in which place of the ring it is held then.
+pub(crate) fn asked() -> impl Iterator<Item = (usize, usize)> {
+    const KEYS: usize = 1 << 14;
+    let mut random = Random(1);
+    (0..ASKS).map(move |ask| (random.below(KEYS) * random.below(KEYS) / KEYS, ask % HELD))
+}
+
+/// # Panics
+/// If so many cannot have been found: what is held is, and the first of each key is not.
+pub(crate) fn check_hits(hits: usize) {
+    assert!((HITS..ASKS).contains(&hits), "{hits} of {HITS}");
+}
 
 /// Numbers that are the same in every language.
 pub(crate) struct Random(pub(crate) u64);
@@ -72,19 +106,23 @@ fn run(peer: &str, workload: &str) -> Option<Duration> {
         ("heaplaw", "gcbench") => (0..3).for_each(|_| ours::gcbench()),
         ("heaplaw", "drop") => ours::drop(),
         ("heaplaw", "queens") => ours::queens(),
+        ("heaplaw", "cache") => ours::cache(),
         ("heaplaw", "mark") => return Some(ours::mark()),
         ("heaplaw", "store") => ours::store(400_000_000, false),
         ("heaplaw", "barrier") => ours::store(100_000_000, true),
         ("typed", "trees") => typed::trees(20),
         ("typed", "queens") => typed::queens(),
+        ("typed", "cache") => typed::cache(),
         ("typed", "drop") => typed::drop_blocks(),
         ("box", "trees") => boxed::trees(20),
         ("box", "gcbench") => (0..3).for_each(|_| boxed::gcbench()),
         ("box", "queens") => boxed::queens(),
+        ("box", "cache") => boxed::cache(),
         ("box", "drop") => boxed::drop(),
         ("gc-arena", "trees") => arena::trees(20),
         ("gc-arena", "gcbench") => (0..3).for_each(|_| arena::gcbench()),
         ("gc-arena", "queens") => arena::queens(),
+        ("gc-arena", "cache") => arena::cache(),
         ("gc-arena", "drop") => arena::drop(),
         ("dumpster", "trees") => counted::trees(20),
         ("dumpster", "gcbench") => (0..3).for_each(|_| counted::gcbench()),
@@ -161,6 +199,9 @@ fn table(workloads: &[&str]) -> Result<(), String> {
     let go = go();
     if let Err(why) = &go {
         println!("go is left out: {why}");
+    }
+    if workloads.contains(&"cache") {
+        println!("dumpster is left out of cache: it has no weak pointers");
     }
     print!("\n{:10}", "seconds");
     PEERS.iter().for_each(|peer| print!("{peer:>18}"));

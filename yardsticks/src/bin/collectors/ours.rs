@@ -1,9 +1,10 @@
 //! The workloads on the optimized heap, by address: each frame keeps what it holds in root slots, as a language runtime
 //! does. One worker collects in the background.
 
-use super::{BOARDS, QUEENS, Random, WAYS, gcbench_array};
+use super::{BOARDS, HELD, QUEENS, Random, WAYS, asked, check_hits, gcbench_array, is_safe};
 use heaplaw_optimized::{Config, Heap, Raw};
 use std::{
+    collections::HashMap,
     hint::black_box,
     time::{Duration, Instant},
 };
@@ -166,19 +167,6 @@ pub fn store(count: usize, marking: bool) {
     });
 }
 
-/// Whether a queen can stand in a column beside those in a list, the nearest first.
-fn is_safe(raw: &Raw<'_>, column: usize, mut queen: usize) -> bool {
-    let mut distance = 1;
-    while queen != 0 {
-        let other = raw.word(queen, 1);
-        if other == column || other.abs_diff(column) == distance {
-            return false;
-        }
-        (queen, distance) = (raw.load(queen, 0), distance + 1);
-    }
-    true
-}
-
 /// In how many ways so many more can stand beside those in a slot's list.
 fn place(raw: &mut Raw<'_>, left: usize, slot: usize) -> usize {
     if left == 0 {
@@ -186,7 +174,8 @@ fn place(raw: &mut Raw<'_>, left: usize, slot: usize) -> usize {
     }
     let mut ways = 0;
     for column in 0..QUEENS {
-        if is_safe(raw, column, raw.get(slot)) {
+        let one = |queen: usize| (queen != 0).then_some(queen);
+        if is_safe(column, one(raw.get(slot)), |queen| (raw.word(queen, 1), one(raw.load(queen, 0)))) {
             let queen = alloc(raw, 1, 8);
             raw.store(queen, 0, raw.get(slot));
             raw.set_word(queen, 1, column);
@@ -204,5 +193,27 @@ pub fn queens() {
         for _ in 0..BOARDS {
             assert_eq!(place(raw, QUEENS, none), WAYS);
         }
+    });
+}
+
+pub fn cache() {
+    with(1, |_, raw| {
+        let held = alloc(raw, HELD, 0);
+        let held = raw.push(held);
+        let mut values = HashMap::new();
+        let mut hits = 0;
+        for (key, place) in asked() {
+            let mut value = values.get(&key).map_or(0, |weak| raw.upgrade(weak).expect("one heap"));
+            if value == 0 {
+                value = alloc(raw, 2, 48);
+                raw.set_word(value, 7, key);
+                values.insert(key, raw.weak(value).expect("an object"));
+            } else {
+                hits += 1;
+            }
+            assert_eq!(raw.word(value, 7), key);
+            raw.store(raw.get(held), place, value);
+        }
+        check_hits(hits);
     });
 }

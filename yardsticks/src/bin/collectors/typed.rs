@@ -1,12 +1,12 @@
 //! The workloads on the optimized heap through its typed face: what a Rust program holds across an allocation is in a root.
 //! One worker collects in the background.
 
-use super::{BOARDS, QUEENS, WAYS};
+use super::{BOARDS, HELD, QUEENS, WAYS, asked, check_hits, is_safe};
 use heaplaw_optimized::{
     Config,
-    typed::{Data, Gc, Heap, Link, Object, Root, Session},
+    typed::{Data, Gc, Heap, Link, Object, Root, Session, Weak},
 };
-use std::hint::black_box;
+use std::{collections::HashMap, hint::black_box};
 
 /// Runs a workload on a heap of its own.
 fn with(run: impl for<'m> FnOnce(&mut Session<'m>)) {
@@ -79,20 +79,7 @@ pub fn drop_blocks() {
 #[derive(Object)]
 struct Queen {
     next: Link<Queen>,
-    column: Data<u64>,
-}
-
-/// Whether a queen can stand in a column beside those in a list, the nearest first.
-fn is_safe<'s>(session: &'s Session<'_>, column: u64, mut queen: Option<Gc<'s, Queen>>) -> bool {
-    let mut distance = 1;
-    while let Some(at) = queen {
-        let other = at.at(Queen::COLUMN).get(session);
-        if other == column || other.abs_diff(column) == distance {
-            return false;
-        }
-        (queen, distance) = (at.at(Queen::NEXT).get(session), distance + 1);
-    }
-    true
+    column: Data<usize>,
 }
 
 /// In how many ways so many more can stand beside those in a list.
@@ -101,8 +88,9 @@ fn place<'m>(session: &mut Session<'m>, left: usize, placed: Option<&Root<'m, Qu
         return 1;
     }
     let mut ways = 0;
-    for column in 0..QUEENS as u64 {
-        if is_safe(session, column, placed.map(|queen| queen.get(session))) {
+    for column in 0..QUEENS {
+        let look = |at: Gc<'_, Queen>| (at.at(Queen::COLUMN).get(session), at.at(Queen::NEXT).get(session));
+        if is_safe(column, placed.map(|queen| queen.get(session)), look) {
             let queen = alloc::<Queen>(session);
             let at = queen.get(session);
             at.at(Queen::NEXT).set(session, placed.map(|placed| placed.get(session)));
@@ -115,4 +103,28 @@ fn place<'m>(session: &mut Session<'m>, left: usize, placed: Option<&Root<'m, Qu
 
 pub fn queens() {
     with(|session| (0..BOARDS).for_each(|_| assert_eq!(place(session, QUEENS, None), WAYS)));
+}
+
+pub fn cache() {
+    with(|session| {
+        let first = alloc::<Block>(session);
+        let held: Vec<_> = (0..HELD).map(|_| session.root(first.get(session))).collect();
+        let mut values = HashMap::<usize, Weak<Block>>::new();
+        let mut hits = 0;
+        for (key, place) in asked() {
+            let place = &held[place];
+            let found = values.get(&key).and_then(|weak| weak.upgrade(session).expect("one heap"));
+            if let Some(value) = found {
+                hits += 1;
+                place.set(session, value);
+            } else {
+                session.alloc_into(place).expect("memory");
+                let value = place.get(session);
+                value.at(Block::DATA).set(session, [key as u64; 6]);
+                values.insert(key, session.weak(value));
+            }
+            assert_eq!(place.get(session).at(Block::DATA).get(session)[5], key as u64);
+        }
+        check_hits(hits);
+    });
 }
