@@ -11,12 +11,17 @@ use heaplaw_conformance::{
         process::Process,
         step::{self, Ending},
     },
+    history::History,
     law::{self, Law},
     saved,
     verdict::Standing,
 };
 use heaplaw_optimized::{Barrier, Config, adapter};
-use heaplaw_reference::{heap::Reply, op::Program};
+use heaplaw_reference::{
+    event::{Cause, Event},
+    heap::{InTurn, Reply},
+    op::Program,
+};
 use std::{
     path::{Path, PathBuf},
     process::Command,
@@ -32,28 +37,35 @@ fn stories() -> Vec<(PathBuf, Program)> {
     stories
 }
 
-/// Runs every story, with and without the settling at its end, and expects every law to hold.
-fn all_conform(subject: &mut dyn Subject) {
+/// Runs every story, with and without the settling at its end, and expects every law to hold. What happened is `then` given,
+/// with the story and what to call it.
+fn each_conforms(subject: &mut dyn Subject, mut then: impl FnMut(&History, &Program, &str)) {
     let laws: Vec<&'static Law> = law::all().collect();
-    let mut whole = 0;
     for (path, program) in stories() {
-        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         for ending in [Ending::Abrupt, Ending::Settle] {
+            let name = format!("{}, {ending:?}", path.file_name().unwrap_or_default().to_string_lossy());
             let judged = campaign::judge(subject, &program, ending, &laws);
             let (history, judged) = judged.unwrap_or_else(|failure| panic!("{name}: {failure}"));
-            let breach = judged.breach.map(|breach| format!("{breach:?}"));
-            assert_eq!(breach, None, "{name}, {ending:?}");
-            assert_eq!(judged.verdict.standing(), Standing::Conforms, "{name}, {ending:?}");
-            // A heap that refuses everything conforms as well; here nothing is refused, or left out if it is claimed.
-            let refused = history.moments.iter().filter(|moment| moment.reply == Reply::OutOfMemory).count();
-            assert_eq!(refused, 0, "{name}, {ending:?}");
-            if program.ops().iter().all(|op| history.claims.allow(op)) {
-                whole += 1;
-                assert_eq!(history.unclaimed, 0, "{name}, {ending:?}");
-                assert!(history.moments.len() >= program.len(), "{name}, {ending:?}: operations were left out");
-            }
+            assert_eq!(judged.breach.map(|breach| format!("{breach:?}")), None, "{name}");
+            assert_eq!(judged.verdict.standing(), Standing::Conforms, "{name}");
+            then(&history, &program, &name);
         }
     }
+}
+
+/// The same for a heap that moves only when it is told to.
+fn all_conform(subject: &mut dyn Subject) {
+    let mut whole = 0;
+    each_conforms(subject, |history, program, name| {
+        // A heap that refuses everything conforms as well; here nothing is refused, or left out if it is claimed.
+        let refused = history.moments.iter().filter(|moment| moment.reply == Reply::OutOfMemory).count();
+        assert_eq!(refused, 0, "{name}");
+        if program.ops().iter().all(|op| history.claims.allow(op)) {
+            whole += 1;
+            assert_eq!(history.unclaimed, 0, "{name}");
+            assert!(history.moments.len() >= program.len(), "{name}: operations were left out");
+        }
+    });
     assert!(whole >= 80, "only {whole} runs were of whole stories");
 }
 
@@ -89,6 +101,17 @@ fn every_story_conforms_on_every_kind_of_the_optimized_heap() {
     for config in KINDS {
         all_conform(&mut InProcess::new(|| adapter::with(config).expect("address space for a small heap")));
     }
+}
+
+#[test]
+fn every_story_conforms_on_the_optimized_heap_that_paces_itself() {
+    let paced = || adapter::Subject::paced(SMALL).expect("address space for a small heap");
+    let mut cycles = 0;
+    each_conforms(&mut InProcess::new(|| InTurn::new(paced())), |history, _, _| {
+        let events = history.moments.iter().flat_map(|moment| &moment.events);
+        cycles += events.filter(|event| matches!(event, Event::Start(Cause::Trigger | Cause::Limit))).count();
+    });
+    assert!(cycles >= 60, "only {cycles} cycles began by themselves");
 }
 
 #[test]

@@ -315,11 +315,12 @@ impl<L: Listener> State<L> {
     /// park meanwhile.
     pub(crate) fn keep_pace(&self, local: &Local, bytes: usize) {
         match self.stage.phase() {
-            Phase::Mark => return self.charge(local, bytes),
+            Phase::Mark => self.charge(local, bytes),
             Phase::Sweep => self.sweep_due(),
             Phase::Off | Phase::Arm | Phase::Terminate => {}
         }
-        if !self.work.is_due(self.live()) {
+        // Who pays may have come to the end of a cycle, and the next is due at once: above a limit that cannot be met.
+        if self.stage.phase() == Phase::Mark || !self.work.is_due(self.live()) {
             return;
         }
         if self.config.workers > 0 {
