@@ -25,6 +25,7 @@ mod explore;
 mod merge;
 mod monitor;
 mod new;
+mod power;
 mod preload;
 mod replay;
 mod serve;
