@@ -11,7 +11,7 @@ use heaplaw_conformance::generate::{
 };
 use heaplaw_reference::{machine::Machine, op::Program, protocol::Protocol};
 use std::{fs, path::Path};
-use targets::{arithmetic::arithmetic, complaint, decoded, programs, protocol::protocol, steps, text};
+use targets::{arithmetic::arithmetic, complaint, decoded, drawn, programs, protocol::protocol, steps, text};
 
 /// The most files of a target, and the most bytes of all of them.
 const MOST: (usize, u64) = (300, 1 << 20);
@@ -98,14 +98,14 @@ fn recorded_decisions_decode_to_the_same_program() {
     for case in 0..1_000 {
         let mut recorder = Recorder::new(Seed::case(1, case));
         let program = Scenario::default().draw(&mut recorder);
-        assert_eq!(decoded(&recorder.into_bytes()), program, "case {case}");
+        assert_eq!(drawn(&recorder.into_bytes()), program, "case {case}");
     }
 }
 
 /// The seeds of a target, as programs.
 fn seeds(target: &str, decoded: fn(&[u8]) -> Program) -> Vec<Program> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus").join(target);
-    let seeds = (0..40).map(|number| folder.join(format!("seed-{number:02}")));
+    let seeds = (0..40).map(|number| folder.join(format!("seed-{number:03}")));
     seeds.map(|seed| decoded(&fs::read(seed).expect("a seed"))).collect()
 }
 

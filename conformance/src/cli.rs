@@ -26,6 +26,7 @@ mod heaps;
 mod merge;
 mod monitor;
 mod new;
+mod power;
 mod preload;
 mod replay;
 mod serve;

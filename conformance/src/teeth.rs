@@ -47,14 +47,14 @@ pub struct Bite {
     pub catches: Vec<Catch>,
     /// How many seeds there were.
     pub seeds: u64,
-    /// How many seeds broke the named law when it was the only one.
-    pub by_own_law: u64,
+    /// For each seed that broke the named law when it was the only one: how many programs and how long it took.
+    pub alone: Vec<(u64, Duration)>,
 }
 
 impl Bite {
     /// Whether every seed caught it, and by the law that it owes.
     pub fn holds(&self) -> bool {
-        self.catches.len() as u64 == self.seeds && (self.owed.is_none() || self.by_own_law == self.seeds)
+        self.catches.len() as u64 == self.seeds && (self.owed.is_none() || self.alone.len() as u64 == self.seeds)
     }
 
     /// The laws that spoke first.
@@ -64,10 +64,20 @@ impl Bite {
 
     /// The median and the largest of something over all catches.
     pub fn median_and_most<T: Ord + Copy>(&self, of: impl Fn(&Catch) -> T) -> Option<(T, T)> {
-        let mut all: Vec<T> = self.catches.iter().map(of).collect();
-        all.sort();
-        Some((*all.get(all.len() / 2)?, *all.last()?))
+        median_and_most(self.catches.iter().map(of))
     }
+}
+
+/// The median and the largest of these, if there are any.
+pub fn median_and_most<T: Ord + Copy>(all: impl IntoIterator<Item = T>) -> Option<(T, T)> {
+    let mut all: Vec<T> = all.into_iter().collect();
+    all.sort();
+    Some((*all.get(all.len() / 2)?, *all.last()?))
+}
+
+/// The designs that are known to lose objects.
+pub fn unsound() -> impl Iterator<Item = Protocol> {
+    Protocol::ALL.into_iter().filter(|protocol| !protocol.sound)
 }
 
 /// Puts every fault and every unsound protocol to campaigns of these seeds; `each` is told about every one, until it has
@@ -76,7 +86,7 @@ pub fn bite(seeds: Range<u64>, mut each: impl FnMut(&Bite) -> ControlFlow<()>) -
     for fault in faulty::ALL {
         each(&put(fault.slug(), Some(fault.law), seeds.clone(), || Box::new(InProcess::new(|| fault.heap()))))?;
     }
-    for protocol in Protocol::ALL.into_iter().filter(|protocol| !protocol.sound) {
+    for protocol in unsound() {
         let name = format!("reference:{}", protocol.name);
         each(&put(name, None, seeds.clone(), || Box::new(InProcess::new(move || Machine::new(protocol)))))?;
     }
@@ -89,7 +99,7 @@ pub fn toothless() -> Vec<&'static Law> {
 }
 
 fn put(heap: String, owed: Option<u16>, seeds: Range<u64>, subject: impl Fn() -> Box<dyn Subject>) -> Bite {
-    let mut bite = Bite { heap, owed, catches: Vec::new(), seeds: seeds.end - seeds.start, by_own_law: 0 };
+    let mut bite = Bite { heap, owed, catches: Vec::new(), seeds: seeds.end - seeds.start, alone: Vec::new() };
     for seed in seeds {
         let campaign = Campaign { seed, cases: LIMIT, ..Campaign::default() };
         let mut wrong = subject();
@@ -107,7 +117,10 @@ fn put(heap: String, owed: Option<u16>, seeds: Range<u64>, subject: impl Fn() ->
         }
         if let Some(law) = owed.and_then(Law::numbered) {
             let alone = Campaign { laws: vec![law], ..campaign };
-            bite.by_own_law += u64::from(matches!(alone.run(&mut subject(), &[], &mut ()).end, End::Found(_)));
+            let outcome = alone.run(&mut subject(), &[], &mut ());
+            if let End::Found(_) = outcome.end {
+                bite.alone.push((outcome.programs, outcome.elapsed));
+            }
         }
     }
     bite
@@ -127,7 +140,7 @@ mod tests {
             ControlFlow::Continue(())
         });
         assert_eq!(end, ControlFlow::Continue(()));
-        assert_eq!(bites, faulty::ALL.len() + 4);
+        assert_eq!(bites, faulty::ALL.len() + unsound().count());
         assert_eq!(toothless().len(), 0, "{:?}", toothless());
     }
 
@@ -143,7 +156,7 @@ mod tests {
         let wrong = || -> Box<dyn Subject> { Box::new(InProcess::new(|| Machine::new(Protocol::NO_BARRIER))) };
         let unlisted = (1..).find(|number| Law::numbered(*number).is_none()).expect("a number of no law");
         let bite = put("wrong".to_owned(), Some(unlisted), 0..1, wrong);
-        assert!(bite.catches.len() == 1 && bite.by_own_law == 0 && !bite.holds(), "{bite:?}");
+        assert!(bite.catches.len() == 1 && bite.alone.is_empty() && !bite.holds(), "{bite:?}");
         assert!(put("wrong".to_owned(), Some(52), 0..1, wrong).holds(), "the same heap, and a law that is listed");
     }
 }

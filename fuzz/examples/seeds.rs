@@ -14,12 +14,18 @@ use heaplaw_conformance::{
         scenario::Scenario,
     },
 };
-use heaplaw_fuzz::{complaint, decoded, protocol::UNASKED, steps};
+use heaplaw_fuzz::{complaint, protocol::UNASKED, steps};
 use heaplaw_reference::{heap::Capability, machine::Machine, op::Program, protocol::Protocol, text::answer};
 use std::{fs, io, path::Path};
 
 /// Programs of the corpus, each as bytes and as text.
-const PROGRAMS: usize = 40;
+const PROGRAMS: usize = 160;
+
+/// More operations than a program has that begins with nothing.
+const LONG: usize = 100;
+
+/// Schedules of single steps.
+const SCHEDULES: usize = 120;
 
 /// How many of them find out each unsound collector.
 const TELLING: usize = 3;
@@ -43,19 +49,24 @@ fn main() -> io::Result<()> {
         let found_out = move |program: &Program| complaint(|| Machine::new(protocol), program).is_some();
         (0..).map(drawn).filter(move |(_, program)| found_out(program)).take(TELLING)
     });
-    let seeds: Vec<_> = telling.chain((0..).map(drawn)).take(PROGRAMS).collect();
-    for (number, (bytes, program)) in seeds.iter().enumerate() {
-        write("programs", number, bytes)?;
-        write("text", number, program.to_string().as_bytes())?;
+    let long = (0..).map(drawn).filter(|(_, program)| program.len() > LONG).take(PROGRAMS / 3);
+    let seeds: Vec<_> = telling.chain(long).chain((0..).map(drawn)).take(PROGRAMS).collect();
+    for (number, (bytes, program)) in seeds.into_iter().enumerate() {
+        write("programs", number, &[&[kind(number)], &bytes[..]].concat())?;
+        if number < OTHERS {
+            write("text", number, program.to_string().as_bytes())?;
+        }
     }
-    for (number, answers) in (PROGRAMS..).zip(ANSWERS) {
+    for (number, answers) in (OTHERS..).zip(ANSWERS) {
         write("text", number, answers.as_bytes())?;
     }
     let telling = unsound().flat_map(|protocol| {
         let found_out = move |bytes: &Vec<u8>| complaint(|| Machine::new(protocol), &steps::decoded(bytes)).is_some();
         (0..).map(|case| random(case, 100 * steps::RECORD)).filter(found_out).take(TELLING)
     });
-    for (number, bytes) in telling.chain((0..).map(|case| random(case, 200 * steps::RECORD))).take(OTHERS).enumerate() {
+    let seeds = telling.chain((0..).map(mourning));
+    for (number, mut bytes) in seeds.take(SCHEDULES).enumerate() {
+        bytes[0] = kind(number);
         write("steps", number, &bytes)?;
     }
     for number in 0..OTHERS {
@@ -68,10 +79,28 @@ fn main() -> io::Result<()> {
     Ok(())
 }
 
+/// Each design in its turn, and in every fourth round with a kernel that refuses a call.
+fn kind(number: usize) -> u8 {
+    let (design, round) = (number % 16, number / 16);
+    let granted = if round % 4 == 3 { 1 + number % 15 } else { 0 };
+    (granted << 4 | design) as u8
+}
+
 /// So many bytes, any.
 fn random(case: u64, len: usize) -> Vec<u8> {
     let mut seed = Seed::case(0xf022, case);
     (0..len).map(|_| seed.below(256) as u8).collect()
+}
+
+/// A schedule in which every second operation is one of those by which objects die, or a program learns of it.
+fn mourning(case: u64) -> Vec<u8> {
+    // To allocate, clear, attach and ask; to start a cycle, scan a stack, mark, finish and sweep.
+    const LIKELY: [u8; 15] = [0, 1, 18, 240, 240, 242, 242, 244, 246, 248, 31, 34, 37, 41, 44];
+    let mut bytes = random(case, 200 * steps::RECORD);
+    for record in bytes.as_chunks_mut::<{ 2 * steps::RECORD }>().0 {
+        record[0] = LIKELY[usize::from(record[0]) % LIKELY.len()];
+    }
+    bytes
 }
 
 /// What a heap of the reference says to a short program, as an adapter would; in every fifth, something is wrong with it.
@@ -80,7 +109,7 @@ fn conversation(number: usize) -> Vec<u8> {
     decisions.truncate(255.min(20 + 10 * number));
     let protocol = Protocol::ALL[number % Protocol::ALL.len()];
     let mut heap = InProcess::new(|| Machine::new(protocol));
-    let history = step::run(&mut heap, &decoded(&decisions), Ending::Settle).expect("it starts");
+    let history = step::run(&mut heap, &heaplaw_fuzz::drawn(&decisions), Ending::Settle).expect("it starts");
     let batch = if number.is_multiple_of(3) { " batch" } else { "" };
     let mut lines = vec![format!("{}{batch}", answer::print_claims(&history.claims))];
     // Who claims that it does the same every time is asked twice.
@@ -107,12 +136,12 @@ fn drawn(case: u64) -> (Vec<u8>, Program) {
     let mut recorder = Recorder::new(Seed::case(0xf022, case));
     let program = Scenario::default().draw(&mut recorder);
     let bytes = recorder.into_bytes();
-    assert_eq!(decoded(&bytes), program, "case {case} does not come back");
+    assert_eq!(heaplaw_fuzz::drawn(&bytes), program, "case {case} does not come back");
     (bytes, program)
 }
 
 fn write(target: &str, number: usize, bytes: &[u8]) -> io::Result<()> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus").join(target);
     fs::create_dir_all(&folder)?;
-    fs::write(folder.join(format!("seed-{number:02}")), bytes)
+    fs::write(folder.join(format!("seed-{number:03}")), bytes)
 }

@@ -10,7 +10,7 @@
 //! In the script, [`UNASKED`] after a line feed says that the next line comes along with the last; [`AGAIN`] and a number
 //! repeat the byte before them so many times eight KiB, or an answer could never be too long.
 
-use super::decoded;
+use super::drawn;
 use heaplaw_conformance::{
     campaign::{self, Counterexample},
     drive::{Failure, Planned, Subject, process::Process, step::Ending},
@@ -52,7 +52,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 pub fn protocol(bytes: &[u8]) {
     let (&[chunk, length], rest) = bytes.split_first_chunk().unwrap_or((&[0, 0], bytes));
     let (decisions, script) = rest.split_at(rest.len().min(length.into()));
-    let program = decoded(decisions);
+    let program = drawn(decisions);
     let script = Script::new(script, 1 + usize::from(chunk) * usize::from(chunk));
     let lines = script.lines();
 

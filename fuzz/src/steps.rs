@@ -1,4 +1,5 @@
-//! The target `steps`: each operation is four bytes, and the collector moves in the smallest steps that there are.
+//! The target `steps`: each operation is four bytes, and the collector moves in the smallest steps that there are. The
+//! first four say what [kind](Kind) of heap it is.
 //!
 //! In [`programs`](super::programs) bytes are the decisions of a generator that knows what is likely to hurt. Here they
 //! are operations as they stand: a changed byte changes one of them and no other, so a fuzzer can work on a single
@@ -8,12 +9,10 @@
 //!   │ what │ who, a root │ a root, a field │ a shape, a number │
 //! ```
 
-use super::{complaint, differs, simplest};
-use heaplaw_conformance::ledger::Ledger;
+use super::{kind::Kind, simplest, wrong};
 use heaplaw_reference::{
-    heap::{Heap, Reply},
     object::Shape,
-    op::{Action, Collect, MutatorId, Op, Place, Program, Root, Run},
+    op::{Action, Collect, Environment, Gogc, MutatorId, Op, Place, Program, Root, Run, WeakSlot},
 };
 
 /// The bytes of an operation.
@@ -50,7 +49,7 @@ fn op([what, who, b, c]: [u8; RECORD]) -> Op {
     let field = |of| Place::Field { of, index };
     let global = Place::Global(b >> 4 & 3);
     let run = Run { of: r, at: index, count: 1 + u32::from(c) % 3 };
-    let action = match what % 48 {
+    let action = match if what < 240 { what % 48 } else { what } {
         0..5 => {
             let (pointers, bytes) = SHAPES[usize::from(c) % SHAPES.len()];
             Action::Alloc { into: r, shape: Shape::new(pointers, bytes) }
@@ -79,53 +78,50 @@ fn op([what, who, b, c]: [u8; RECORD]) -> Op {
         41..44 => return Op::Collect(Collect::Finish),
         44..46 => return Op::Collect(Collect::Sweep(1)),
         46 => return Op::Collect(Collect::Full),
+        240 | 241 => Action::Weak { into: WeakSlot(c % 4), to: r },
+        242 | 243 => Action::Strong { into: r, from: WeakSlot(c % 4) },
+        244 | 245 => Action::Finalizer(r),
+        246 | 247 => Action::Finalize(r),
+        248 | 249 => Action::Cleanup { of: r, with: s },
+        250 | 251 => Action::Clean(r),
+        252 => return Op::Environment(Environment::Gogc(percent(c))),
+        253 => return Op::Environment(Environment::Limit((c > 0).then(|| u32::from(c) << 15))),
+        254 => return Op::Environment(Environment::Clock(u32::from(b) << (c % 12))),
+        255 => return Op::Collect(Collect::Pace),
         _ => return Op::Collect(Collect::Stats),
     };
     Op::Mutate { by, action }
 }
 
-/// The program that these bytes mean. A record that is not whole means nothing.
-pub fn decoded(bytes: &[u8]) -> Program {
-    bytes.as_chunks().0.iter().take(MOST).map(|record| op(*record)).collect()
+/// A pace, from never to at once.
+fn percent(byte: u8) -> Gogc {
+    if byte == 255 { Gogc::Off } else { Gogc::Percent(u32::from(byte)) }
 }
 
-/// Every four bytes are an operation; no law is broken, the reference answers the same, and the heap believes no falsehood
-/// after any of them.
+/// The program that these bytes mean, all but the first record. A record that is not whole means nothing.
+pub fn decoded(bytes: &[u8]) -> Program {
+    bytes.as_chunks().0.iter().skip(1).take(MOST).map(|record| op(*record)).collect()
+}
+
+/// After the first record every four bytes are an operation; no law is broken, the reference answers the same, and the heap
+/// believes no falsehood after any of them.
 ///
 /// # Panics
 /// If one of these is not so. The message has the program, as simple as the reducer can make it.
 pub fn steps(bytes: &[u8]) {
-    let wrong = |program: &Program| believed(program).or_else(|| complaint(super::subject, program));
-    let program = decoded(bytes);
+    let (kind, program) = (Kind::of(bytes), decoded(bytes));
+    let wrong = |program: &Program| {
+        kind.believed(program, 1).or_else(|| kind.is_in_steps().then(|| wrong(kind, program)).flatten())
+    };
     if let Some(what) = wrong(&program) {
-        panic!("{what}\n{}", simplest(&program, |candidate| wrong(candidate).is_some()));
+        panic!("{kind:?}: {what}\n{}", simplest(&program, |candidate| wrong(candidate).is_some()));
     }
-}
-
-/// What the heap itself finds wrong after some operation, or what the reference answers otherwise.
-fn believed(program: &Program) -> Option<String> {
-    let mut heap = super::subject();
-    let claims = heap.claims();
-    let mut ledger = Ledger::default();
-    let mut answered = Vec::new();
-    for op in program.ops().iter().filter(|op| claims.allow(op)) {
-        if !ledger.graph().allows(op) {
-            continue;
-        }
-        let reply = heap.perform(op, &mut Vec::new());
-        ledger.enter(op, &reply);
-        if let Err(corruption) = heap.heap().verify() {
-            return Some(format!("after {op}: {corruption:?}"));
-        }
-        answered.push((*op, reply));
-    }
-    differs(answered.iter().map(|(op, reply): &(Op, Reply)| (*op, reply)))
 }
 
 /// Changes the operations of an input as operations: one is left out, doubled, moved, replaced or put in, or another
 /// stretch of the same input is repeated. `size` of `bytes` are the input, which may grow to their end. Gives the new size.
 pub fn mutate(bytes: &mut [u8], size: usize, seed: u32) -> usize {
-    let most = (bytes.len() / RECORD).min(MOST);
+    let most = (bytes.len() / RECORD).min(MOST + 1);
     let mut records: Vec<[u8; RECORD]> = bytes[..size].as_chunks().0.to_vec();
     let mut state = u64::from(seed) ^ 0x9e37_79b9_7f4a_7c15;
     let mut below = |bound: usize| {

@@ -5,9 +5,10 @@ use crate::{
     class::{CLASSES, LARGE},
     events::Listener,
     gc::{
-        mark::{Driver, Entry},
+        mark::{Driver, Entry, PIECE},
         phase::Phase,
     },
+    geometry::WORD,
     memory::Memory,
     root::Address,
     space::Slot,
@@ -262,9 +263,11 @@ impl<L: Listener> State<L> {
         let mut waiting = self.grey.waiting(&self.space.blocks);
         waiting.extend(driver.marker.waiting());
         for at in waiting.into_iter().filter_map(|entry| Address::new(Entry(entry).address())) {
-            let waits = self.space.find(at).is_some_and(|(slot, _)| {
-                let span = self.space.span(slot.span);
-                span.is_marked(slot.number) && !span.kind().pointer_free
+            let waits = self.space.locate(at.get()).is_some_and(|found| {
+                // Of a large object that is being scanned, its other pieces wait, each where it begins.
+                let piece = found.rest.is_multiple_of(PIECE * WORD)
+                    && found.rest / WORD < self.space.spans().pointers(found).max(1);
+                piece && !found.kind.pointer_free && self.space.span(found.first).is_marked(found.slot)
             });
             ensure(waits && self.stage.phase() == Phase::Mark && seen.insert(at), Corruption::Grey(at))?;
         }
@@ -426,6 +429,25 @@ mod tests {
         // A current block that is none.
         local.tiny.offer(at.get() + 16, 5);
         assert_eq!(heap.verify(), Err(Corruption::Tiny(at.get() + 16)));
+    }
+
+    #[test]
+    fn pieces_of_a_large_object_may_wait_and_nothing_else_in_it() {
+        let (heap, mut mutator, root) = heap();
+        let object = mutator.alloc(&root, PIECE + 1, 0).unwrap();
+        heap.start();
+        heap.handshake(mutator.id());
+        let at = |field: usize| object.address.get() + field * WORD;
+        let waiting = |field| {
+            heap.state().driver().marker.waiting_mut().push(at(field));
+            let found = heap.verify();
+            heap.state().driver().marker.waiting_mut().pop();
+            found
+        };
+        assert_eq!(waiting(PIECE), Ok(()));
+        for field in [1, PIECE - 1, PIECE + 1, 2 * PIECE] {
+            assert_eq!(waiting(field).err(), Address::new(at(field)).map(Corruption::Grey), "field {field}");
+        }
     }
 
     #[test]

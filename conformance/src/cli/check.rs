@@ -1,6 +1,9 @@
 //! `heaplaw check`: generated programs, judged by the laws.
 
-use super::{Bundled, Exit, Trouble, Who, crowd, monitor::Monitor, quoted, selected, shard, threads};
+use super::{
+    Bundled, Exit, Trouble, Who, crowd, detections::Detections, monitor::Monitor, power, quoted, selected, shard,
+    threads,
+};
 use crate::{
     campaign::{self, Again, Breach, Campaign, Counterexample, End, Outcome, Shrunk},
     drive::{Failure, Subject, crowd::THREADS},
@@ -28,6 +31,9 @@ use std::{
     time::{Duration, Instant},
 };
 
+/// How many operations a program has at most, if nothing is said.
+const OPS: u32 = 60;
+
 #[derive(Args)]
 pub(super) struct Options {
     #[command(flatten)]
@@ -52,7 +58,7 @@ pub(super) struct Options {
     #[arg(long, value_name = "DIR", conflicts_with_all = ["mutators", "from"])]
     pub(super) dir: Option<PathBuf>,
     /// How many operations a program has at most; one in 150 links up to 319 objects to one before
-    #[arg(long, default_value_t = 60, value_name = "N")]
+    #[arg(long, default_value_t = OPS, value_name = "N")]
     pub(super) ops: u32,
     /// Stop after this long, such as 90s or 20m
     #[arg(long, value_parser = humantime::parse_duration)]
@@ -303,8 +309,21 @@ fn conclude(
         anstream::print!("{}{}", text::goals(outcome), text::utilisation(outcome));
         anstream::print!("{}", text::footprint(&outcome.footprint));
     }
+    if matches!(exit, Exit::Conforms | Exit::Unreached) && campaign.ops == OPS {
+        anstream::print!("{}", detection_power(outcome, saved.len() as u64));
+    }
     anstream::println!("\n{}", last_words(excused, exit));
     Ok((exit, shown))
+}
+
+/// How many bugs whose fate is known such a run finds: of a collector, by the programs that were drawn for it. `saved` are
+/// those that were not.
+fn detection_power(outcome: &Outcome, saved: u64) -> String {
+    if !outcome.claims.as_ref().is_some_and(|claims| claims.has(Capability::Collect)) {
+        return String::new();
+    }
+    let laws = outcome.tallies.iter().filter(|tally| tally.checks > 0).map(|tally| tally.law.number);
+    power::told(&Detections::kept(), outcome.programs.saturating_sub(saved), &laws.collect())
 }
 
 /// The goals that apply and were not reached.

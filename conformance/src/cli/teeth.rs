@@ -2,13 +2,12 @@
 
 use super::{
     Exit, Trouble,
-    detections::{Row, Table},
+    detections::{Detections, Part, Row, milliseconds},
 };
 use crate::{
     faulty,
     law::Law,
     mutants::{Catalogue, Level, Mutant, Run, Scratch},
-    saved,
     teeth::{self, Bite},
 };
 use clap::Args;
@@ -40,28 +39,35 @@ pub(super) struct Options {
     /// The repository with the source
     #[arg(long, value_name = "DIR", default_value = ".")]
     repository: PathBuf,
-    /// Write a table in Markdown: wrong heaps, and then bugs seeded into the heap; with --mutants only those
-    #[arg(long, value_name = "FILE")]
+    /// Write what was found to detections.json and DETECTIONS.md in this directory: of wrong heaps, or with --mutants of bugs
+    /// seeded into the heap; what is there of the others stays
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["fail_fast", "name", "sample"])]
     table: Option<PathBuf>,
 }
 
 pub(super) fn run(options: &Options) -> Result<Exit, Trouble> {
-    let mut table = Table::default();
-    let Some(file) = &options.table else {
+    let mut rows = Vec::new();
+    let Some(dir) = &options.table else {
         return if options.mutants {
-            mutants(options, options.level, &mut table)
+            mutants(options, options.level, &mut rows)
         } else {
-            Ok(faults(options, &mut table))
+            Ok(faults(options, &mut rows))
         };
     };
-    let wrong = if options.mutants { Exit::Conforms } else { faults(options, &mut table) };
-    let seeded = mutants(options, options.level.or(Some(Level::Heap)), &mut table)?;
-    let write = saved::write_whole(file, &table.page(options.seeds, file));
-    write.map_err(|source| Trouble::Write { path: file.clone(), source })?;
-    Ok(if wrong == Exit::Conforms { seeded } else { wrong })
+    if options.level == Some(Level::Judge) {
+        return Err(Trouble::Usage("--table is of bugs in the heap, not of those in the judge".to_owned()));
+    }
+    // What cannot be read is better known before the work than after it.
+    let mut there = Detections::read(dir)?;
+    let exit =
+        if options.mutants { mutants(options, Some(Level::Heap), &mut rows)? } else { faults(options, &mut rows) };
+    let part = Some(Part::of(options.seeds, rows));
+    *(if options.mutants { &mut there.seeded } else { &mut there.wrong }) = part;
+    there.write(dir)?;
+    Ok(exit)
 }
 
-fn faults(options: &Options, table: &mut Table) -> Exit {
+fn faults(options: &Options, rows: &mut Vec<Row>) -> Exit {
     let seeds = options.seeds;
     let row = |name: &str, law: &str, caught: &str, programs: &str, found: &str, ops: &str, shrunk: &str| {
         anstream::println!("{name:<54} {law:>8} {caught:>7} {programs:>11} {found:>13} {ops:>7} {shrunk:>13}");
@@ -71,7 +77,7 @@ fn faults(options: &Options, table: &mut Table) -> Exit {
     let end = teeth::bite(options.from..options.from.saturating_add(seeds), |bite| {
         let laws: Vec<_> = bite.laws().iter().map(u16::to_string).collect();
         let law = bite.owed.map_or_else(|| laws.join(","), |law| law.to_string());
-        let caught = bite.owed.map_or(bite.catches.len() as u64, |_| bite.by_own_law);
+        let caught = bite.owed.map_or(bite.catches.len(), |_| bite.alone.len()) as u64;
         let pair = |pair: Option<(String, String)>| pair.map_or_else(String::new, |(m, most)| format!("{m} / {most}"));
         let ms = |time: Duration| format!("{:.1}", time.as_secs_f64() * 1e3);
         let both = |(median, most): (Duration, Duration)| (ms(median), ms(most));
@@ -86,13 +92,24 @@ fn faults(options: &Options, table: &mut Table) -> Exit {
             &pair(ops),
             &pair(bite.median_and_most(|catch| catch.shrunk).map(both)),
         );
-        table.wrong.push(Row {
+        // A law alone finds a heap no sooner than all together.
+        let (by, programs, time) = match bite.owed {
+            Some(law) => {
+                let (programs, times): (Vec<_>, Vec<_>) = bite.alone.iter().copied().unzip();
+                (vec![law.to_string()], teeth::median_and_most(programs), teeth::median_and_most(times))
+            }
+            None => {
+                let times = bite.median_and_most(|catch| catch.found);
+                (laws, bite.median_and_most(|catch| catch.programs), times)
+            }
+        };
+        rows.push(Row {
             bug: bite.heap.clone(),
             what: what(&bite.heap),
-            by: bite.owed.map_or(laws, |law| vec![law.to_string()]),
+            by,
             caught,
-            programs: bite.median_and_most(|catch| catch.programs),
-            time: bite.median_and_most(|catch| catch.found).map(|(median, _)| median),
+            programs,
+            milliseconds: time.map(|(median, _)| milliseconds(median)),
         });
         if bite.holds() {
             return ControlFlow::Continue(());
@@ -127,7 +144,7 @@ fn what(heap: &str) -> String {
     }
 }
 
-fn mutants(options: &Options, level: Option<Level>, table: &mut Table) -> Result<Exit, Trouble> {
+fn mutants(options: &Options, level: Option<Level>, rows: &mut Vec<Row>) -> Result<Exit, Trouble> {
     let mut chosen: Vec<(Level, Mutant)> = Vec::new();
     for level in Level::ALL.into_iter().filter(|one| level.is_none_or(|only| only == *one)) {
         let catalogue = Catalogue::of(&options.repository.join(level.krate()))?;
@@ -141,7 +158,7 @@ fn mutants(options: &Options, level: Option<Level>, table: &mut Table) -> Result
     if let Some(sample) = options.sample {
         chosen = spread(chosen, usize::from(sample));
     }
-    table.sample_of = (chosen.len() < all).then_some(all);
+    let sample_of = (chosen.len() < all).then_some(all);
     let scratch = Scratch::of(&options.repository)?;
     anstream::println!("{:<7} {:<34} {:>7} {:>14} {:>18}", "in", "seeded bug", "caught", "by", "programs");
     let mut survivors: Vec<(&Mutant, Vec<Run>)> = Vec::new();
@@ -152,21 +169,15 @@ fn mutants(options: &Options, level: Option<Level>, table: &mut Table) -> Result
         by.sort_unstable();
         by.dedup();
         let by: Vec<_> = by.iter().map(ToString::to_string).collect();
-        let mut programs: Vec<_> = runs.iter().map(|run| run.programs).collect();
-        programs.sort_unstable();
-        let programs = match (level, &programs[..]) {
-            (Level::Heap, [.., most]) => Some((programs[programs.len() / 2], *most)),
-            _ => None,
-        };
-        let mut times: Vec<_> = runs.iter().filter_map(|run| run.found).collect();
-        times.sort_unstable();
-        table.seeded.push(Row {
+        let programs = teeth::median_and_most(runs.iter().map(|run| run.programs)).filter(|_| *level == Level::Heap);
+        let time = teeth::median_and_most(runs.iter().filter_map(|run| run.found));
+        rows.push(Row {
             bug: mutant.name.clone(),
             what: mutant.why.clone(),
             by: by.clone(),
             caught,
             programs,
-            time: times.get(times.len() / 2).copied(),
+            milliseconds: time.map(|(median, _)| milliseconds(median)),
         });
         let programs = programs.map_or(String::new(), |(median, most)| format!("{median} / {most}"));
         let seeds = options.seeds;
@@ -189,7 +200,7 @@ fn mutants(options: &Options, level: Option<Level>, table: &mut Table) -> Result
     for (mutant, runs) in &survivors {
         anstream::println!("NOT CAUGHT by every seed: {} (by one of {:?}): {runs:?}", mutant.name, mutant.caught_by);
     }
-    let sample = table.sample_of.map_or(String::new(), |all| format!(", a sample of {all}"));
+    let sample = sample_of.map_or(String::new(), |all| format!(", a sample of {all}"));
     anstream::println!("{} of {} seeded bugs caught{sample}", chosen.len() - survivors.len(), chosen.len());
     Ok(if survivors.is_empty() { Exit::Conforms } else { Exit::Counterexample })
 }

@@ -37,7 +37,7 @@ const LINE: usize = sized(8, 2);
 /// The pointers that wait for their marks.
 const AHEAD: usize = sized(16, 2);
 /// Objects are scanned in pieces of so many fields, so that several markers can share one: 128 KiB (Go: `maxObletBytes`).
-const PIECE: usize = sized(128 << 10, 64) / WORD;
+pub(crate) const PIECE: usize = sized(128 << 10, 64) / WORD;
 
 /// What waits to be scanned: the address of an object, or of a piece of one, and above it the number of pointer fields of
 /// the object, which is known when the object is shaded. 0 says nothing: then it is looked up.
