@@ -33,6 +33,9 @@ const SWEEP: usize = 100;
 /// The bytes that a window gets at once if the heap is paced, or else one slot: what is claimed counts as live, so the pace is
 /// no finer than this.
 const WINDOW: usize = PAGE;
+/// How often an allocation pays for a window. Who pays may come to the end of a cycle, which takes the window back; above a
+/// limit that cannot be met each payment would be for another cycle, and so on for ever.
+const PAID: usize = 2;
 
 impl<L: Listener> State<L> {
     /// Allocates an object of `pointers` pointer fields and `bytes` bytes of data; no object is smaller than a word. For
@@ -78,6 +81,7 @@ impl<L: Listener> State<L> {
     #[inline]
     fn slot(&self, local: &Local, kind: Kind, pointers: usize, size: usize) -> Result<usize, Error> {
         let window = local.window(kind);
+        let mut refills = 0;
         loop {
             if let Some(at) = window.take() {
                 if window.pointers() != pointers && !kind.pointer_free {
@@ -85,7 +89,8 @@ impl<L: Listener> State<L> {
                 }
                 return Ok(at);
             }
-            self.refill(local, kind, (pointers, size))?;
+            self.refill(local, kind, (pointers, size), refills < PAID)?;
+            refills += 1;
         }
     }
 
@@ -110,12 +115,12 @@ impl<L: Listener> State<L> {
         }
     }
 
-    /// Fills a window that is empty, for objects with so many pointers.
-    fn refill(&self, local: &Local, kind: Kind, (pointers, size): (usize, usize)) -> Result<(), Error> {
+    /// Fills a window that is empty, for objects with so many pointers, whether or not the mutator `pays`.
+    fn refill(&self, local: &Local, kind: Kind, (pointers, size): (usize, usize), pays: bool) -> Result<(), Error> {
         let window = local.window(kind);
         if let Some(first) = window.span() {
             let span = self.space.span(first);
-            if self.claim(local, window, kind, span, pointers) {
+            if self.claim(local, window, kind, span, pointers, pays) {
                 return Ok(());
             }
             window.clear();
@@ -123,14 +128,14 @@ impl<L: Listener> State<L> {
         }
         self.safepoint(local);
         let span = self.insist(local, || self.span_with_room(local, kind)).map_err(|error| at_least(error, size))?;
-        let filled = self.claim(local, window, kind, span, pointers);
+        let filled = self.claim(local, window, kind, span, pointers, pays);
         debug_assert!(filled, "the span has room");
         Ok(())
     }
 
     /// Fills a window with the next slots of a span that the mutator holds, if it has any: zeroed, and laid out for so many
-    /// pointers. The mutator pays for them. The collector may want them back meanwhile: then the window is empty again.
-    fn claim(&self, local: &Local, window: &Window, kind: Kind, span: Span<'_>, pointers: usize) -> bool {
+    /// pointers. If the mutator `pays` for them, the collector may want them back meanwhile: then the window is empty again.
+    fn claim(&self, local: &Local, window: &Window, kind: Kind, span: Span<'_>, pointers: usize, pays: bool) -> bool {
         let Some((word, mask)) = span.claim_word() else { return false };
         let mask =
             if self.is_paced() { lowest(mask, WINDOW / span.size(), |rest| span.give_back(word, rest)) } else { mask };
@@ -148,7 +153,9 @@ impl<L: Listener> State<L> {
         window.fill(&span, (word, mask), if shared { usize::MAX } else { pointers });
         let slots = mask.count_ones() as usize;
         self.count(kind, slots, span.size());
-        self.pay(local, slots * span.size());
+        if pays {
+            self.pay(local, slots * span.size());
+        }
         true
     }
 

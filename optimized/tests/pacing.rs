@@ -263,3 +263,17 @@ fn a_heap_that_is_told_to_grow_less_collects_sooner() {
         heap.verify().unwrap();
     }
 }
+
+/// Above a limit that cannot be met a cycle is always due. Each takes back what mutators have in hand, and still they go on.
+#[test]
+fn an_allocation_comes_to_an_end_although_the_next_cycle_is_always_due() {
+    for (workers, stop_the_world) in [(0, false), (1, false), (0, true), (1, true)] {
+        let config = Config { paced: true, workers, stop_the_world, soft_limit: Some(64 << 10), ..Config::DEFAULT };
+        let heap = Heap::new(config).unwrap();
+        heap.join().raw(|raw| {
+            let mut table = Table::new(raw, 5_000);
+            (0..5_000).for_each(|_| table.replace(raw));
+        });
+        assert!(heap.last_cycle().is_some_and(|last| last.number >= 3 && last.alive > 64 << 10));
+    }
+}
