@@ -127,7 +127,8 @@ impl Kind {
         workers > 0 || paced
     }
 
-    /// What the heap itself finds wrong when it is asked after every so many operations of a program, or what the reference answers otherwise.
+    /// What the heap itself finds wrong when it is asked after every so many operations of a program, or what the reference
+    /// answers otherwise.
     pub fn believed(self, program: &Program, every: usize) -> Option<String> {
         let corruption = |heap: &InTurn<Subject>| heap.heap().verify().err().map(|wrong| format!("{wrong:?}"));
         if self.is_quiet() {
