@@ -329,7 +329,12 @@ fn hostile_adapters_are_named_and_leave_nothing_running() {
         let mut left = Command::new("sh");
         let mut left =
             left.args(["-c", "read x"]).env("MARK", &markers[0]).stdin(Stdio::piped()).spawn().expect("a shell");
-        let seen = running(&markers[0]);
+        // What a process has in its environment is there a moment after it.
+        let patience = Instant::now() + Duration::from_secs(5);
+        let mut seen = running(&markers[0]);
+        while seen.is_empty() && Instant::now() < patience {
+            seen = running(&markers[0]);
+        }
         left.kill().and_then(|()| left.wait()).expect("it goes");
         assert_eq!(seen.len(), 1, "who is left running would be seen");
     }
