@@ -22,8 +22,8 @@
 //! all at once.
 //!
 //! Every store of a pointer into a field or a global goes through here; roots are not places, and stores into them do
-//! not. A barrier that is on records what is to be shaded in the mutator's buffer. They are shaded when that is full, and at every
-//! handshake; in a heap that is collected in steps, at once. To put it off is sound: who decides that nothing is grey has
+//! not. A barrier that is on records in the mutator's buffer what is to be shaded. That is done when the buffer is full, and at
+//! every handshake; in a heap that is collected in steps, at once. To put it off is sound: who decides that nothing is grey has
 //! everybody flush first, see [`terminate`](super::terminate).
 //!
 //! Whether the barrier is on is the mutator's own flag, which changes only at its safepoints. So between looking at it and
