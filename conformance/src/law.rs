@@ -245,6 +245,20 @@ pub fn judge_reading(reading: &Reading<'_>, laws: &[&'static Law]) -> Verdict {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::history::{Moment, Twice};
+    use heaplaw_reference::text::answer;
+
+    /// What a law says of a heap that answers a story so.
+    pub(super) fn judged(number: u16, claims: Claims, story: &[(&str, &str)]) -> Judgement {
+        let moments = story.iter().map(|(op, answer)| {
+            let (reply, events) = answer::parse(answer).expect("an answer");
+            Moment { op: op.parse().expect("an operation"), reply, events }
+        });
+        let moments = moments.collect();
+        let history = History { claims, moments, unclaimed: 0, failure: None, twice: Twice::NotTried };
+        let law = all().find(|law| law.number == number).expect("a law");
+        judge(&history, &[law]).findings.remove(0).judgement
+    }
 
     #[test]
     fn laws_are_told_apart_by_number_and_by_name() {

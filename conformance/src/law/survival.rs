@@ -89,36 +89,17 @@ fn allocate_black(reading: &Reading<'_>) -> Judgement {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{
-        history::{History, Moment, Twice},
-        law,
-    };
-    use heaplaw_reference::{heap::Claims, text::answer};
-
-    /// What law 57 says of a heap that answers a story so.
-    fn judged(story: &[(&str, &str)]) -> Judgement {
-        let claims = [Capability::Free, Capability::Frees, Capability::Phases];
-        let moments = story.iter().map(|(op, answer)| {
-            let (reply, events) = answer::parse(answer).expect("an answer");
-            Moment { op: op.parse().expect("an operation"), reply, events }
-        });
-        let history = History {
-            claims: Claims::new("told").with(&claims).upholding(Invariant::Weak),
-            moments: moments.collect(),
-            unclaimed: 0,
-            failure: None,
-            twice: Twice::NotTried,
-        };
-        let laws: Vec<&'static Law> = law::all().filter(|law| law.number == 57).collect();
-        law::judge(&history, &laws).findings.remove(0).judgement
-    }
+    use crate::law::tests::judged;
+    use heaplaw_reference::heap::Claims;
 
     #[test]
     fn what_is_born_while_marking_may_be_freed_by_hand_and_by_nobody_else() {
+        let claims = [Capability::Free, Capability::Frees, Capability::Phases];
+        let claims = Claims::new("told").with(&claims).upholding(Invariant::Weak);
         let born = [("gc start", "ok; phase mark"), ("0 alloc r0 0 16", "at 64 16 0")];
         let by_hand = [born[0], born[1], ("0 free r0", "ok")];
-        assert_eq!(judged(&by_hand), Judgement::Holds { checks: 1 });
+        assert_eq!(judged(57, claims.clone(), &by_hand), Judgement::Holds { checks: 1 });
         let by_the_sweep = [born[0], born[1], ("gc finish", "ok; phase terminate; phase sweep; free 64")];
-        assert!(matches!(judged(&by_the_sweep), Judgement::Broken(_)));
+        assert!(matches!(judged(57, claims, &by_the_sweep), Judgement::Broken(_)));
     }
 }
