@@ -98,6 +98,17 @@ impl Part {
             bugs,
         }
     }
+
+    /// The same, with what was measured again of some of its bugs, by as many campaigns.
+    pub(super) fn with(mut self, again: Part) -> Part {
+        for row in again.bugs {
+            match self.bugs.iter_mut().find(|there| there.bug == row.bug) {
+                Some(there) => *there = row,
+                None => self.bugs.push(row),
+            }
+        }
+        Part { bugs: self.bugs, ..again }
+    }
 }
 
 impl Detections {
@@ -229,6 +240,16 @@ mod tests {
         fs::write(dir.join(DATA), "{\"seeded\": 1}").expect("it can be written");
         assert!(matches!(Detections::read(&dir), Err(Trouble::Usage(_))));
         fs::remove_dir_all(&dir).expect("it goes");
+    }
+
+    #[test]
+    fn a_bug_that_is_measured_again_keeps_its_place_and_a_new_one_comes_last() {
+        let named = |bug: &str, caught| Row { bug: bug.to_owned(), ..row(caught, None, None) };
+        let part = |written: &str, bugs| Part { written: written.to_owned(), ..Part::of(3, bugs) };
+        let with = part("today", vec![named("three", 2), named("one", 2)]);
+        let with = part("before", vec![named("one", 1), named("two", 1)]).with(with);
+        assert_eq!(with.bugs, [named("one", 2), named("two", 1), named("three", 2)]);
+        assert_eq!(with.written, "today");
     }
 
     #[test]

@@ -39,9 +39,9 @@ pub(super) struct Options {
     /// The repository with the source
     #[arg(long, value_name = "DIR", default_value = ".")]
     repository: PathBuf,
-    /// Write what was found to detections.json and DETECTIONS.md in this directory: of wrong heaps, or with --mutants of bugs
-    /// seeded into the heap; what is there of the others stays
-    #[arg(long, value_name = "DIR", conflicts_with_all = ["fail_fast", "name", "sample"])]
+    /// Write what was found to detections.json and DETECTIONS.md in this directory: of wrong heaps, or with --mutants of
+    /// bugs seeded into the heap; what is there of others stays
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["fail_fast", "sample"])]
     table: Option<PathBuf>,
 }
 
@@ -57,12 +57,25 @@ pub(super) fn run(options: &Options) -> Result<Exit, Trouble> {
     if options.level == Some(Level::Judge) {
         return Err(Trouble::Usage("--table is of bugs in the heap, not of those in the judge".to_owned()));
     }
-    // What cannot be read is better known before the work than after it.
+    // What cannot be read or completed is better known before the work than after it.
     let mut there = Detections::read(dir)?;
+    let part = if options.mutants { &mut there.seeded } else { &mut there.wrong };
+    let before = part.take().filter(|_| !options.name.is_empty());
+    if let Some(before) = &before
+        && before.seeds != options.seeds
+    {
+        return Err(Trouble::Usage(format!(
+            "the others in the table have had {} seeds: say --seeds {0}",
+            before.seeds
+        )));
+    }
     let exit =
         if options.mutants { mutants(options, Some(Level::Heap), &mut rows)? } else { faults(options, &mut rows) };
-    let part = Some(Part::of(options.seeds, rows));
-    *(if options.mutants { &mut there.seeded } else { &mut there.wrong }) = part;
+    let measured = Part::of(options.seeds, rows);
+    *part = Some(match before {
+        Some(before) => before.with(measured),
+        None => measured,
+    });
     there.write(dir)?;
     Ok(exit)
 }
