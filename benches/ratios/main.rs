@@ -1,8 +1,8 @@
 //! `cargo ratios FILE.md`: how fast the optimized heap is, beside the reference and beside what a user would pick instead.
 //!
-//! It writes a page in Markdown, with the machine, the versions, ratios and their spread, and next to it, in `FILE.svg`, a plot
-//! of latency and of what a mutator has for itself. Everything is measured in five rounds, and the sides take turns in
-//! each, so that whatever else the machine does meets both.
+//! It writes a page in Markdown, with the machine, the versions, ratios and their spread, and next to it, in
+//! `FILE.svg`, a plot of latency and of what a mutator has for itself. Everything is measured in five rounds, and the
+//! sides take turns in each, so that whatever else the machine does meets both.
 //!
 //! * *streams*: the same generated programs on both heaps, each on a fresh one; neither is judged. Nanoseconds for one
 //!   operation.

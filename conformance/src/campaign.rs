@@ -1,10 +1,10 @@
 //! A campaign: many programs, one subject, one outcome.
 //!
-//! Case `k` of a campaign is a function of the campaign and `k` alone: which program is drawn follows from the seed, the
-//! length of programs and what the heap claims, whether it is run twice from `k`, and each begins on a fresh heap. So any
-//! case can be run again by itself, and a campaign can be cut into pieces that run on different machines: running cases `k`
-//! to `k + n` alone does what a whole run does with them. A campaign ends with its first counterexample: what a heap that has
-//! lost an object does afterwards says little.
+//! Case `k` of a campaign is a function of the campaign and `k` alone: which program is drawn follows from the seed,
+//! the length of programs and what the heap claims, whether it is run twice from `k`, and each begins on a fresh heap.
+//! So any case can be run again by itself, and a campaign can be cut into pieces that run on different machines:
+//! running cases `k` to `k + n` alone does what a whole run does with them. A campaign ends with its first
+//! counterexample: what a heap that has lost an object does afterwards says little.
 
 pub mod threads;
 

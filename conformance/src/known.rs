@@ -75,7 +75,8 @@ struct Entry {
 /// Reads a list of known failures.
 ///
 /// # Errors
-/// If the file cannot be read, is [too long](saved::LONGEST), is not such a list, or names a law that does not exist; then with the line and the column.
+/// If the file cannot be read, is [too long](saved::LONGEST), is not such a list, or names a law that does not exist;
+/// then with the line and the column.
 pub fn load(path: &Path) -> Result<Vec<Known>, FileError> {
     let text = String::from_utf8(saved::read(path, "list of known failures")?)
         .map_err(|error| FileError::Unreadable { path: path.to_owned(), source: io::Error::other(error) })?;

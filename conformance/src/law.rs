@@ -7,9 +7,9 @@
 //! The modules group them by what they are about: where objects are ([`placement`]), what they hold ([`content`]), that
 //! they stay ([`survival`]), how marking goes ([`color`], [`barrier`], [`phase`]), that garbage goes ([`reclamation`]),
 //! what a program can learn of a death ([`finalize`]), when a cycle starts ([`pacing`]), how large the heap becomes
-//! ([`growth`]), who works for it ([`effort`]), how long mutators wait ([`pause`]), what whoever frees by hand is owed ([`fit`]), what classes of sizes promise ([`class`]), that a textbook
-//! allocator goes by its book ([`textbook`]), and that the books are right ([`account`]). Where the order of things is
-//! unknown, [`parallel`] and [`crowd`] judge.
+//! ([`growth`]), who works for it ([`effort`]), how long mutators wait ([`pause`]), what whoever frees by hand is owed
+//! ([`fit`]), what classes of sizes promise ([`class`]), that a textbook allocator goes by its book ([`textbook`]), and
+//! that the books are right ([`account`]). Where the order of things is unknown, [`parallel`] and [`crowd`] judge.
 
 pub mod account;
 pub mod barrier;

@@ -1,10 +1,10 @@
 //! Shards: one campaign on many machines.
 //!
-//! Case `k` of a [campaign](crate::campaign) is a function of the campaign and `k`. So a campaign can be cut anywhere, and
-//! its pieces can run apart, in any order, on any machine: together they do what one run would have done. A [`Shard`] is the
-//! part of one machine, a run of cases next to each other. Within it, cases are done in [blocks](BLOCK), and what came of a
-//! block is written down in a [journal], so that a machine which is taken away loses one block at most, and whoever takes over
-//! goes on from there.
+//! Case `k` of a [campaign](crate::campaign) is a function of the campaign and `k`. So a campaign can be cut anywhere,
+//! and its pieces can run apart, in any order, on any machine: together they do what one run would have done. A
+//! [`Shard`] is the part of one machine, a run of cases next to each other. Within it, cases are done in
+//! [blocks](BLOCK), and what came of a block is written down in a [journal], so that a machine which is taken away
+//! loses one block at most, and whoever takes over goes on from there.
 //!
 //! Blocks begin at multiples of their length wherever the cuts between shards are. That is why the journals of any number
 //! of shards have the same lines as the journal of one run, and can be compared with it.

@@ -5,9 +5,9 @@
 //! pause may take everything, to long ones, where it approaches the collector's share.
 //!
 //! There is no time here but [work](heaplaw_reference::event::Event::Pause): each operation of a mutator is one unit in
-//! which it runs, and a pause is so many units in which it does not. What other mutators do, and the collector beside them,
-//! takes none of its time. So the figures compare designs and not machines. What is waited for in a full collection is left out, as it is by the
-//! [laws](crate::law::pause).
+//! which it runs, and a pause is so many units in which it does not. What other mutators do, and the collector beside
+//! them, takes none of its time. So the figures compare designs and not machines. What is waited for in a full
+//! collection is left out, as it is by the [laws](crate::law::pause).
 
 use crate::reading::Reading;
 use heaplaw_reference::op::{MUTATORS, Op};

@@ -6,9 +6,9 @@
 //!   cache: key ── weak ─▶┘
 //! ```
 //!
-//! When a page is found dead, its finalizer is due: it is handed out once more, and written back. When it has been freed, its
-//! cleanup is due, and its entry leaves the cache. Neither is called by the collector: each thread asks for what is due when
-//! it suits it, which here is with no lock held.
+//! When a page is found dead, its finalizer is due: it is handed out once more, and written back. When it has been
+//! freed, its cleanup is due, and its entry leaves the cache. Neither is called by the collector: each thread asks for
+//! what is due when it suits it, which here is with no lock held.
 //!
 //! At the end the program checks that every page was written back exactly once, and that the cache and the heap are empty.
 //!

@@ -1,8 +1,8 @@
 //! Walks one path of the malloc face so many times, for `tests/instructions.rs` to count its instructions.
 //!
-//! `paths PATH COUNT`. What is counted are the functions whose names start with `counted_`: they are not inlined, and do
-//! nothing but call the allocator, without what the standard library puts around such a call. Everything that they do for the first time
-//! happens before, by functions of other names.
+//! `paths PATH COUNT`. What is counted are the functions whose names start with `counted_`: they are not inlined, and
+//! do nothing but call the allocator, without what the standard library puts around such a call. Everything that they
+//! do for the first time happens before, by functions of other names.
 //!
 //! Invariant: exactly `COUNT` calls are counted.
 

@@ -1,10 +1,10 @@
 //! Allocation: from a request to a slot that reads zero.
 //!
-//! The usual case takes a slot from a window of the mutator: no lock, no atomic read-modify-write. When the window is empty
-//! it is filled from the next word of its span: all slots of it are zeroed, and laid out for as many pointers as the object
-//! has that is asked for, since the next ones are likely to have as many. Beyond that, what was freed is used before the heap grows: a span of the
-//! right kind that has room, then the slots and pages that the sweep in progress still has to give, then pages that are
-//! mapped and free, and only then new memory.
+//! The usual case takes a slot from a window of the mutator: no lock, no atomic read-modify-write. When the window is
+//! empty it is filled from the next word of its span: all slots of it are zeroed, and laid out for as many pointers as
+//! the object has that is asked for, since the next ones are likely to have as many. Beyond that, what was freed is
+//! used before the heap grows: a span of the right kind that has room, then the slots and pages that the sweep in
+//! progress still has to give, then pages that are mapped and free, and only then new memory.
 //!
 //! What a mutator that allocates black has in its windows is marked, so that to be born black costs nothing for each object.
 //!
@@ -30,8 +30,8 @@ const FEW: usize = 128;
 /// The spans that one allocation sweeps, looking for room in its kind, before it takes free pages (Go: 100).
 const SWEEP: usize = 100;
 
-/// The bytes that a window gets at once if the heap is paced, or else one slot: what is claimed counts as live, so the pace is
-/// no finer than this.
+/// The bytes that a window gets at once if the heap is paced, or else one slot: what is claimed counts as live, so the
+/// pace is no finer than this.
 const WINDOW: usize = PAGE;
 /// How often an allocation pays for a window. Who pays may come to the end of a cycle, which takes the window back; above a
 /// limit that cannot be met each payment would be for another cycle, and so on for ever.

@@ -6,9 +6,9 @@
 //! borrows it for as long as it takes. Nothing is borrowed across calls.
 //!
 //! Invariants: a handle is only ever reached by a shared reference, and all of it is atomic, so that a thread that uses
-//! another's is refused and breaks nothing. Its owner is the thread that it runs on, 0 while it is parked; whoever is the
-//! owner is alone with the mutator. Nothing here panics: what could, is looked at before; what does all the same ends the process
-//! at the border.
+//! another's is refused and breaks nothing. Its owner is the thread that it runs on, 0 while it is parked; whoever is
+//! the owner is alone with the mutator. Nothing here panics: what could, is looked at before; what does all the same
+//! ends the process at the border.
 
 use crate::{Config, Error, Heap, Mutator, geometry::WORD, raw::Raw};
 use std::{

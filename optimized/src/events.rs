@@ -40,10 +40,11 @@ pub enum Event {
     Finalize(Address),
     /// An object was freed.
     Free(Address),
-    /// A mutator, or the collector for one that is parked, begins to do what the collector asks of it. A [pause](Event::Pause)
-    /// is what follows.
+    /// A mutator, or the collector for one that is parked, begins to do what the collector asks of it. A
+    /// [pause](Event::Pause) is what follows.
     Asked(MutatorId),
-    /// A mutator has done what the collector asked of it, or the collector for one that is parked; it could not run meanwhile.
+    /// A mutator has done what the collector asked of it, or the collector for one that is parked; it could not run
+    /// meanwhile.
     Pause {
         /// Which.
         mutator: MutatorId,

@@ -31,7 +31,8 @@ pub(crate) struct Generation(pub(crate) AtomicU64);
 impl Generation {
     /// A span is born in a cycle. Before it is published.
     pub(crate) fn begin(&self, cycle: u64) {
-        // Release: pairs with the acquire in `is`, of who comes without the index: by a weak pointer to what was here before.
+        // Release: pairs with the acquire in `is`, of who comes without the index: by a weak pointer to what was here
+        // before.
         self.0.store(cycle, Ordering::Release);
     }
 

@@ -287,9 +287,9 @@ impl<L: Listener> Heap<L> {
         lock(&self.state().awaited).filter(|(_, since)| since.elapsed() >= after).map(|(id, _)| id)
     }
 
-    /// Runs `body` while no mutator and no collector is at work; all wait at safepoints. What it reads of the heap, say its
-    /// [`stats`](Heap::stats), belongs together. It waits for ever if `body` drives the collector, verifies the heap or uses a
-    /// mutator, or if one [runs](crate::Mutator::run) on this thread that is not parked.
+    /// Runs `body` while no mutator and no collector is at work; all wait at safepoints. What it reads of the heap, say
+    /// its [`stats`](Heap::stats), belongs together. It waits for ever if `body` drives the collector, verifies the
+    /// heap or uses a mutator, or if one [runs](crate::Mutator::run) on this thread that is not parked.
     pub fn halted<R>(&self, body: impl FnOnce() -> R) -> R {
         self.state().halted(&mut self.state().driver(), |_| body())
     }

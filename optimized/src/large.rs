@@ -17,8 +17,8 @@ use crate::{
 use std::ptr::NonNull;
 
 impl Memory {
-    /// Makes a large span of so many pages, [`rounded`], at an address that is a multiple of `align` pages. Gives where it is,
-    /// and whether it is known to read zero.
+    /// Makes a large span of so many pages, [`rounded`], at an address that is a multiple of `align` pages. Gives where
+    /// it is, and whether it is known to read zero.
     pub(crate) fn large(&self, pages: usize, align: usize) -> Result<(NonNull<u8>, bool), Error> {
         let pages = rounded(pages);
         if align == 1
@@ -54,8 +54,8 @@ impl Memory {
         }
     }
 
-    /// Lets a large span have so many pages, [`rounded`], without moving, if it can. If it is to have a few more than it has,
-    /// it gets more than that, if they are free.
+    /// Lets a large span have so many pages, [`rounded`], without moving, if it can. If it is to have a few more than
+    /// it has, it gets more than that, if they are free.
     pub(crate) fn resize(&self, span: Span<'_>, pages: usize) -> bool {
         let (first, old, kind) = (span.first(), span.pages(), span.kind());
         let pages = rounded(pages);

@@ -11,11 +11,12 @@
 //!                                         └─ a run of pages of the region     collect
 //! ```
 //!
-//! Mutators allocate from windows of their own, without a lock. The collector works while they do: it never stops them all,
-//! but asks each of them, at a time of its own, to use the barrier, to show its roots, to hand out what it has recorded, to
-//! forget the cycle. It halts them only where that is asked for: [`Heap::halted`], [`Config::stop_the_world`]. With [`Config::workers`] it runs on threads of its own, paced as Go paces its own. Without, it runs
-//! when programs step it, or call [`Heap::collect`]; so every run of one thread can be repeated exactly. Or it is
-//! [paced](Config::paced) as well, and mutators do all of it as they allocate. All are the same code.
+//! Mutators allocate from windows of their own, without a lock. The collector works while they do: it never stops them
+//! all, but asks each of them, at a time of its own, to use the barrier, to show its roots, to hand out what it has
+//! recorded, to forget the cycle. It halts them only where that is asked for: [`Heap::halted`],
+//! [`Config::stop_the_world`]. With [`Config::workers`] it runs on threads of its own, paced as Go paces its own.
+//! Without, it runs when programs step it, or call [`Heap::collect`]; so every run of one thread can be repeated
+//! exactly. Or it is [paced](Config::paced) as well, and mutators do all of it as they allocate. All are the same code.
 //!
 //! * **Memory.** A [`Config`] says how much address space to reserve and how much memory to use. What cannot be granted
 //!   is an [`Error`]. Bookkeeping lies beside the pages, in tables of the same reservation, which add a twelfth to it

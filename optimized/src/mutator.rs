@@ -149,8 +149,9 @@ impl<L: Listener> Mutator<L> {
         body(self)
     }
 
-    /// Begins to [run](Mutator::run), until [`Mutator::end`]: for who cannot do all of it in one call. Takes a shared mutator,
-    /// as whoever does this tells threads apart by other means; two that run it at once wait for each other here.
+    /// Begins to [run](Mutator::run), until [`Mutator::end`]: for who cannot do all of it in one call. Takes a shared
+    /// mutator, as whoever does this tells threads apart by other means; two that run it at once wait for each other
+    /// here.
     #[cfg(feature = "c")]
     pub(crate) fn begin(&self) {
         self.local.post.enter();
@@ -267,8 +268,8 @@ impl<L: Listener> Mutator<L> {
     }
 
     /// Hands what a root holds to a root of another mutator, as a Go channel hands a value to a receiver that waits. No
-    /// barrier watches roots, so the hand-over itself shades the object while a cycle is marking and one of the two stacks is
-    /// not scanned.
+    /// barrier watches roots, so the hand-over itself shades the object while a cycle is marking and one of the two
+    /// stacks is not scanned.
     ///
     /// # Errors
     /// [`Error::ForeignRoot`], also if `to` is of another heap.

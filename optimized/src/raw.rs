@@ -9,9 +9,10 @@
 //!
 //! Weak pointers, finalizers and cleanups are had by address as well. Rust programs have a [face with types](crate::typed).
 //!
-//! **Numbers.** In a heap without [tiny objects](crate::Config::tiny) no address is odd, and an odd word is none: the collector
-//! leaves it alone wherever an address may stand, in fields, slots and globals. So a runtime can keep there what needs no
-//! object, such as small integers, and in the first field of each object a word that says what kind of object it is.
+//! **Numbers.** In a heap without [tiny objects](crate::Config::tiny) no address is odd, and an odd word is none: the
+//! collector leaves it alone wherever an address may stand, in fields, slots and globals. So a runtime can keep there
+//! what needs no object, such as small integers, and in the first field of each object a word that says what kind of
+//! object it is.
 //!
 //! The example `lisp` is an interpreter of 400 lines on this.
 //!
@@ -91,7 +92,8 @@ impl<L: Listener> Mutator<L> {
 
 #[cfg(feature = "c")]
 impl<L: Listener> Mutator<L> {
-    /// Objects by address for a single operation, while the mutator [runs](Mutator::begin). Slots are counted from its first.
+    /// Objects by address for a single operation, while the mutator [runs](Mutator::begin). Slots are counted from its
+    /// first.
     #[inline]
     pub(crate) fn as_raw(&self) -> Raw<'_, L> {
         let (state, local) = self.parts();
@@ -187,7 +189,8 @@ impl<'m, L: Listener> Raw<'m, L> {
         old
     }
 
-    /// Stores an address, or nil, in pointer field `index` of an object, if the field holds `old`. One step for all mutators.
+    /// Stores an address, or nil, in pointer field `index` of an object, if the field holds `old`. One step for all
+    /// mutators.
     ///
     /// # Errors
     /// What the field holds instead.

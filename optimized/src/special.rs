@@ -290,7 +290,8 @@ impl Specials {
         stopped
     }
 
-    /// Changes the record of an object, if there is one. If it is gone then, calls `uncount`, while the span cannot be swept.
+    /// Changes the record of an object, if there is one. If it is gone then, calls `uncount`, while the span cannot be
+    /// swept.
     pub(crate) fn detach(&self, at: usize, span: usize, change: impl FnOnce(&mut Special), uncount: impl FnOnce()) {
         let mut shard = self.shard(span);
         let Some(special) = shard.get_mut(&at) else { return };

@@ -21,8 +21,9 @@ pub struct Stats {
     pub released: usize,
 }
 
-/// What is known of a cycle whose marking is over. Shown as a line, it has the fields of Go's `gctrace` in their order. Nothing
-/// is ever stopped here, so the first and the last time are those of rounds in which each mutator is told something.
+/// What is known of a cycle whose marking is over. Shown as a line, it has the fields of Go's `gctrace` in their order.
+/// Nothing is ever stopped here, so the first and the last time are those of rounds in which each mutator is told
+/// something.
 ///
 /// ```
 /// use heaplaw_optimized::{Config, Heap};

@@ -54,10 +54,10 @@
 //!   stays on its thread, and a thread is in one session at a time, so it can meet no other session. What crosses threads,
 //!   [`Global`] and [`Weak`], is compared with the heap at each use.
 //!
-//! A `Gc` could have been a reference to a struct of atomics in the heap's memory. Then the layout of every such struct would
-//! have to be proven, in unsafe code that each derive writes. As it is, a struct is a description, the list of its fields
-//! [decides](layout), and a field is named by a constant: `node.at(Node::NEXT)` for `node.next`. It costs the comparison
-//! with the end of the memory that `Raw` makes at each access.
+//! A `Gc` could have been a reference to a struct of atomics in the heap's memory. Then the layout of every such struct
+//! would have to be proven, in unsafe code that each derive writes. As it is, a struct is a description, the list of
+//! its fields [decides](layout), and a field is named by a constant: `node.at(Node::NEXT)` for `node.next`. It costs
+//! the comparison with the end of the memory that `Raw` makes at each access.
 //!
 //! What it leaves to the program: to leave a session, or [park](Session::park), before it waits for another thread, since
 //! the collector waits for it; and to stay out of a session when it waits for the collector ([`Heap::collect`]).
@@ -131,8 +131,8 @@ impl Heap {
         })
     }
 
-    /// As [`heap::Heap::collect`]: every object that cannot be reached is freed. In a session, it would wait for ever: there it
-    /// is [`Session::collect`].
+    /// As [`heap::Heap::collect`]: every object that cannot be reached is freed. In a session, it would wait for ever:
+    /// there it is [`Session::collect`].
     pub fn collect(&self) {
         self.heap.collect();
     }
@@ -258,7 +258,8 @@ impl<'m> Session<'m> {
         self.raw.safepoint();
     }
 
-    /// Runs `body` while the collector need not wait for this thread: for what blocks, or takes long. Roots stay. A safepoint.
+    /// Runs `body` while the collector need not wait for this thread: for what blocks, or takes long. Roots stay. A
+    /// safepoint.
     pub fn park<R>(&mut self, body: impl FnOnce() -> R) -> R {
         struct Again;
         impl Drop for Again {

@@ -53,7 +53,8 @@ pub enum Corruption {
     /// What is attached to this object is said wrongly: it is no object, its span does not count it, its weak pointer does
     /// not lead to it, or there is nothing.
     Special(Address),
-    /// A root, a global, a field of an object that is alive, or what is attached or due leads here, and there is no object that is alive.
+    /// A root, a global, a field of an object that is alive, or what is attached or due leads here, and there is no
+    /// object that is alive.
     Dangling(Address),
 }
 
@@ -502,8 +503,8 @@ mod tests {
         NoSingleFrees,
         /// Beyond what the span has in its row, or of marks that it has elsewhere.
         NotUsed,
-        /// How many pointers an object has, its maker alone knows, and how many a slot would have that is free, nobody. Where
-        /// there are none, the hardened face keeps there whether a block was freed.
+        /// How many pointers an object has, its maker alone knows, and how many a slot would have that is free, nobody.
+        /// Where there are none, the hardened face keeps there whether a block was freed.
         NobodyKnows,
     }
 

@@ -49,8 +49,8 @@ pub(crate) fn while_marking(grey: &Grey, is_marked: impl FnOnce() -> bool, mark:
         return Found::Alive;
     }
     if !grey.announce_in_time() {
-        // It is still white. The round before the end has been here, after all were idle; so what markers had marked was seen,
-        // and what others do since then they announce.
+        // It is still white. The round before the end has been here, after all were idle; so what markers had marked
+        // was seen, and what others do since then they announce.
         return Found::Dead;
     }
     if mark() { Found::Shaded } else { Found::Alive }

@@ -1,5 +1,6 @@
-//! The Lisp of `examples/lisp`: what its programs print, that nothing of them is left, and what is said of wrong ones. All of
-//! it also with a collection, or a piece of one, before each allocation, so that whatever is in no slot is gone by then.
+//! The Lisp of `examples/lisp`: what its programs print, that nothing of them is left, and what is said of wrong ones.
+//! All of it also with a collection, or a piece of one, before each allocation, so that whatever is in no slot is gone
+//! by then.
 
 #[path = "../examples/lisp/lisp.rs"]
 mod lisp;

@@ -1,6 +1,6 @@
-//! The pace on the machine's clock: how large heaps become, who marks, and that mutators go on when memory is short. What is
-//! said of goal, trigger and debts to the byte is for the conformance kit, on a clock that is counted; here are budgets, with
-//! room for a machine that does other things too.
+//! The pace on the machine's clock: how large heaps become, who marks, and that mutators go on when memory is short.
+//! What is said of goal, trigger and debts to the byte is for the conformance kit, on a clock that is counted; here are
+//! budgets, with room for a machine that does other things too.
 
 use heaplaw_optimized::{Config, Cycle, Heap, Metrics, Raw};
 use std::{
@@ -55,9 +55,10 @@ impl Cycles {
 /// In a steady state marking ends with at most 5 % more than the goal (law 100), and mutators pay with less than 5 % of the
 /// time if they do something else besides.
 ///
-/// One that does nothing but allocate outruns every worker: however early the cycle would have to start, it starts no earlier
-/// than 0.7 of the way, as Go's does. (On two processors of their own both take 4 to 8 % of the time for that.) What a worker
-/// leaves undone because others have its processor, mutators pay for too; how much that is, is up to the kernel, and printed.
+/// One that does nothing but allocate outruns every worker: however early the cycle would have to start, it starts no
+/// earlier than 0.7 of the way, as Go's does. (On two processors of their own both take 4 to 8 % of the time for that.)
+/// What a worker leaves undone because others have its processor, mutators pay for too; how much that is, is up to the
+/// kernel, and printed.
 #[test]
 fn a_steady_heap_ends_each_cycle_near_its_goal() {
     for (config, blocks, work) in
@@ -170,8 +171,8 @@ fn a_limit_below_what_is_alive_leaves_mutators_half_of_the_time() {
     }
 }
 
-/// Memory is kept near a limit that leaves room for what is alive, although GOGC alone would let it grow further. It is a soft
-/// one: marking that comes upon more than the last time may take a little longer.
+/// Memory is kept near a limit that leaves room for what is alive, although GOGC alone would let it grow further. It is
+/// a soft one: marking that comes upon more than the last time may take a little longer.
 #[test]
 fn a_limit_that_can_be_kept_is_kept() {
     for config in HEAPS {

@@ -56,8 +56,8 @@ fn objects(events: &[Event]) -> usize {
     events.iter().filter(|event| matches!(event, Event::Shade(_) | Event::Scan(_) | Event::Free(_))).count()
 }
 
-/// A heap with so many live bytes, in lists of 64-byte objects, and garbage between them; a cycle of it step by step, and one
-/// on a worker. Gives the largest pause of each.
+/// A heap with so many live bytes, in lists of 64-byte objects, and garbage between them; a cycle of it step by step,
+/// and one on a worker. Gives the largest pause of each.
 fn largest(live: usize, mutators: usize, barrier: Barrier) -> [(usize, usize); 2] {
     let heard = Heard::default();
     let config = Config { reservation: (8 * live).max(64 << 20), barrier, ..Config::default() };

@@ -266,8 +266,8 @@ const SLOTS: u64 = 1 << 14;
 
 /// What all threads of the stress test share.
 struct Shared {
-    /// Weak pointers, and the stamps of their objects. Many: what is asked for while objects are marked lives on, so one that
-    /// is asked for all the time never dies.
+    /// Weak pointers, and the stamps of their objects. Many: what is asked for while objects are marked lives on, so
+    /// one that is asked for all the time never dies.
     weak: Vec<Mutex<Option<(Weak, u64)>>>,
     /// How often each token was handed out: of a finalizer, of a cleanup.
     seen: [Vec<AtomicU32>; 2],

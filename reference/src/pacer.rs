@@ -187,8 +187,9 @@ pub fn limit_goal(limit: u64, memory: Memory, marked: u64) -> u64 {
 
 // ---- when a cycle starts
 
-/// The least and the largest trigger for a goal, in bytes, when there is nothing to sweep: 45 and 61 sixty-fourths of the way
-/// from what is marked, or 4 MiB before the goal if that is later. Both are the goal if everything up to it is marked.
+/// The least and the largest trigger for a goal, in bytes, when there is nothing to sweep: 45 and 61 sixty-fourths of
+/// the way from what is marked, or 4 MiB before the goal if that is later. Both are the goal if everything up to it is
+/// marked.
 pub fn bounds(marked: u64, goal: u64) -> (u64, u64) {
     if marked >= goal {
         return (goal, goal);
@@ -560,8 +561,8 @@ impl Pacing {
 
 // ---- the emergency exit
 
-/// The limiter of the collector's CPU time: a leaky bucket. All times are in nanoseconds; the clock is the caller's, and never
-/// runs backwards.
+/// The limiter of the collector's CPU time: a leaky bucket. All times are in nanoseconds; the clock is the caller's,
+/// and never runs backwards.
 ///
 /// ```text
 ///    assists + ¼ of all CPU while marking         full: no assists

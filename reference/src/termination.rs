@@ -78,13 +78,13 @@
 //!    before a wave.
 //! 4. **It ends.** Wherever the mutators stop interfering, 15 more steps are enough.
 //!
-//! **Without a stop.** The last two rules count what mutators do, in one number: 787,532 states, counted as above. It is read first, then the shared list, then
-//! who works; the wave has every buffer flushed; and if the number is the same when it is read again, marking is over. A
-//! flush takes steps of its own here, and the other processor may go on between any two of them: the mutator *announces*
-//! that it has found something white, which is counted; it marks what it has recorded, one by one; it publishes that, and
-//! counts again. The announcement is what Go's re-check is elsewhere. Without it, a mutator that was visited may have
-//! marked `b` and not yet published it; the other, which has recorded `b` too, finds it marked and has nothing to say, and
-//! nothing was counted:
+//! **Without a stop.** The last two rules count what mutators do, in one number: 787,532 states, counted as above. It
+//! is read first, then the shared list, then who works; the wave has every buffer flushed; and if the number is the
+//! same when it is read again, marking is over. A flush takes steps of its own here, and the other processor may go on
+//! between any two of them: the mutator *announces* that it has found something white, which is counted; it marks what
+//! it has recorded, one by one; it publishes that, and counts again. The announcement is what Go's re-check is
+//! elsewhere. Without it, a mutator that was visited may have marked `b` and not yet published it; the other, which has
+//! recorded `b` too, finds it marked and has nothing to say, and nothing was counted:
 //!
 //! ```text
 //!                                          processor 0            processor 1

@@ -1,8 +1,8 @@
 //! The monitor: progress while a campaign runs, and an end to it when it is interrupted or hangs.
 //!
 //! On a terminal there is a bar with an estimate; elsewhere one line every ten seconds. A heap in this process that
-//! never comes back from an operation cannot be stopped, so the monitor then saves the program and ends the process. Only the
-//! heap's own time counts.
+//! never comes back from an operation cannot be stopped, so the monitor then saves the program and ends the process.
+//! Only the heap's own time counts.
 
 use super::Exit;
 use crate::{

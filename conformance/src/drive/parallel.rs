@@ -347,8 +347,8 @@ impl<'h, S: SharedHeap> Thread<'h, S> {
                     self.notes.push(Note::Strong(from, found, held));
                 }
             }
-            // Only of an object that nobody else has and that leads nowhere, which is let go of at once: so it is dead from now
-            // on, and keeps nothing but itself.
+            // Only of an object that nobody else has and that leads nowhere, which is let go of at once: so it is dead
+            // from now on, and keeps nothing but itself.
             Action::Finalizer(root) if fresh == Some(root) => {
                 if let Some(held) = *self.root(root)
                     && self.perform(action).is_some()

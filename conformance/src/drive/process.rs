@@ -8,9 +8,9 @@
 //! ```
 //!
 //! Each line costs two switches between processes, which is more than most heaps need to perform it. A child that
-//! claims [`BATCH`](answer::BATCH) is therefore sent the operations that are planned [ahead](Subject::ahead), as many at once as
-//! fit into [`WINDOW`] bytes, and the next when all of these are answered. It still answers each, in order. The line that
-//! tells it to start afresh is the first of them.
+//! claims [`BATCH`](answer::BATCH) is therefore sent the operations that are planned [ahead](Subject::ahead), as many
+//! at once as fit into [`WINDOW`] bytes, and the next when all of these are answered. It still answers each, in order.
+//! The line that tells it to start afresh is the first of them.
 //!
 //! The other side of the pipe is under test and may do anything, so nothing is taken for granted:
 //!

@@ -5,10 +5,10 @@
 //! one that it granted before, when all has been given back since: the pieces that memory was cut into have to come
 //! together again.
 //!
-//! Of the second and third kind, only what no allocator that there is would fail is asked for. Whatever was allocated in between
-//! may have taken a part of what was freed. A [tiny](Shape::is_tiny) object may have lain in a block with others, which
-//! is not free before they are. What one mutator frees may wait in its own cache for it. And if the environment refuses
-//! the heap some request for memory, that may be this one: once for each time that it was told to.
+//! Of the second and third kind, only what no allocator that there is would fail is asked for. Whatever was allocated
+//! in between may have taken a part of what was freed. A [tiny](Shape::is_tiny) object may have lain in a block with
+//! others, which is not free before they are. What one mutator frees may wait in its own cache for it. And if the
+//! environment refuses the heap some request for memory, that may be this one: once for each time that it was told to.
 
 use super::{Check, Judgement, Law, Needs};
 use crate::reading::Reading;

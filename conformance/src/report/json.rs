@@ -26,8 +26,9 @@
 //! | `counterexample` | null, or an object                                                                           |
 //! | `threads`        | null, or an object: with `--mutators`                                                        |
 //!
-//! The `status` of a law is `holds`, `held so far`, `broken`, `flaky`, `known`, `stale`, `not applicable` or
-//! `never checked`. Its `reason` says what is wrong, why a failure is accepted, or what a heap would have to claim; otherwise it is null.
+//! The `status` of a law is `holds`, `held so far`, `broken`, `flaky`, `known`, `stale`, `not applicable` or `never
+//! checked`. Its `reason` says what is wrong, why a failure is accepted, or what a heap would have to claim; otherwise
+//! it is null.
 //!
 //! The `status` of a [goal](crate::goals) is `reached`, `not reached` (so far) or `not applicable`; then its `reason` says
 //! what a heap would have to claim.

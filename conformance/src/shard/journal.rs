@@ -6,9 +6,9 @@
 //! 2-of-4.2.jsonl      what the second did, after the first was killed
 //! ```
 //!
-//! No file is written by two runs, and nothing that was written is touched again. A line is written as a whole, and is on the
-//! disk before the next block begins. A run that is killed in the middle of a line leaves a piece without a line break,
-//! which is no line. So nothing is lost but the block that was being run, and directories can be copied together
+//! No file is written by two runs, and nothing that was written is touched again. A line is written as a whole, and is
+//! on the disk before the next block begins. A run that is killed in the middle of a line leaves a piece without a line
+//! break, which is no line. So nothing is lost but the block that was being run, and directories can be copied together
 //! from many machines at any moment.
 //!
 //! A line is one JSON object, `{"block": ...}` or `{"found": ...}`. It has no times in it, nor anything else that depends on

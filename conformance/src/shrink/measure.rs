@@ -1,9 +1,10 @@
 //! The measure: which of two programs is simpler.
 //!
-//! Fewer operations come first, then fewer and smaller objects, then less that is done by other mutators than mutator 0,
-//! then simpler kinds of operations, then smaller numbers, those of earlier operations first. The order is total up to equality, and there is no endless descent in it: the number of
-//! operations cannot fall for ever, and among programs of the same length every component is a fixed number of natural
-//! numbers. A reducer that only ever accepts what is strictly smaller must therefore come to an end.
+//! Fewer operations come first, then fewer and smaller objects, then less that is done by other mutators than mutator
+//! 0, then simpler kinds of operations, then smaller numbers, those of earlier operations first. The order is total up
+//! to equality, and there is no endless descent in it: the number of operations cannot fall for ever, and among
+//! programs of the same length every component is a fixed number of natural numbers. A reducer that only ever accepts
+//! what is strictly smaller must therefore come to an end.
 
 use super::operand;
 use heaplaw_reference::{

@@ -4,10 +4,10 @@
 //! collector leaves alone: integers end in 01, constants in 11. The first word of an object is such a number: its kind, and
 //! above that the line that made it, or the length of a name.
 //!
-//! Invariant: a [`Value`] that a function gives is in a root slot until the [`Lisp::nested`] ends in which it was asked for,
-//! or something that is holds it for good. So whatever makes an object, or takes one from where others may overwrite it,
-//! [keeps](Lisp::keep) it; and as objects do not move, addresses can be used until then. A thread finds its first object in a
-//! channel: from one thread's slots straight to another's, it would pass the write barrier by.
+//! Invariant: a [`Value`] that a function gives is in a root slot until the [`Lisp::nested`] ends in which it was asked
+//! for, or something that is holds it for good. So whatever makes an object, or takes one from where others may
+//! overwrite it, [keeps](Lisp::keep) it; and as objects do not move, addresses can be used until then. A thread finds
+//! its first object in a channel: from one thread's slots straight to another's, it would pass the write barrier by.
 
 use field::*;
 use heaplaw_optimized::{Heap, Raw};

@@ -1,4 +1,5 @@
-//! Runs a program in Lisp: `cargo run --release -p heaplaw-optimized --example lisp [FILE]`; without a file, a demonstration.
+//! Runs a program in Lisp: `cargo run --release -p heaplaw-optimized --example lisp [FILE]`; without a file, a
+//! demonstration.
 
 mod lisp;
 

@@ -1,8 +1,8 @@
-//! The write barrier: Go's hybrid of Yuasa's deletion barrier and Dijkstra's insertion barrier. What is overwritten is shaded
-//! always, what is stored while the stack of who stores is grey: as the proposal has it, where Go shades both. A stack that was
-//! scanned holds nothing white but what something grey in the heap leads to, and that can be cut only by overwriting. The
-//! colour of the object that is stored into is never asked for. `heaplaw explore hybrid-my-stack-in-steps` follows every
-//! interleaving of it.
+//! The write barrier: Go's hybrid of Yuasa's deletion barrier and Dijkstra's insertion barrier. What is overwritten is
+//! shaded always, what is stored while the stack of who stores is grey: as the proposal has it, where Go shades both. A
+//! stack that was scanned holds nothing white but what something grey in the heap leads to, and that can be cut only by
+//! overwriting. The colour of the object that is stored into is never asked for. `heaplaw explore
+//! hybrid-my-stack-in-steps` follows every interleaving of it.
 //!
 //! Either half alone is a [`Barrier`] too, if the rest of the collector makes up for what is missing:
 //!
@@ -22,9 +22,9 @@
 //! all at once.
 //!
 //! Every store of a pointer into a field or a global goes through here; roots are not places, and stores into them do
-//! not. A barrier that is on records in the mutator's buffer what is to be shaded. That is done when the buffer is full, and at
-//! every handshake; in a heap that is collected in steps, at once. To put it off is sound: who decides that nothing is grey has
-//! everybody flush first, see [`terminate`](super::terminate).
+//! not. A barrier that is on records in the mutator's buffer what is to be shaded. That is done when the buffer is
+//! full, and at every handshake; in a heap that is collected in steps, at once. To put it off is sound: who decides
+//! that nothing is grey has everybody flush first, see [`terminate`](super::terminate).
 //!
 //! Whether the barrier is on is the mutator's own flag, which changes only at its safepoints. So between looking at it and
 //! storing, it cannot change.

@@ -294,8 +294,8 @@ impl<L: Listener> State<L> {
         })
     }
 
-    /// Scans objects, up to about so many fields; gives how many bytes were scanned. Who listens to objects is told of each by
-    /// itself, and when all of it is scanned.
+    /// Scans objects, up to about so many fields; gives how many bytes were scanned. Who listens to objects is told of
+    /// each by itself, and when all of it is scanned.
     pub(crate) fn mark_some(&self, driver: &mut Driver, budget: usize) -> usize {
         self.work_as(driver.who, Part::Heap, || {
             self.grey.start_work();

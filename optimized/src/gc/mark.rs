@@ -1,19 +1,19 @@
 //! Marking: shading what is found, and scanning what was shaded.
 //!
-//! A [`Marker`] marks: the thread that steps the collector, a worker, or a mutator that lends a hand. It takes from its own
-//! queue, and a block from the others when that is empty; what is too much for one queue it publishes. What it needs it has
-//! fetched ahead: a pointer that is found waits while its mark is, and an object that is about to be scanned waits in a short
-//! line while its memory is.
+//! A [`Marker`] marks: the thread that steps the collector, a worker, or a mutator that lends a hand. It takes from its
+//! own queue, and a block from the others when that is empty; what is too much for one queue it publishes. What it
+//! needs it has fetched ahead: a pointer that is found waits while its mark is, and an object that is about to be
+//! scanned waits in a short line while its memory is.
 //!
 //! ```text
 //!   scan ──▶ found, 16 pointers ──▶ shade ──▶ queue, last in first out ──▶ line, 8 objects ──▶ scan
 //!            mark is fetched                                               object is fetched
 //! ```
 //!
-//! Objects wait one by one, not by the spans that they are in, as in Go since 1.25 ("Green Tea"). A queue of spans in place of
-//! ours, each with a second bitmap of what was scanned, took 1.3 times as long to mark a tree of 4 million objects of 16 bytes
-//! (19 ns an object, ours 14), and 1.9 times as long for 16 million of 64 bytes that are linked at random (79 and 41 ns): with
-//! fetching ahead, misses overlap already.
+//! Objects wait one by one, not by the spans that they are in, as in Go since 1.25 ("Green Tea"). A queue of spans in
+//! place of ours, each with a second bitmap of what was scanned, took 1.3 times as long to mark a tree of 4 million
+//! objects of 16 bytes (19 ns an object, ours 14), and 1.9 times as long for 16 million of 64 bytes that are linked at
+//! random (79 and 41 ns): with fetching ahead, misses overlap already.
 //!
 //! Source: Go's `mgcmark.go`.
 
@@ -126,8 +126,8 @@ impl<L: Listener> State<L> {
         }
     }
 
-    /// Shades for a mutator: what turns grey is published at once, and announced before it is marked. Gives how many pointers
-    /// were not nil.
+    /// Shades for a mutator: what turns grey is published at once, and announced before it is marked. Gives how many
+    /// pointers were not nil.
     pub(crate) fn shade_all(&self, pointers: impl Iterator<Item = usize>) -> usize {
         let (mut found, mut count, mut looked) = ([0; 64], 0, 0);
         let mut announced = false;

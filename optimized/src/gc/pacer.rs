@@ -14,8 +14,9 @@
 //! * **Sweeping** has a price too, in pages: all are swept when the trigger is near.
 //! * The **bucket** is the way out: when the collector has had more than half of the time for long enough, nobody pays.
 //!
-//! Sizes and scan work are bytes, times nanoseconds. Integers where Go has integers, and divisions cut off in its order; so
-//! the reference's pacer, made of the same formulas in other words, gives the same to the last bit. A test in `adapter` compares them.
+//! Sizes and scan work are bytes, times nanoseconds. Integers where Go has integers, and divisions cut off in its
+//! order; so the reference's pacer, made of the same formulas in other words, gives the same to the last bit. A test in
+//! `adapter` compares them.
 //!
 //! Source: Go's `mgcpacer.go` and `mgclimit.go`; proposals 44167 and 48409.
 

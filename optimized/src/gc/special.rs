@@ -42,7 +42,8 @@ impl<L: Listener> State<L> {
     /// Shades all that is held by what is attached to objects, or is due.
     pub(crate) fn shade_specials(&self) {
         let (finalizable, held) = self.specials.roots();
-        // Not under the locks: while objects are marked none is freed, and what is attached from now on is shaded by who does.
+        // Not under the locks: while objects are marked none is freed, and what is attached from now on is shaded by
+        // who does.
         for at in finalizable {
             self.shade_fields(at);
         }

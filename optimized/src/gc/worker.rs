@@ -1,10 +1,10 @@
 //! Workers: the threads that collect in the background, and when they do.
 //!
-//! A heap with workers has one that drives cycles, when somebody orders one, when the [trigger](super::pace) is reached, or
-//! when none has marked for two minutes; and others that help it to mark. While they mark they do nothing else, each as much
-//! as the kernel lets it; in between they sleep. A mutator that is alone begins the cycle that it orders, and may have paid for
-//! all of it before a worker comes. A heap without workers collects in the thread that says so, and if it is paced, in those
-//! of its mutators.
+//! A heap with workers has one that drives cycles, when somebody orders one, when the [trigger](super::pace) is
+//! reached, or when none has marked for two minutes; and others that help it to mark. While they mark they do nothing
+//! else, each as much as the kernel lets it; in between they sleep. A mutator that is alone begins the cycle that it
+//! orders, and may have paid for all of it before a worker comes. A heap without workers collects in the thread that
+//! says so, and if it is paced, in those of its mutators.
 //!
 //! Invariants: an order that is given while a cycle runs is for a later one, so whoever orders a cycle and waits has seen a
 //! whole one; of any number of mutators that find the trigger reached, one orders a cycle.

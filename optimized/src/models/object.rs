@@ -1,7 +1,7 @@
 //! Who finds a pointer to an object sees the object initialised: where its pointers are, and that it reads nil and zero.
 //!
-//! A mutator allocates in a slot that was used before, and a scanner comes upon the only pointer to it. A large object is the
-//! same with more words, and with a span that is born with it: the page index publishes that.
+//! A mutator allocates in a slot that was used before, and a scanner comes upon the only pointer to it. A large object
+//! is the same with more words, and with a span that is born with it: the page index publishes that.
 
 use super::{alone, check};
 use crate::{

@@ -1,5 +1,5 @@
-//! Page caches, the page allocator, the scavenger and who ends empty spans, on the memory of a heap as it is: no slot is given
-//! twice, and all pages are accounted for. For shuttle alone, which can look into mapped memory.
+//! Page caches, the page allocator, the scavenger and who ends empty spans, on the memory of a heap as it is: no slot
+//! is given twice, and all pages are accounted for. For shuttle alone, which can look into mapped memory.
 
 use super::alone;
 use crate::{

@@ -6,8 +6,8 @@
 //!                   schedule: who chooses, what was chosen ──┘
 //! ```
 //!
-//! The heap is small: pages of 512 bytes, six size classes, buffers of four (see [`sized`](crate::geometry::sized)). So a run
-//! is short, and what happens when something is full happens.
+//! The heap is small: pages of 512 bytes, six size classes, buffers of four (see [`sized`](crate::geometry::sized)). So
+//! a run is short, and what happens when something is full happens.
 //!
 //! What holds of every run is said in [`world`]. That it would be noticed if it did not, the [twins](crate::twin) show: each
 //! mistake is found without being told the schedule, made small, saved, and repeated from its file.

@@ -38,8 +38,8 @@ use crate::{
 };
 
 impl<L: Listener> Mutator<L> {
-    /// A weak pointer to the object that a root holds (Go: `weak.Make`). As long as the object is not found dead, it has only
-    /// one: all that are made of it are equal.
+    /// A weak pointer to the object that a root holds (Go: `weak.Make`). As long as the object is not found dead, it
+    /// has only one: all that are made of it are equal.
     ///
     /// # Errors
     /// [`Error::Nil`], [`Error::ForeignRoot`], [`Error::Dangling`].

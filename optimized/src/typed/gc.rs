@@ -4,9 +4,9 @@
 //! field of an object at hand. A cell of a link goes through the write barrier when it is written, since there is no other
 //! way to write it; a cell of data has no way to hold an address.
 //!
-//! Invariants: an object at hand is one of the heap of the one session that its thread is in, it is alive until the next
-//! safepoint, and it has the fields that its type lists. They hold for what an allocation, a root, a global or a weak pointer
-//! gives, and a link holds nothing but what was at hand.
+//! Invariants: an object at hand is one of the heap of the one session that its thread is in, it is alive until the
+//! next safepoint, and it has the fields that its type lists. They hold for what an allocation, a root, a global or a
+//! weak pointer gives, and a link holds nothing but what was at hand.
 
 use super::{
     Session,

@@ -407,8 +407,8 @@ impl World {
         self.packed(self.names())
     }
 
-    /// The world with new names as a number: 40 bits for the objects, 22 for registers, colours, weak pointer and period, and
-    /// in the upper half 14 for what each mutator has begun. An object without a name is left out.
+    /// The world with new names as a number: 40 bits for the objects, 22 for registers, colours, weak pointer and
+    /// period, and in the upper half 14 for what each mutator has begun. An object without a name is left out.
     fn packed(&self, names: Names) -> u128 {
         let name = |at: Ref| u64::from(names.of(at));
         let mut number: u64 = 0;

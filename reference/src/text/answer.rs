@@ -34,8 +34,8 @@
 //! Before the first operation a heap is greeted with the line `hello`, and says who it is and what it
 //! [claims](crate::heap::Capability): `heap my-gc-2.3 collect steps frees`. A claim `invariant=weak` (or `strong`,
 //! `modified-weak`) names the [invariant](crate::heap::Invariant) it keeps while marking, a claim
-//! `placement=best-fit/16/32/16/4096` the [rule](crate::heap::Placement) by which it places objects. The line `reset` means: forget
-//! everything and start afresh with mutator 0; the answer is `ok`.
+//! `placement=best-fit/16/32/16/4096` the [rule](crate::heap::Placement) by which it places objects. The line `reset`
+//! means: forget everything and start afresh with mutator 0; the answer is `ok`.
 //!
 //! A heap that adds the word `batch` to its greeting may be sent several operations at once, up to 4096 bytes of them,
 //! before their answers are read. Any program that reads a line, answers it, and reads the next can say so; it is fast

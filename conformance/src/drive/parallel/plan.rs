@@ -153,7 +153,8 @@ impl fmt::Display for Plan {
     }
 }
 
-/// Now and then what has to do with deaths, if the heap knows of any: a weak pointer, an object that is born to be finalized.
+/// Now and then what has to do with deaths, if the heap knows of any: a weak pointer, an object that is born to be
+/// finalized.
 fn specials(choices: &mut dyn Choices, claims: &Claims, pointers: u32, actions: &mut Vec<Action>) -> bool {
     let [weak, finalizers] = [Capability::Weak, Capability::Finalizers].map(|wanted| u32::from(claims.has(wanted)));
     if weak + finalizers == 0 {

@@ -1,7 +1,7 @@
 //! A failure as a file and as a picture: the program, the turns of its threads, and who did what when.
 //!
-//! The file is text: the lines of a [`Program`], `turn THREAD STEPS` for each turn, and `twin NAME` if a mistake was switched
-//! on. Lines that begin with `#` are for the reader: what went wrong, and the picture.
+//! The file is text: the lines of a [`Program`], `turn THREAD STEPS` for each turn, and `twin NAME` if a mistake was
+//! switched on. Lines that begin with `#` are for the reader: what went wrong, and the picture.
 
 use super::{
     Failure,

@@ -1,5 +1,5 @@
-//! Programs: what each thread does to a heap, as data. They are drawn from a seed or written by hand, are text in a file, and
-//! get smaller one operation at a time.
+//! Programs: what each thread does to a heap, as data. They are drawn from a seed or written by hand, are text in a
+//! file, and get smaller one operation at a time.
 //!
 //! Operations name registers: a lane's roots, `r0` and on, and the heap's globals, `g0` and on. What means nothing where it
 //! stands is left out when it runs; so every part of a program is a program.

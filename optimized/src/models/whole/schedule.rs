@@ -3,8 +3,8 @@
 //!
 //! A schedule is a list of turns: a thread, and for how many steps it goes on. It is followed leniently: where a thread
 //! cannot go on, its turn is over, and when all turns are over each thread goes on until it waits. So every part of a
-//! schedule is a schedule, and a program that has become smaller still has one. Followed with the program that it was written
-//! down with, it is exact.
+//! schedule is a schedule, and a program that has become smaller still has one. Followed with the program that it was
+//! written down with, it is exact.
 //!
 //! Source: shuttle's `Scheduler`, which is asked at each switch.
 

@@ -211,8 +211,8 @@ fn a_picture_shows_how_objects_turn_grey_and_black() {
     let told = run(&program, None, Chooser::Turns(Vec::new()), 0, 1, true).told;
     let mut seen: Vec<&str> = told.iter().map(|told| told.colours.as_str()).filter(|text| !text.is_empty()).collect();
     seen.dedup();
-    // The globals lead to the first, and that to the second, which is shaded when all fields of the first are read. So it is in
-    // the cycles that come at the end, too.
+    // The globals lead to the first, and that to the second, which is shaded when all fields of the first are read. So
+    // it is in the cycles that come at the end, too.
     let cycle = ["1○ 2○", "1◐ 2○", "1● 2○", "1● 2◐", "1● 2●"];
     assert_eq!(seen, cycle.repeat(seen.len().div_ceil(cycle.len())));
     assert!(!seen.is_empty());
