@@ -163,9 +163,15 @@ fn steady_state(reading: &Reading<'_>) -> Judgement {
             let then = &first.report.gauge;
             let assists = gauge.assists.saturating_sub(then.assists);
             let background = gauge.background.saturating_sub(then.background);
-            // Who pays pays ahead, and the first who allocates pays before anybody has worked for him.
-            let ahead = SETTLED as u64 * (u64::from(MUTATORS) * LEAST_ASSIST.unsigned_abs() + largest);
-            check.that(assists <= background / 100 * ASSISTS + ahead, last.report.moment, || {
+            // Who pays pays ahead, and the first who allocates pays before anybody has worked for him: for the largest
+            // object what it takes away of the way to the goal, in which all has to be done.
+            let ahead = |run: &Run<'_>| {
+                let gauge = &run.report.gauge;
+                let way = gauge.reached.saturating_sub(gauge.started).max(1);
+                u64::from(MUTATORS) * LEAST_ASSIST.unsigned_abs() + largest.saturating_mul(gauge.done.div_ceil(way))
+            };
+            let ahead = window[1..].iter().map(ahead).fold(0, u64::saturating_add);
+            check.that(assists <= (background / 100 * ASSISTS).saturating_add(ahead), last.report.moment, || {
                 (format!("in a steady state assists do {assists} bytes of work, and {background} are done behind"), [])
             });
         }

@@ -84,8 +84,7 @@ pub(super) const LAWS: &[Law] = &[
 fn may_share(reading: &Reading<'_>, id: ObjectId, life: &Life, since: usize, after: usize) -> bool {
     let block = |life: &Life| life.address.0 / TINY_BLOCK;
     let keeps = |other: &Life| {
-        let needed = other.born > since || other.kept(since);
-        other.shape.is_tiny() && block(other) == block(life) && other.spans(after) && needed
+        other.shape.is_tiny() && block(other) == block(life) && other.spans(after) && !other.dead(since, after)
     };
     life.shape.is_tiny() && reading.lives().any(|(other, life)| other != id && keeps(life))
 }
