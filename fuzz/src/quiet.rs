@@ -59,8 +59,7 @@ impl Quiet {
 
     /// What the heap finds wrong with itself, if anything.
     pub fn corruption(&self) -> Option<String> {
-        let verified = self.beside(|| self.heap.verify());
-        verified.err().map(|corruption| format!("{corruption:?}"))
+        self.heap.verify().err().map(|corruption| format!("{corruption:?}"))
     }
 
     /// Does something while the company runs, if there is any.
