@@ -9,9 +9,17 @@ use heaplaw_conformance::generate::{
     choices::{Recorder, Seed},
     scenario::Scenario,
 };
-use heaplaw_reference::{machine::Machine, op::Program, protocol::Protocol};
+use heaplaw_optimized::Config;
+use heaplaw_reference::{
+    heap::{Heap, Reply},
+    machine::Machine,
+    op::Program,
+    protocol::Protocol,
+};
 use std::{fs, path::Path};
-use targets::{arithmetic::arithmetic, complaint, decoded, drawn, programs, protocol::protocol, steps, text};
+use targets::{
+    arithmetic::arithmetic, complaint, decoded, drawn, programs, protocol::protocol, quiet::Quiet, steps, text,
+};
 
 /// The most files of a target, and the most bytes of all of them.
 const MOST: (usize, u64) = (300, 1 << 20);
@@ -73,6 +81,43 @@ fn the_corpus_is_small() {
         bytes += kept.iter().map(|file| file.metadata().expect("a file").len()).sum::<u64>();
     }
     assert!(bytes <= MOST.1, "{bytes} bytes");
+}
+
+/// What a heap with company answers to some hundred steps of cycles; `seed` is the company's.
+fn answered_in_company(seed: u8) -> Vec<Reply> {
+    let mut heap = Quiet::of(Config { reservation: 16 << 20, ..Config::DEFAULT }, seed).expect("a small heap");
+    let story = "0 alloc r0 1\n0 store g0 r0\ngc start\ngc stats\ngc handshake 0\n0 alloc r1 2\n0 store r1.0 r0\n\
+                 gc mark 9\ngc finish\ngc stats\n0 alloc r2 3 24\ngc sweep 9\ngc stats\n";
+    let story: Program = story.parse().expect("a story");
+    (0..20).flat_map(|_| story.ops()).map(|op| heap.perform(op, &mut Vec::new())).collect()
+}
+
+/// How many objects there are at most.
+fn most(replies: &[Reply]) -> u64 {
+    let objects = |reply: &Reply| if let Reply::Stats { objects, .. } = reply { *objects } else { 0 };
+    replies.iter().map(objects).max().unwrap_or(0)
+}
+
+#[test]
+fn the_company_takes_its_turns_and_takes_the_same_again() {
+    let alone = answered_in_company(0);
+    for seed in 1..20 {
+        let answers = answered_in_company(seed);
+        assert!(most(&answers) > most(&alone), "company {seed} has done nothing");
+        assert!(answers == answered_in_company(seed), "company {seed} is not the same again");
+    }
+}
+
+#[test]
+fn an_operation_that_comes_from_a_record_goes_back_into_one() {
+    let records = [[0, 1, 0, 3], [37, 0, 0, 0], [240, 2, 0, 3], [254, 0, 255, 10], [236, 0, 0, 15]];
+    for record in records {
+        let program = steps::decoded(&[[0; steps::RECORD], record].concat());
+        let again = steps::encoded(&program.ops()[0]).expect("it comes from a record");
+        assert_eq!(steps::decoded(&[[0; steps::RECORD], again].concat()), program);
+    }
+    let strange: Program = "3 alloc r9 7 7\n".parse().expect("an operation");
+    assert_eq!(steps::encoded(&strange.ops()[0]), None);
 }
 
 #[test]

@@ -1,7 +1,11 @@
 //! The kinds of heaps that are fuzzed: those that the command comes with, heaps with workers, and heaps whose kernel refuses
 //! some calls.
 //!
-//! A byte of the input says which, so that a fuzzer can put one program to another heap by changing nothing else.
+//! The first bytes of the input say which, so that a fuzzer can put one program to another heap by changing nothing else:
+//!
+//! ```text
+//!   │ design │ calls that the kernel grants │ calls that it refuses then │ 0, or what company does │
+//! ```
 
 use super::{differs, quiet::Quiet};
 use heaplaw_conformance::ledger::Ledger;
@@ -18,8 +22,9 @@ use heaplaw_reference::{
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Kind {
     design: Design,
-    /// How many calls the kernel grants before it refuses some; all, if nothing is said.
-    granted: Option<usize>,
+    faults: Faults,
+    /// Whether there is [company](super::company), and what it does; only of heaps to which nobody listens.
+    company: u8,
 }
 
 /// How a heap is made.
@@ -43,9 +48,14 @@ enum Design {
     PacesInLittle,
     Workers,
     WorkersInLittle,
+    QuietInsertion,
+    PacesAndStops,
+    WorkersStop,
+    /// So many addresses that the kernel is told that the tables beside them are sparse.
+    Sparse,
 }
 
-const DESIGNS: [Design; 16] = [
+const DESIGNS: [Design; 20] = [
     Design::Plain,
     Design::Paced,
     Design::Tight,
@@ -62,26 +72,27 @@ const DESIGNS: [Design; 16] = [
     Design::PacesInLittle,
     Design::Workers,
     Design::WorkersInLittle,
+    Design::QuietInsertion,
+    Design::PacesAndStops,
+    Design::WorkersStop,
+    Design::Sparse,
 ];
 
-/// How many calls the kernel grants: the first are those that make a heap, and most programs do with a hundred.
-const GRANTED: [usize; 15] = [0, 1, 2, 3, 4, 5, 6, 8, 11, 16, 23, 32, 45, 64, 90];
-
-/// How many it refuses then.
-const REFUSED: usize = 3;
-
 impl Kind {
-    /// The kind that the first of these bytes says: four bits are the design, the others when the kernel refuses a call,
-    /// and 0 that it never does.
+    /// The bytes that say it.
+    pub const BYTES: usize = 4;
+
+    /// The kind that the first of these bytes say; what is missing is 0.
     pub fn of(bytes: &[u8]) -> Kind {
-        let byte = bytes.first().copied().map_or(0, usize::from);
-        let granted = (byte >> 4).checked_sub(1).map(|step| GRANTED[step]);
-        Kind { design: DESIGNS[byte & 15], granted }
+        let mut head = [0; Kind::BYTES];
+        head.iter_mut().zip(bytes).for_each(|(byte, said)| *byte = *said);
+        let [design, after, count, company] = head;
+        let faults = Faults { after: usize::from(after), count: usize::from(count) };
+        Kind { design: DESIGNS[usize::from(design) % DESIGNS.len()], faults, company }
     }
 
     fn config(self) -> Config {
-        let faults = self.granted.map_or(Faults::NONE, |after| Faults { after, count: REFUSED });
-        let small = Config { reservation: 64 << 20, faults, ..Config::DEFAULT };
+        let small = Config { reservation: 64 << 20, faults: self.faults, ..Config::DEFAULT };
         // With this, cycles start after some 40 KiB.
         let paces = Config { gogc: Some(1), ..small };
         match self.design {
@@ -90,15 +101,18 @@ impl Kind {
             Design::Tight => Config { reservation: 64 << 10, ..small },
             Design::Tiny | Design::QuietTiny => Config { tiny: true, ..small },
             Design::StopTheWorld | Design::QuietStops => Config { stop_the_world: true, ..small },
-            Design::Insertion => Config { barrier: Barrier::Insertion, ..small },
+            Design::Insertion | Design::QuietInsertion => Config { barrier: Barrier::Insertion, ..small },
             Design::Deletion | Design::QuietDeletion => Config { barrier: Barrier::Deletion, ..small },
             Design::Listened => Config { workers: 1, ..small },
             Design::Paces => Config { paced: true, ..paces },
+            Design::PacesAndStops => Config { paced: true, stop_the_world: true, ..paces },
             Design::PacesInLittle => {
                 Config { paced: true, reservation: 128 << 10, soft_limit: Some(64 << 10), ..paces }
             }
             Design::Workers => Config { workers: 2, ..paces },
             Design::WorkersInLittle => Config { workers: 1, reservation: 128 << 10, ..paces },
+            Design::WorkersStop => Config { workers: 1, stop_the_world: true, ..paces },
+            Design::Sparse => Config { reservation: 4 << 30, ..small },
         }
     }
 
@@ -118,13 +132,13 @@ impl Kind {
     pub fn is_in_steps(self) -> bool {
         let quiet = DESIGNS.iter().position(|design| *design == Design::Listened);
         let here = DESIGNS.iter().position(|design| *design == self.design);
-        here < quiet && self.granted.is_none()
+        here < quiet && self.faults.count == 0
     }
 
-    /// Whether the heap says when it collects, and not the program.
-    fn collects_by_itself(self) -> bool {
+    /// Whether the program alone says when the heap collects, and what is alive.
+    fn is_alone(self) -> bool {
         let Config { workers, paced, .. } = self.config();
-        workers > 0 || paced
+        workers == 0 && !paced && !(self.is_quiet() && self.company > 0)
     }
 
     /// What the heap itself finds wrong when it is asked after every so many operations of a program, or what the reference
@@ -132,7 +146,9 @@ impl Kind {
     pub fn believed(self, program: &Program, every: usize) -> Option<String> {
         let corruption = |heap: &InTurn<Subject>| heap.heap().verify().err().map(|wrong| format!("{wrong:?}"));
         if self.is_quiet() {
-            self.under(&mut Quiet::of(self.config()).ok()?, program, every, |heap| heap.heap().corruption())
+            self.under(&mut Quiet::of(self.config(), self.company).ok()?, program, every, |heap| {
+                heap.heap().corruption()
+            })
         } else {
             self.under(&mut self.subject().ok()?, program, every, corruption)
         }
@@ -173,11 +189,14 @@ impl Kind {
     }
 
     /// What the reference answers otherwise to the same operations, if anything. When what is dead is found dead is for the
-    /// heap to say, if it collects by itself, or if one slot has several objects: then programs that ask are not compared,
-    /// nor is how much is alive.
+    /// heap to say, if it collects by itself or has company, or if one slot has several objects; and in the
+    /// steps of a cycle it is a matter of the barrier, which says whose stack is scanned when. Then programs that ask are not
+    /// compared, nor is how much is alive.
     pub fn differs<'r>(self, answered: impl Iterator<Item = (Op, &'r Reply)> + Clone) -> Option<String> {
-        let tiny = self.config().tiny;
-        if !tiny && !self.collects_by_itself() && self.design != Design::Paced {
+        let Config { tiny, barrier, .. } = self.config();
+        let starts = answered.clone().any(|(op, _)| op == Op::Collect(Collect::Start));
+        let same = barrier == Barrier::Hybrid || !starts;
+        if same && !tiny && self.is_alone() && self.design != Design::Paced {
             return differs(answered);
         }
         let asks = answered.clone().any(|(op, _)| tells_of_death(&op));

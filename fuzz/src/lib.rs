@@ -4,6 +4,7 @@
 //! what a fuzzer has found, on any toolchain and without a fuzzer.
 
 pub mod arithmetic;
+pub mod company;
 pub mod kind;
 pub mod protocol;
 pub mod quiet;
@@ -32,7 +33,7 @@ use std::path::Path;
 /// After so many operations a heap is asked what it believes, which takes as long as it is large.
 const NOW_AND_THEN: usize = 100;
 
-/// The first byte says what kind of heap, and any others are a program; no law is broken under it, and the reference gives
+/// The first bytes say what [kind](Kind) of heap, and any others are a program; no law is broken under it, and the reference gives
 /// the same answers.
 ///
 /// # Panics
@@ -61,9 +62,9 @@ fn simplest(program: &Program, fails: impl FnMut(&Program) -> bool) -> String {
     format!("under\n{program}\nor simpler, under\n{simple}")
 }
 
-/// The program that these bytes mean, all but the first.
+/// The program that these bytes mean, all but the first ones.
 pub fn decoded(bytes: &[u8]) -> Program {
-    drawn(bytes.get(1..).unwrap_or_default())
+    drawn(bytes.get(Kind::BYTES..).unwrap_or_default())
 }
 
 /// The program that is drawn by these decisions.

@@ -1,48 +1,60 @@
-//! The heap as programs embed it: nobody listens, so it takes its fast ways, and mutators run, use frames, take back what they
-//! attach, and now and then ask for what has to be refused.
+//! The heap as programs embed it: nobody listens to its objects, so it takes its fast ways, and mutators run, use frames,
+//! take back what they attach, and now and then ask for what has to be refused. They may have [company](super::company).
 //!
 //! The kit's own [adapter](heaplaw_optimized::adapter) listens to every object that is shaded or scanned. A heap that is
 //! heard that closely shades one object at a time; one that is not gathers what it shades, and marks in batches. Laws of
 //! single steps have nothing to judge here: what counts is that mutators get the reference's answers, and that the heap
 //! believes no falsehood.
 
-use heaplaw_optimized::{Config, Error, Heap, Mutator, MutatorId, Place, Root, Weak};
+use super::company::{Company, Turns, Weaks};
+use heaplaw_optimized::{Config, Error, Heap, Mutator, MutatorId, Place, Root};
 use heaplaw_reference::{
     event::Event,
     heap::{Capability, Claims, InTurn, Reply, SharedHeap},
     object::{Address, Content, Stamp},
-    op::{self, Action, Collect, Environment, GLOBALS, Gogc, MUTATORS, ROOTS, WEAKS},
+    op::{self, Action, Collect, Environment, GLOBALS, Gogc, MUTATORS, ROOTS},
 };
 use std::{
     array,
     collections::HashMap,
+    ops::Range,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
-/// A heap that nobody listens to.
+/// A heap to whose objects nobody listens.
 pub struct Quiet {
-    heap: Heap,
+    heap: Heap<Turns>,
+    company: Option<(Arc<Company>, MutatorId)>,
     known: Arc<Mutex<Known>>,
+    weaks: Weaks,
 }
 
 /// What has to be remembered for the kit.
 #[derive(Default)]
 struct Known {
     mutators: [Option<MutatorId>; MUTATORS as usize],
-    weak: [Option<Weak>; WEAKS as usize],
     /// The data bytes that were asked for at each address.
     asked: HashMap<heaplaw_optimized::Address, u32>,
+    /// Whether there may be [numbers](NUMBERS).
+    numbers: bool,
 }
 
 impl Quiet {
-    /// A fresh one; the number of globals is the kit's.
+    /// A fresh one; the number of globals is the kit's, and two in which a runtime keeps numbers. With company, if `seed`
+    /// is not 0.
     ///
     /// # Errors
     /// [`Error::Os`] if the kernel does not grant the reservation.
-    pub fn of(config: Config) -> Result<InTurn<Quiet>, Error> {
-        let heap = Heap::new(Config { globals: usize::from(GLOBALS), ..config })?;
-        Ok(InTurn::new(Quiet { heap, known: Arc::default() }))
+    pub fn of(config: Config, seed: u8) -> Result<InTurn<Quiet>, Error> {
+        let (turns, weaks) = (Turns::of(&config), Weaks::default());
+        let heap = Heap::with_listener(Config { globals: NUMBERS.end, ..config }, turns.clone())?;
+        let company = (seed > 0).then(|| {
+            let (company, id) = Company::joins(&heap, &turns, Arc::clone(&weaks), seed);
+            (Arc::new(company), id)
+        });
+        let known = Arc::new(Mutex::new(Known { numbers: !config.tiny, ..Known::default() }));
+        Ok(InTurn::new(Quiet { heap, company, known, weaks }))
     }
 
     /// What the heap finds wrong with itself, if anything.
@@ -50,13 +62,32 @@ impl Quiet {
         self.heap.verify().err().map(|corruption| format!("{corruption:?}"))
     }
 
+    /// Does something while the company runs, if there is any.
+    fn beside<R>(&self, body: impl FnOnce() -> R) -> R {
+        match &self.company {
+            Some((company, _)) => company.beside(body),
+            None => body(),
+        }
+    }
+
     fn known(&self) -> MutexGuard<'_, Known> {
         open(&self.known)
     }
 }
 
-fn open(known: &Mutex<Known>) -> MutexGuard<'_, Known> {
-    known.lock().unwrap_or_else(PoisonError::into_inner)
+/// The globals in which there are numbers, if the heap [can tell](heaplaw_optimized::Raw) them from addresses.
+const NUMBERS: Range<usize> = GLOBALS as usize..GLOBALS as usize + 2;
+
+/// Keeps two numbers in globals: one that is no address at all, and one within an object.
+fn number(mutator: &mut Mutator<Turns>, object: usize) {
+    mutator.raw(|raw| {
+        raw.set_global(NUMBERS.start, 1);
+        raw.set_global(NUMBERS.start + 1, object | 1);
+    });
+}
+
+fn open<T>(shared: &Mutex<T>) -> MutexGuard<'_, T> {
+    shared.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn shown(at: heaplaw_optimized::Address) -> Address {
@@ -92,10 +123,14 @@ impl SharedHeap for Quiet {
         let mut mutator = self.heap.join();
         self.known().mutators[usize::from(id.0)] = Some(mutator.id());
         let roots = array::from_fn(|_| mutator.root());
-        Seat { mutator, roots, runs: false, known: Arc::clone(&self.known) }
+        let company = self.company.as_ref().map(|(company, _)| Arc::clone(company));
+        let (known, weaks) = (Arc::clone(&self.known), Arc::clone(&self.weaks));
+        Seat { mutator, roots, runs: false, company, known, weaks }
     }
 
-    fn leave(&self, _: Seat, _: &mut Vec<Event>) {}
+    fn leave(&self, seat: Seat, _: &mut Vec<Event>) {
+        self.beside(|| drop(seat.mutator));
+    }
 
     fn send(
         &self,
@@ -104,10 +139,30 @@ impl SharedHeap for Quiet {
         _: &mut Vec<Event>,
     ) -> Reply {
         let (value, into) = (&from.roots[usize::from(value.0)], &to.roots[usize::from(into.0)]);
-        from.mutator.send(value, &mut to.mutator, into).map_or_else(refused, |()| Reply::Done)
+        self.beside(|| from.mutator.send(value, &mut to.mutator, into)).map_or_else(refused, |()| Reply::Done)
     }
 
     fn collect(&self, step: &Collect, _: &mut Vec<Event>) -> Reply {
+        self.beside(|| self.step(step))
+    }
+
+    fn environment(&self, change: &Environment, _: &mut Vec<Event>) -> Reply {
+        self.beside(|| {
+            match *change {
+                Environment::Gogc(Gogc::Off) => self.heap.set_gogc(None),
+                Environment::Gogc(Gogc::Percent(percent)) => self.heap.set_gogc(Some(percent)),
+                Environment::Limit(limit) => self.heap.set_soft_limit(limit.map(|limit| limit as usize)),
+                Environment::Clock(_) => _ = self.heap.tick(),
+                _ => return Reply::Unsupported,
+            }
+            Reply::Done
+        })
+    }
+}
+
+impl Quiet {
+    /// Takes a step of the collector, or asks what there is to tell.
+    fn step(&self, step: &Collect) -> Reply {
         let taken = match *step {
             Collect::Full => {
                 self.heap.collect();
@@ -116,8 +171,10 @@ impl SharedHeap for Quiet {
             Collect::Start => self.heap.start(),
             Collect::Mark(steps) => self.heap.mark(steps as usize) > 0,
             Collect::Handshake(mutator) => {
+                // The program does not know of the company, and cannot ask for its stack.
+                let company = self.company.as_ref().is_some_and(|(_, company)| self.heap.handshake(*company));
                 let known = self.known().mutators[usize::from(mutator.0)];
-                known.is_some_and(|mutator| self.heap.handshake(mutator))
+                known.is_some_and(|mutator| self.heap.handshake(mutator)) || company
             }
             Collect::Finish => self.heap.finish(),
             Collect::Sweep(steps) => self.heap.sweep(steps as usize) > 0,
@@ -131,6 +188,9 @@ impl SharedHeap for Quiet {
                     format!("{} {:?}", self.heap.metrics(), self.heap.last_cycle().map(|cycle| cycle.to_string()));
                 assert!(told.contains("heaplaw_goal"), "{told}");
                 _ = self.heap.classes();
+                // Who joins while all stand still begins to run later.
+                let mut late = self.heap.halted(|| self.heap.join());
+                _ = late.root();
                 assert_eq!(self.heap.stalled(Duration::from_secs(60)), None, "nobody is waited for");
                 return Reply::Unsupported;
             }
@@ -138,42 +198,37 @@ impl SharedHeap for Quiet {
         };
         if taken { Reply::Done } else { Reply::Idle }
     }
-
-    fn environment(&self, change: &Environment, _: &mut Vec<Event>) -> Reply {
-        match *change {
-            Environment::Gogc(Gogc::Off) => self.heap.set_gogc(None),
-            Environment::Gogc(Gogc::Percent(percent)) => self.heap.set_gogc(Some(percent)),
-            Environment::Limit(limit) => self.heap.set_soft_limit(limit.map(|limit| limit as usize)),
-            Environment::Clock(_) => _ = self.heap.tick(),
-            _ => return Reply::Unsupported,
-        }
-        Reply::Done
-    }
 }
 
 /// A mutator with the kit's sixteen roots.
 pub struct Seat {
-    mutator: Mutator,
+    mutator: Mutator<Turns>,
     roots: [Root; ROOTS as usize],
     /// Every second operation is done while the mutator runs.
     runs: bool,
+    company: Option<Arc<Company>>,
     known: Arc<Mutex<Known>>,
+    weaks: Weaks,
 }
 
 impl heaplaw_reference::heap::Mutator for Seat {
     fn perform(&mut self, action: &Action, stamp: Stamp, _: &mut Vec<Event>) -> Reply {
-        let Seat { mutator, roots, runs, known } = self;
+        let Seat { mutator, roots, runs, company, known, weaks } = self;
         *runs = !*runs;
-        let act = |mutator: &mut Mutator| act(mutator, roots, known, action, stamp);
-        let reply = if *runs { mutator.run(act) } else { act(mutator) };
+        let act = |mutator: &mut Mutator<Turns>| act(mutator, roots, (known, weaks), action, stamp);
+        let mut perform = || if *runs { mutator.run(act) } else { act(mutator) };
+        let reply = match company {
+            Some(company) => company.beside(perform),
+            None => perform(),
+        };
         reply.unwrap_or_else(refused)
     }
 }
 
 fn act(
-    mutator: &mut Mutator,
+    mutator: &mut Mutator<Turns>,
     roots: &[Root],
-    known: &Mutex<Known>,
+    (known, weaks): (&Mutex<Known>, &Weaks),
     action: &Action,
     stamp: Stamp,
 ) -> Result<Reply, Error> {
@@ -182,11 +237,11 @@ fn act(
         op::Place::Field { of, index } => Place::Field(root(of), index as usize),
         op::Place::Global(number) => Place::Global(usize::from(number)),
     };
-    let length = |mutator: &Mutator, of: &Root| -> Result<usize, Error> {
+    let length = |mutator: &Mutator<Turns>, of: &Root| -> Result<usize, Error> {
         let object = mutator.inspect(of)?.ok_or(Error::Nil)?;
         Ok(open(known).asked.get(&object.address).map_or(object.usable, |asked| *asked as usize))
     };
-    let held = |mutator: &Mutator, of: &Root| -> Result<Reply, Error> {
+    let held = |mutator: &Mutator<Turns>, of: &Root| -> Result<Reply, Error> {
         Ok(mutator.inspect(of)?.map_or(Reply::Nil, |object| Reply::Object(shown(object.address))))
     };
     match *action {
@@ -194,6 +249,9 @@ fn act(
             let into = root(into);
             let object = mutator.alloc(into, shape.pointers as usize, shape.bytes as usize)?;
             open(known).asked.insert(object.address, shape.bytes);
+            if open(known).numbers {
+                number(mutator, object.address.get());
+            }
             let mut data = vec![0; shape.bytes as usize];
             mutator.read(into, 0, &mut data)?;
             let found = Content::of(&data);
@@ -227,6 +285,7 @@ fn act(
         }
         Action::Read(at) => {
             must_refuse(mutator, root(at))?;
+            assert!(roots.iter().filter(|other| *other == root(at)).count() == 1, "roots are told apart");
             let mut data = vec![0; length(mutator, root(at))?];
             mutator.read(root(at), 0, &mut data)?;
             return Ok(Reply::Data(Content::of(&data)));
@@ -234,11 +293,11 @@ fn act(
         Action::Weak { into, to } => {
             let weak = mutator.weak(root(to))?;
             let identity = weak.number();
-            open(known).weak[usize::from(into.0)] = Some(weak);
+            open(weaks)[usize::from(into.0)] = Some(weak);
             return Ok(Reply::Weak(identity));
         }
         Action::Strong { into, from } => {
-            let weak = open(known).weak[usize::from(from.0)].clone();
+            let weak = open(weaks)[usize::from(from.0)].clone();
             match weak {
                 Some(weak) => _ = mutator.upgrade(root(into), &weak)?,
                 None => mutator.clear(root(into))?,
@@ -265,7 +324,7 @@ fn act(
             mutator.cleaned(root(into))?;
             return held(mutator, root(into));
         }
-        Action::Safepoint => mutator.safepoint(),
+        Action::Safepoint => mutator.run(|mutator| mutator.run(Mutator::safepoint)),
         Action::Park | Action::Unpark => mutator.park(|| ()),
         _ => return Ok(Reply::Unsupported),
     }
@@ -273,13 +332,19 @@ fn act(
 }
 
 /// Asks for what no object has, and with a root and a weak pointer of another heap.
-fn must_refuse(mutator: &mut Mutator, root: &Root) -> Result<(), Error> {
+fn must_refuse(mutator: &mut Mutator<Turns>, root: &Root) -> Result<(), Error> {
     let Some(object) = mutator.inspect(root)? else { return Ok(()) };
     let beyond = mutator.store(Place::Field(root, object.pointers), None);
     assert!(matches!(beyond, Err(Error::NoPlace { .. })), "field {} of {object:?}: {beyond:?}", object.pointers);
     let beyond = mutator.read(root, object.usable + 1, &mut [0]);
     assert!(matches!(beyond, Err(Error::NoData { .. })), "past the end of {object:?}: {beyond:?}");
-    let Ok(other) = Heap::new(Config { reservation: 1 << 20, ..Config::DEFAULT }) else { return Ok(()) };
+    // More addresses than there are, than a window may have, and than a number can say.
+    for reservation in [1 << 48, 1 << 49, usize::MAX] {
+        let beyond = Heap::new(Config { reservation, ..Config::DEFAULT });
+        assert!(matches!(beyond, Err(Error::Os { .. })), "{reservation} bytes");
+    }
+    let small = Config { reservation: 1 << 20, ..Config::DEFAULT };
+    let Ok(other) = Heap::with_listener(small, Turns::default()) else { return Ok(()) };
     let mut stranger = other.join();
     let foreign = stranger.root();
     assert!(foreign != *root, "roots are told apart");
@@ -288,5 +353,9 @@ fn must_refuse(mutator: &mut Mutator, root: &Root) -> Result<(), Error> {
     let weak = mutator.weak(root)?;
     assert_eq!(stranger.upgrade(&foreign, &weak).map(|_| ()), Err(Error::ForeignRoot));
     assert_eq!(mutator.add_cleanup(root, Some(root), 0).map(|_| ()), Err(Error::OwnArgument));
+    stranger.alloc(&foreign, 0, 8)?;
+    assert_eq!(stranger.clear_finalizer(&foreign), Ok(None), "nothing is attached");
+    let cleanup = stranger.add_cleanup(&foreign, None, 0)?;
+    assert!(!mutator.stop_cleanup(&cleanup) && stranger.stop_cleanup(&cleanup), "a cleanup of another heap");
     Ok(())
 }

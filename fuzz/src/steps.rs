@@ -1,5 +1,5 @@
 //! The target `steps`: each operation is four bytes, and the collector moves in the smallest steps that there are. The
-//! first four say what [kind](Kind) of heap it is.
+//! first four say what [kind](Kind) of heap it is. A few records are many operations: one object that leads to a hundred.
 //!
 //! In [`programs`](super::programs) bytes are the decisions of a generator that knows what is likely to hurt. Here they
 //! are operations as they stand: a changed byte changes one of them and no other, so a fuzzer can work on a single
@@ -21,11 +21,24 @@ pub const RECORD: usize = 4;
 /// The most operations that are decoded; the bytes of any more mean nothing.
 pub const MOST: usize = 600;
 
+/// How often a heap is asked that has more operations to do.
+const LOOKS: usize = 150;
+
 /// Mutators, and roots of each, that take part.
 const WORLD: (u8, u8) = (3, 4);
 
-/// Small, with and without pointers, more than a word of any bitmap, and more than a page.
-const SHAPES: [(u32, u32); 12] = [
+/// The most records that are [fans](fan).
+const FANS: usize = 6;
+
+/// The objects that a fan leads to, beside the one that was there before.
+const WIDTH: u32 = 100;
+
+/// The field by which it leads to that. Late, so that whoever scans one fan comes upon the next with much in hand; and not the
+/// last, which is looked at when little is left.
+const LINK: u32 = 80;
+
+/// Small, with and without pointers, more than a word of any bitmap, and more than a page; and tiny.
+const SHAPES: [(u32, u32); 16] = [
     (0, 8),
     (1, 0),
     (2, 0),
@@ -38,6 +51,10 @@ const SHAPES: [(u32, u32); 12] = [
     (0, 5000),
     (1, 32_760),
     (4, 33_000),
+    (0, 1),
+    (0, 6),
+    (0, 13),
+    (100, 1000),
 ];
 
 /// The operation of a record.
@@ -49,7 +66,8 @@ fn op([what, who, b, c]: [u8; RECORD]) -> Op {
     let field = |of| Place::Field { of, index };
     let global = Place::Global(b >> 4 & 3);
     let run = Run { of: r, at: index, count: 1 + u32::from(c) % 3 };
-    let action = match if what < 240 { what % 48 } else { what } {
+    let long = Run { of: r, at: 0, count: 1 + u32::from(c) % WIDTH };
+    let action = match if what < FAN { what % 48 } else { what } {
         0..5 => {
             let (pointers, bytes) = SHAPES[usize::from(c) % SHAPES.len()];
             Action::Alloc { into: r, shape: Shape::new(pointers, bytes) }
@@ -78,6 +96,8 @@ fn op([what, who, b, c]: [u8; RECORD]) -> Op {
         41..44 => return Op::Collect(Collect::Finish),
         44..46 => return Op::Collect(Collect::Sweep(1)),
         46 => return Op::Collect(Collect::Full),
+        232..236 => Action::Move { into: long, from: s, start: 0 },
+        236..240 => Action::Wipe(long),
         240 | 241 => Action::Weak { into: WeakSlot(c % 4), to: r },
         242 | 243 => Action::Strong { into: r, from: WeakSlot(c % 4) },
         244 | 245 => Action::Finalizer(r),
@@ -98,20 +118,67 @@ fn percent(byte: u8) -> Gogc {
     if byte == 255 { Gogc::Off } else { Gogc::Percent(u32::from(byte)) }
 }
 
-/// The program that these bytes mean, all but the first record. A record that is not whole means nothing.
+/// The first of the codes of a [fan]; the codes from [`AFTER_FAN`] on mean something else.
+const FAN: u8 = 228;
+const AFTER_FAN: u8 = 232;
+
+/// One object that leads to many others, and to what the root held before: fans are joined to a comb.
+fn fan([_, who, b, c]: [u8; RECORD]) -> impl Iterator<Item = Op> {
+    let by = MutatorId((who >> 2) % WORLD.0);
+    let [r, s] = [who, b].map(|byte| byte % WORLD.1);
+    let (r, s) = (Root(r), Root(if r == s { (s + 1) % WORLD.1 } else { s }));
+    let (pointers, bytes) = SHAPES[usize::from(b >> 2) % SHAPES.len()];
+    let field = |index| Place::Field { of: s, index };
+    let first = [
+        Action::Alloc { into: s, shape: Shape::new(WIDTH + 1, 0) },
+        Action::Store { into: field(LINK), value: Some(r) },
+        Action::Copy { into: r, from: s },
+    ];
+    let rest = (0..1 + u32::from(c) % WIDTH).flat_map(move |index| {
+        let into = Place::Field { of: r, index: index + u32::from(index >= LINK) };
+        [Action::Alloc { into: s, shape: Shape::new(pointers, bytes) }, Action::Store { into, value: Some(s) }]
+    });
+    first.into_iter().chain(rest).map(move |action| Op::Mutate { by, action })
+}
+
+/// The program that these bytes mean, all but the first record. A record that is not whole means nothing, nor does one fan
+/// too many.
 pub fn decoded(bytes: &[u8]) -> Program {
-    bytes.as_chunks().0.iter().skip(1).take(MOST).map(|record| op(*record)).collect()
+    let (mut ops, mut fans) = (Vec::new(), 0);
+    for record in bytes.as_chunks().0.iter().skip(1).take(MOST) {
+        if (FAN..AFTER_FAN).contains(&record[0]) {
+            fans += 1;
+            if fans <= FANS {
+                ops.extend(fan(*record));
+            }
+        } else {
+            ops.push(op(*record));
+        }
+    }
+    ops.into_iter().collect()
+}
+
+/// The record that means an operation, if one does.
+pub fn encoded(wanted: &Op) -> Option<[u8; RECORD]> {
+    let whats = (0..48).chain(AFTER_FAN..=255);
+    let records = whats.flat_map(|what| {
+        let whos = 0..WORLD.0 * WORLD.1;
+        whos.flat_map(move |who| (0..=255).flat_map(move |b| (0..16).map(move |c| [what, who, b, c])))
+    });
+    records.into_iter().find(|record| op(*record) == *wanted)
 }
 
 /// After the first record every four bytes are an operation; no law is broken, the reference answers the same, and the heap
-/// believes no falsehood after any of them.
+/// believes no falsehood after any of them, or if they come to more than [`MOST`], after some.
 ///
 /// # Panics
 /// If one of these is not so. The message has the program, as simple as the reducer can make it.
 pub fn steps(bytes: &[u8]) {
     let (kind, program) = (Kind::of(bytes), decoded(bytes));
+    // A heap of many objects is looked at for long.
+    let every = if program.len() > MOST { program.len() / LOOKS } else { 1 };
     let wrong = |program: &Program| {
-        kind.believed(program, 1).or_else(|| kind.is_in_steps().then(|| wrong(kind, program)).flatten())
+        kind.believed(program, every).or_else(|| kind.is_in_steps().then(|| wrong(kind, program)).flatten())
     };
     if let Some(what) = wrong(&program) {
         panic!("{kind:?}: {what}\n{}", simplest(&program, |candidate| wrong(candidate).is_some()));
