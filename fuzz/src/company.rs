@@ -13,8 +13,11 @@
 //! The company keeps a list, whose data says how long it is, and looks at all of it now and then: what it holds stays what
 //! it was. Beside that it has whatever it finds in globals and weak pointers. It hands nothing to the program.
 
-use heaplaw_optimized::{Config, Error, Event, Heap, Listener, Mutator, MutatorId, Place, Root, Weak};
-use heaplaw_reference::op::{GLOBALS, WEAKS};
+use heaplaw_optimized::{
+    Config, Error, Event, Heap, Listener, Mutator, MutatorId, Place, Root,
+    adapter::{Journal, Keeps},
+};
+use heaplaw_reference::op::{GLOBALS, WEAKS, WeakSlot};
 use std::{
     cell::Cell,
     sync::{
@@ -61,15 +64,26 @@ struct Talk {
     patience: Duration,
 }
 
-/// The listener that gives turns. It does not listen to single objects, so the heap takes its fast ways.
-#[derive(Clone, Debug, Default)]
-pub struct Turns(Arc<Talk>);
+/// The listener that gives turns. It does not listen to single objects, so the heap takes its fast ways; its journal knows no
+/// more than the kit's mutators do.
+#[derive(Clone, Default)]
+pub struct Turns {
+    talk: Arc<Talk>,
+    journal: Arc<Journal>,
+}
+
+impl Keeps for Turns {
+    fn journal(&self) -> &Journal {
+        &self.journal
+    }
+}
 
 impl Turns {
     /// For a heap that is made with `config`.
     pub fn of(config: &Config) -> Turns {
         let waits = config.workers > 0 || config.paced || config.stop_the_world;
-        Turns(Arc::new(Talk { patience: if waits { BRIEF } else { DEADLINE }, ..Talk::default() }))
+        let talk = Talk { patience: if waits { BRIEF } else { DEADLINE }, ..Talk::default() };
+        Turns { talk: Arc::new(talk), journal: Arc::default() }
     }
 }
 
@@ -77,7 +91,7 @@ impl Listener for Turns {
     const OBJECTS: bool = false;
 
     fn on(&self, _: Event) {
-        let Turns(talk) = self;
+        let talk = &*self.talk;
         if talk.asked.load(Ordering::Relaxed) != AWAKE || COMPANY.get() {
             return;
         }
@@ -96,14 +110,10 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 /// A thread with a mutator of its own.
-#[derive(Debug)]
 pub struct Company {
     turns: Turns,
     thread: Option<JoinHandle<()>>,
 }
-
-/// What the company looks for objects in, which belongs to the program.
-pub type Weaks = Arc<Mutex<[Option<Weak>; WEAKS as usize]>>;
 
 impl Company {
     /// Has somebody join a heap whose listener is `turns`: asleep, and parked. `seed` draws what it does. Gives its mutator,
@@ -111,17 +121,17 @@ impl Company {
     ///
     /// # Panics
     /// If there is no thread to be had.
-    pub fn joins(heap: &Heap<Turns>, turns: &Turns, weaks: Weaks, seed: u8) -> (Company, MutatorId) {
+    pub fn joins(heap: &Heap<Turns>, turns: &Turns, seed: u8) -> (Company, MutatorId) {
         let mut mutator = heap.join();
-        let (id, mut guest) = (mutator.id(), Guest::new(&mut mutator, weaks, seed));
-        turns.0.asleep.store(true, Ordering::Release);
-        let talk = Arc::clone(&turns.0);
+        let (id, mut guest) = (mutator.id(), Guest::new(&mut mutator, turns.clone(), seed));
+        turns.talk.asleep.store(true, Ordering::Release);
+        let talk = Arc::clone(&turns.talk);
         let body = move || {
             COMPANY.set(true);
             guest.stays(mutator, &talk);
         };
         let thread = thread::Builder::new().name("company".to_owned()).spawn(body).expect("a thread");
-        *lock(&turns.0.thread) = Some(thread.thread().clone());
+        *lock(&turns.talk.thread) = Some(thread.thread().clone());
         (Company { turns: turns.clone(), thread: Some(thread) }, id)
     }
 
@@ -130,7 +140,7 @@ impl Company {
     /// # Panics
     /// If the company has found something wrong.
     pub fn beside<R>(&self, body: impl FnOnce() -> R) -> R {
-        let talk = &self.turns.0;
+        let talk = &self.turns.talk;
         talk.asked.store(AWAKE, Ordering::Release);
         self.wake();
         self.wait(|| !talk.asleep.load(Ordering::Acquire));
@@ -157,7 +167,7 @@ impl Company {
 
 impl Drop for Company {
     fn drop(&mut self) {
-        self.turns.0.asked.store(OVER, Ordering::Release);
+        self.turns.talk.asked.store(OVER, Ordering::Release);
         self.wake();
         let left = self.thread.take().map(JoinHandle::join);
         if !thread::panicking() {
@@ -175,7 +185,7 @@ struct Guest {
     other: Root,
     /// Used for a moment.
     hand: Root,
-    weaks: Weaks,
+    turns: Turns,
     walk: u32,
 }
 
@@ -183,9 +193,9 @@ struct Guest {
 const NODE: (usize, usize) = (2, 8);
 
 impl Guest {
-    fn new(mutator: &mut Mutator<Turns>, weaks: Weaks, seed: u8) -> Guest {
+    fn new(mutator: &mut Mutator<Turns>, turns: Turns, seed: u8) -> Guest {
         let [list, other, hand] = std::array::from_fn(|_| mutator.root());
-        Guest { list, length: 0, other, hand, weaks, walk: u32::from(seed) }
+        Guest { list, length: 0, other, hand, turns, walk: u32::from(seed) }
     }
 
     /// Sleeps and runs, as it is told, until it is over.
@@ -240,8 +250,8 @@ impl Guest {
                 _ = mutator.load(&self.other, Place::Global(global))?;
             }
             5 => {
-                let number = self.below(u32::from(WEAKS)) as usize;
-                let weak = lock(&self.weaks)[number].clone();
+                let slot = WeakSlot(self.below(u32::from(WEAKS)) as u8);
+                let weak = self.turns.journal.weak(slot);
                 if let Some(weak) = weak {
                     _ = mutator.upgrade(&self.other, &weak)?;
                 }

@@ -5,6 +5,8 @@
 //! heap does not: how many data bytes were asked for, which in a real program the compiler knows. Of tiny objects the heap
 //! tells and counts blocks; the journal knows what is in them.
 //!
+//! What it does, others may do with a listener of their own that [keeps a journal](Keeps): [`act`], [`step`] and [`change`].
+//!
 //! ```
 //! use heaplaw_optimized::adapter;
 //! use heaplaw_reference::{event::Event, heap::Heap, op::Program};
@@ -68,13 +70,35 @@ pub fn with(config: Config) -> Result<InTurn<Subject>, Error> {
 /// Takes down what happens in the kit's words, and what only the kit's mutators know. The order is exact as long as one
 /// thread is at work.
 #[derive(Default)]
-struct Journal {
+pub struct Journal {
     pages: Mutex<Pages>,
     /// Whether the kit hears why cycles start.
     paced: bool,
 }
 
+/// A listener that has a journal, at least for what the kit's mutators know.
+pub trait Keeps: Listener {
+    /// The journal.
+    fn journal(&self) -> &Journal;
+}
+
+impl Keeps for Journal {
+    fn journal(&self) -> &Journal {
+        self
+    }
+}
+
 impl Journal {
+    /// What is in a weak slot of the kit's.
+    pub fn weak(&self, slot: op::WeakSlot) -> Option<Weak> {
+        self.open().weak[usize::from(slot.0)].clone()
+    }
+
+    /// Takes note of a mutator of the kit's, which the heap calls otherwise.
+    pub fn joined(&self, id: op::MutatorId, mutator: MutatorId) {
+        self.open().mutators[usize::from(id.0)] = Some(mutator);
+    }
+
     fn open(&self) -> MutexGuard<'_, Pages> {
         self.pages.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -189,7 +213,8 @@ fn shown(at: Address) -> object::Address {
     object::Address(at.get() as u64)
 }
 
-fn refused(error: Error) -> Reply {
+/// What the kit is told of an operation that was refused.
+pub fn refused(error: Error) -> Reply {
     match error {
         Error::OutOfMemory { .. } | Error::Os { .. } => Reply::OutOfMemory,
         error => Reply::Trap(error.to_string()),
@@ -286,7 +311,7 @@ impl SharedHeap for Subject {
 
     fn join(&self, id: op::MutatorId, events: &mut Vec<event::Event>) -> Participant {
         let mut mutator = self.heap.join();
-        self.heap.state().listener.open().mutators[usize::from(id.0)] = Some(mutator.id());
+        self.heap.state().listener.joined(id, mutator.id());
         let roots = std::array::from_fn(|_| mutator.root());
         self.report(events);
         Participant { mutator, roots, data: Vec::new() }
@@ -311,53 +336,68 @@ impl SharedHeap for Subject {
     }
 
     fn collect(&self, step: &Collect, events: &mut Vec<event::Event>) -> Reply {
-        let taken = match *step {
-            Collect::Full => {
-                self.heap.collect();
-                true
-            }
-            Collect::Start => self.heap.start(),
-            Collect::Mark(steps) => self.heap.mark(steps as usize) > 0,
-            Collect::Handshake(mutator) => {
-                let known = self.heap.state().listener.open().mutators[usize::from(mutator.0)];
-                known.is_some_and(|mutator| self.heap.handshake(mutator))
-            }
-            Collect::Finish => self.heap.finish(),
-            Collect::Sweep(steps) => self.heap.sweep(steps as usize) > 0,
-            Collect::Stats => {
-                let stats = self.heap.stats();
-                let (objects, bytes) = self.heap.state().listener.open().single(stats.objects, stats.bytes);
-                return Reply::Stats { objects: objects as u64, bytes: bytes as u64 };
-            }
-            Collect::Pace if self.heap.state().listener.paced => {
-                return Reply::Pace(Box::new(gauge(&self.heap.metrics())));
-            }
-            _ => return Reply::Unsupported,
-        };
-        self.report(events);
-        if taken { Reply::Done } else { Reply::Idle }
+        if let (Collect::Pace, true) = (step, self.heap.state().listener.paced) {
+            return Reply::Pace(Box::new(gauge(&self.heap.metrics())));
+        }
+        let reply = self::step(&self.heap, step);
+        if matches!(reply, Reply::Done | Reply::Idle) {
+            self.report(events);
+        }
+        reply
     }
 
     fn environment(&self, change: &Environment, events: &mut Vec<event::Event>) -> Reply {
-        match *change {
-            Environment::Gogc(Gogc::Off) => self.heap.set_gogc(None),
-            Environment::Gogc(Gogc::Percent(percent)) => self.heap.set_gogc(Some(percent)),
-            Environment::Limit(limit) => self.heap.set_soft_limit(limit.map(|limit| limit as usize)),
-            Environment::Clock(milliseconds) => {
-                let (state, time) = (self.heap.state(), u64::from(milliseconds) * MILLISECOND);
-                let marking = self.heap.phase() == Phase::Mark;
-                state.pace.clock.pass(time, time);
-                self.heap.tick();
-                // A cycle that starts now has had nothing of the time that is over.
-                if marking {
-                    state.catch_up();
-                }
-            }
-            _ => return Reply::Unsupported,
-        }
+        let reply = self::change(&self.heap, change);
         self.report(events);
-        Reply::Done
+        reply
     }
+}
+
+/// Takes a step of the collector, or asks how much there is.
+pub fn step<L: Keeps>(heap: &Heap<L>, step: &Collect) -> Reply {
+    let journal = heap.state().listener.journal();
+    let taken = match *step {
+        Collect::Full => {
+            heap.collect();
+            true
+        }
+        Collect::Start => heap.start(),
+        Collect::Mark(steps) => heap.mark(steps as usize) > 0,
+        Collect::Handshake(mutator) => {
+            let known = journal.open().mutators[usize::from(mutator.0)];
+            known.is_some_and(|mutator| heap.handshake(mutator))
+        }
+        Collect::Finish => heap.finish(),
+        Collect::Sweep(steps) => heap.sweep(steps as usize) > 0,
+        Collect::Stats => {
+            let stats = heap.stats();
+            let (objects, bytes) = journal.open().single(stats.objects, stats.bytes);
+            return Reply::Stats { objects: objects as u64, bytes: bytes as u64 };
+        }
+        _ => return Reply::Unsupported,
+    };
+    if taken { Reply::Done } else { Reply::Idle }
+}
+
+/// Changes what the heap is told of its environment. A clock that tells the time of day is left alone.
+pub fn change<L: Keeps>(heap: &Heap<L>, change: &Environment) -> Reply {
+    match *change {
+        Environment::Gogc(Gogc::Off) => heap.set_gogc(None),
+        Environment::Gogc(Gogc::Percent(percent)) => heap.set_gogc(Some(percent)),
+        Environment::Limit(limit) => heap.set_soft_limit(limit.map(|limit| limit as usize)),
+        Environment::Clock(milliseconds) => {
+            let (state, time) = (heap.state(), u64::from(milliseconds) * MILLISECOND);
+            let marking = heap.phase() == Phase::Mark;
+            state.pace.clock.pass(time, time);
+            heap.tick();
+            // A cycle that starts now has had nothing of the time that is over.
+            if marking {
+                state.catch_up();
+            }
+        }
+        _ => return Reply::Unsupported,
+    }
+    Reply::Done
 }
 
 const MILLISECOND: u64 = 1_000_000;
@@ -391,7 +431,8 @@ impl heaplaw_reference::heap::Mutator for Participant {
         if heap.state().listener.paced {
             heap.state().catch_up();
         }
-        let reply = self.act(action, stamp).unwrap_or_else(refused);
+        let Participant { mutator, roots, data } = self;
+        let reply = act(mutator, roots, data, action, stamp).unwrap_or_else(refused);
         let allocated = if let Reply::Born { usable, .. } = reply { usable * BYTE } else { 0 };
         pass(self.mutator.heap(), OPERATION + allocated);
         report(self.mutator.heap(), events);
@@ -399,90 +440,99 @@ impl heaplaw_reference::heap::Mutator for Participant {
     }
 }
 
-impl Participant {
-    fn act(&mut self, action: &Action, stamp: Stamp) -> Result<Reply, Error> {
-        let Participant { mutator, roots, data } = self;
-        let root = |root: op::Root| &roots[usize::from(root.0)];
-        let place = |place: op::Place| match place {
-            op::Place::Field { of, index } => Place::Field(root(of), index as usize),
-            op::Place::Global(number) => Place::Global(usize::from(number)),
-        };
-        match *action {
-            Action::Alloc { into, shape } => {
-                let object = mutator.alloc(root(into), shape.pointers as usize, shape.bytes as usize)?;
-                let found = mutator.image(root(into), Content::of)?;
-                mutator.heap().state().listener.open().born(&object, shape.bytes);
-                data.resize(shape.bytes as usize, 0);
-                stamp.fill(data);
-                mutator.write(root(into), 0, data)?;
-                let born = if object.marked { BornAs::Black } else { BornAs::White };
-                let color = (mutator.heap().phase() == Phase::Mark).then_some(born);
-                return Ok(Reply::Born { at: shown(object.address), usable: object.usable as u64, found, color });
-            }
-            Action::Load { into, from } => {
-                let value = mutator.load(root(into), place(from))?;
-                return Ok(value.map_or(Reply::Nil, |at| Reply::Object(shown(at))));
-            }
-            Action::Store { into, value } => mutator.store(place(into), value.map(root))?,
-            Action::Move { into, from, start } => {
-                let target = (root(into.of), into.at as usize);
-                mutator.copy_fields(target, (root(from), start as usize), into.count as usize)?;
-            }
-            Action::Wipe(run) => mutator.clear_fields(root(run.of), run.at as usize, run.count as usize)?,
-            Action::Copy { into, from } => mutator.copy(root(into), root(from))?,
-            Action::Clear(at) => mutator.clear(root(at))?,
-            Action::Write(at) => {
-                data.resize(mutator.bytes(root(at))? as usize, 0);
-                stamp.fill(data);
-                mutator.write(root(at), 0, data)?;
-            }
-            Action::Read(at) => {
-                data.resize(mutator.bytes(root(at))? as usize, 0);
-                mutator.read(root(at), 0, data)?;
-                return Ok(Reply::Data(Content::of(data)));
-            }
-            Action::Weak { into, to } => {
-                let weak = mutator.weak(root(to))?;
-                let identity = weak.number();
-                mutator.heap().state().listener.open().weak[usize::from(into.0)] = Some(weak);
-                return Ok(Reply::Weak(identity));
-            }
-            Action::Strong { into, from } => {
-                let weak = mutator.heap().state().listener.open().weak[usize::from(from.0)].clone();
-                let found = match weak {
-                    Some(weak) => mutator.upgrade(root(into), &weak)?,
-                    None => mutator.clear(root(into)).map(|()| None)?,
-                };
-                return Ok(found.map_or(Reply::Nil, |at| Reply::Object(shown(at))));
-            }
-            Action::Finalizer(of) => _ = mutator.set_finalizer(root(of), 0)?,
-            Action::Cleanup { of, with } => _ = mutator.add_cleanup(root(of), Some(root(with)), 0)?,
-            Action::Finalize(into) => {
-                mutator.finalized(root(into))?;
-                return mutator.held(root(into));
-            }
-            Action::Clean(into) => {
-                mutator.cleaned(root(into))?;
-                return mutator.held(root(into));
-            }
-            Action::Safepoint | Action::Park | Action::Unpark => {}
-            _ => return Ok(Reply::Unsupported),
+/// Has a mutator with these roots do something. `data` is what is read or written, kept to save allocations.
+///
+/// # Errors
+/// What the heap refuses; [`refused`] says it in the kit's words.
+pub fn act<L: Keeps>(
+    mutator: &mut Mutator<L>,
+    roots: &[Root],
+    data: &mut Vec<u8>,
+    action: &Action,
+    stamp: Stamp,
+) -> Result<Reply, Error> {
+    let root = |root: op::Root| &roots[usize::from(root.0)];
+    let place = |place: op::Place| match place {
+        op::Place::Field { of, index } => Place::Field(root(of), index as usize),
+        op::Place::Global(number) => Place::Global(usize::from(number)),
+    };
+    match *action {
+        Action::Alloc { into, shape } => {
+            let object = mutator.alloc(root(into), shape.pointers as usize, shape.bytes as usize)?;
+            let found = mutator.image(root(into), Content::of)?;
+            journal(mutator).open().born(&object, shape.bytes);
+            data.resize(shape.bytes as usize, 0);
+            stamp.fill(data);
+            mutator.write(root(into), 0, data)?;
+            let born = if object.marked { BornAs::Black } else { BornAs::White };
+            let color = (mutator.heap().phase() == Phase::Mark).then_some(born);
+            return Ok(Reply::Born { at: shown(object.address), usable: object.usable as u64, found, color });
         }
-        Ok(Reply::Done)
+        Action::Load { into, from } => {
+            let value = mutator.load(root(into), place(from))?;
+            return Ok(value.map_or(Reply::Nil, |at| Reply::Object(shown(at))));
+        }
+        Action::Store { into, value } => mutator.store(place(into), value.map(root))?,
+        Action::Move { into, from, start } => {
+            let target = (root(into.of), into.at as usize);
+            mutator.copy_fields(target, (root(from), start as usize), into.count as usize)?;
+        }
+        Action::Wipe(run) => mutator.clear_fields(root(run.of), run.at as usize, run.count as usize)?,
+        Action::Copy { into, from } => mutator.copy(root(into), root(from))?,
+        Action::Clear(at) => mutator.clear(root(at))?,
+        Action::Write(at) => {
+            data.resize(bytes(mutator, root(at))? as usize, 0);
+            stamp.fill(data);
+            mutator.write(root(at), 0, data)?;
+        }
+        Action::Read(at) => {
+            data.resize(bytes(mutator, root(at))? as usize, 0);
+            mutator.read(root(at), 0, data)?;
+            return Ok(Reply::Data(Content::of(data)));
+        }
+        Action::Weak { into, to } => {
+            let weak = mutator.weak(root(to))?;
+            let identity = weak.number();
+            journal(mutator).open().weak[usize::from(into.0)] = Some(weak);
+            return Ok(Reply::Weak(identity));
+        }
+        Action::Strong { into, from } => {
+            let weak = journal(mutator).open().weak[usize::from(from.0)].clone();
+            let found = match weak {
+                Some(weak) => mutator.upgrade(root(into), &weak)?,
+                None => mutator.clear(root(into)).map(|()| None)?,
+            };
+            return Ok(found.map_or(Reply::Nil, |at| Reply::Object(shown(at))));
+        }
+        Action::Finalizer(of) => _ = mutator.set_finalizer(root(of), 0)?,
+        Action::Cleanup { of, with } => _ = mutator.add_cleanup(root(of), Some(root(with)), 0)?,
+        Action::Finalize(into) => {
+            mutator.finalized(root(into))?;
+            return held(mutator, root(into));
+        }
+        Action::Clean(into) => {
+            mutator.cleaned(root(into))?;
+            return held(mutator, root(into));
+        }
+        Action::Safepoint | Action::Park | Action::Unpark => {}
+        _ => return Ok(Reply::Unsupported),
     }
+    Ok(Reply::Done)
 }
 
-impl Mutator<Journal> {
-    /// The object that a root holds, as a reply.
-    fn held(&self, root: &Root) -> Result<Reply, Error> {
-        Ok(self.inspect(root)?.map_or(Reply::Nil, |object| Reply::Object(shown(object.address))))
-    }
+fn journal<L: Keeps>(mutator: &Mutator<L>) -> &Journal {
+    mutator.heap().state().listener.journal()
+}
 
-    /// How many data bytes an object was asked to have.
-    fn bytes(&self, root: &Root) -> Result<u32, Error> {
-        let object = self.inspect(root)?.ok_or(Error::Nil)?;
-        self.heap().state().listener.open().sizes.get(&object.address).map(|size| size.0).ok_or(Error::Dangling)
-    }
+/// The object that a root holds, as a reply.
+fn held<L: Keeps>(mutator: &Mutator<L>, root: &Root) -> Result<Reply, Error> {
+    Ok(mutator.inspect(root)?.map_or(Reply::Nil, |object| Reply::Object(shown(object.address))))
+}
+
+/// How many data bytes an object was asked to have.
+fn bytes<L: Keeps>(mutator: &Mutator<L>, root: &Root) -> Result<u32, Error> {
+    let object = mutator.inspect(root)?.ok_or(Error::Nil)?;
+    journal(mutator).open().sizes.get(&object.address).map(|size| size.0).ok_or(Error::Dangling)
 }
 
 /// The pacer beside the reference's: the only test that needs both.
