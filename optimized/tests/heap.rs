@@ -226,6 +226,71 @@ fn what_is_born_while_sweeping_survives() {
     assert!(roots.iter().all(|root| mutator.inspect(root).unwrap().is_some()));
 }
 
+/// As much as a heap of `objects` of 1024 bytes uses, every other of which is garbage that waits to be swept.
+#[test]
+fn room_is_swept_for_before_the_heap_grows() {
+    let heap = heap();
+    let mut mutator = heap.join();
+    let roots: Vec<_> = (0..2000).map(|_| mutator.root()).collect();
+    for root in &roots {
+        mutator.alloc(root, 1, 1016).unwrap();
+    }
+    for root in roots.iter().step_by(2) {
+        mutator.clear(root).unwrap();
+    }
+    let full = heap.stats();
+    heap.start();
+    heap.handshake(mutator.id());
+    heap.mark(usize::MAX);
+    heap.finish();
+    // The sweep comes upon spans that are swept already: those that are born now, and in the end all that had no room.
+    for (number, root) in roots.iter().step_by(2).enumerate() {
+        mutator.alloc(root, 1, if number % 10 == 0 { 40_000 } else { 1016 }).unwrap();
+    }
+    let large = 100 * 40_960;
+    assert!(heap.stats().in_use <= full.in_use + large, "{:?} after {full:?}", heap.stats());
+    assert_eq!((heap.phase(), heap.stats().objects), (Phase::Sweep, 2000), "some of it is still to be swept");
+    heap.sweep(usize::MAX);
+    assert_eq!(heap.stats().objects, 2000);
+}
+
+/// More than the buffer holds, and nothing else protects it: the stack is black, and what it is hidden behind as well.
+#[test]
+fn what_the_barrier_records_is_shaded_however_much_it_is() {
+    const COUNT: usize = 1000;
+    for paced in [false, true] {
+        let heap = Heap::new(Config { reservation: 64 << 20, paced, ..Config::default() }).unwrap();
+        let mut mutator = heap.join();
+        let (old, new, object) = (mutator.root(), mutator.root(), mutator.root());
+        mutator.alloc(&old, COUNT, 0).unwrap();
+        for index in 0..COUNT {
+            mutator.alloc(&object, 1, 8).unwrap();
+            mutator.write(&object, 0, &index.to_ne_bytes()).unwrap();
+            mutator.store(Place::Field(&old, index), Some(&object)).unwrap();
+        }
+        mutator.clear(&object).unwrap();
+        assert!(heap.start() && heap.handshake(mutator.id()));
+        mutator.alloc(&new, COUNT, 0).unwrap();
+        for index in 0..COUNT {
+            mutator.load(&object, Place::Field(&old, index)).unwrap();
+            mutator.store(Place::Field(&new, index), Some(&object)).unwrap();
+            mutator.store(Place::Field(&old, index), None).unwrap();
+        }
+        while !heap.finish() {
+            heap.mark(1);
+        }
+        heap.collect();
+        heap.verify().unwrap();
+        for index in 0..COUNT {
+            let mut data = [0; 8];
+            mutator.load(&object, Place::Field(&new, index)).unwrap();
+            mutator.read(&object, 0, &mut data).unwrap();
+            assert_eq!(usize::from_ne_bytes(data), index);
+        }
+        assert_eq!(heap.stats().objects, COUNT + 2);
+    }
+}
+
 #[test]
 fn mutators_on_several_threads_share_a_heap() {
     let heap = heap();
