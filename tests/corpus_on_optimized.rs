@@ -19,10 +19,11 @@ use heaplaw_conformance::{
 use heaplaw_optimized::{Barrier, Config, adapter};
 use heaplaw_reference::{
     event::{Cause, Event},
-    heap::{InTurn, Reply},
-    op::Program,
+    heap::{Claims, Heap, InTurn, Reply},
+    op::{Op, Program},
 };
 use std::{
+    cell::Cell,
     path::{Path, PathBuf},
     process::Command,
     time::Duration,
@@ -116,7 +117,6 @@ fn every_story_conforms_on_the_optimized_heap_that_paces_itself() {
 
 #[test]
 fn the_optimized_heap_believes_no_falsehood_after_any_story() {
-    use heaplaw_reference::heap::Heap;
     for (config, (path, program)) in
         KINDS.into_iter().chain([SMALL]).flat_map(|kind| stories().into_iter().map(move |story| (kind, story)))
     {
@@ -125,6 +125,46 @@ fn the_optimized_heap_believes_no_falsehood_after_any_story() {
             heap.perform(op, &mut Vec::new());
             let verified = heap.heap().verify();
             assert!(verified.is_ok(), "{}, after operation {}, {op}: {verified:?}", path.display(), number + 1);
+        }
+    }
+}
+
+/// A heap that checks itself after each operation, or does not.
+struct Checked {
+    heap: InTurn<adapter::Subject>,
+    checks: bool,
+}
+
+impl Heap for Checked {
+    fn claims(&self) -> Claims {
+        self.heap.claims()
+    }
+
+    fn perform(&mut self, op: &Op, events: &mut Vec<Event>) -> Reply {
+        let reply = self.heap.perform(op, events);
+        if self.checks {
+            self.heap.heap().verify().expect("all is as it should be");
+        }
+        reply
+    }
+}
+
+/// Law 13 has every story run twice: here once with a look after each operation, and once without.
+#[test]
+fn a_heap_that_checks_itself_does_what_it_does_otherwise() {
+    let determinism = Law::numbered(13).expect("there is one");
+    for config in KINDS.into_iter().chain([SMALL]) {
+        let runs = Cell::new(0);
+        let mut subject = InProcess::new(|| {
+            runs.set(runs.get() + 1);
+            let heap = adapter::with(config).expect("address space for a small heap");
+            Checked { heap, checks: runs.get() % 2 == 0 }
+        });
+        for (number, (path, program)) in stories().into_iter().enumerate() {
+            let judged = campaign::judge(&mut subject, &program, Ending::Settle, &[determinism]);
+            let (_, judged) = judged.unwrap_or_else(|failure| panic!("{}: {failure}", path.display()));
+            let told = judged.breach.map(|breach| format!("{breach:?}"));
+            assert_eq!((told, runs.get()), (None, 2 * (number + 1)), "{}", path.display());
         }
     }
 }

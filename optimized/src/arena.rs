@@ -293,6 +293,16 @@ mod tests {
     }
 
     #[test]
+    fn what_the_kernel_refuses_is_not_ready() {
+        // The first two calls make the window.
+        let arenas = Arenas::reserve(&Plan::default(), ARENA, Faults { after: 3, count: 1 }).unwrap();
+        assert_eq!((arenas.ready(), arenas.commit(0..3), arenas.ready()), (0, Ok(()), 3 * PAGE));
+        assert!(arenas.commit(3..9).is_err());
+        assert_eq!((arenas.refused(), arenas.ready()), (1, 3 * PAGE));
+        assert_eq!((arenas.commit(3..9), arenas.ready()), (Ok(()), 9 * PAGE));
+    }
+
+    #[test]
     fn a_window_of_terabytes_is_reserved_and_cheap() {
         let reserve = |pages| {
             let mut plan = Plan::default();

@@ -462,3 +462,35 @@ impl Cache {
         self.with_pages(|pages| memory.flush(pages));
     }
 }
+
+#[cfg(all(test, not(any(heaplaw_loom, heaplaw_shuttle))))]
+mod tests {
+    use super::*;
+    use crate::os::Faults;
+    use std::{collections::BTreeSet, iter};
+
+    #[test]
+    fn without_a_magazine_slots_come_and_go_one_by_one() {
+        let reserved = Memory::reserve(1024, usize::MAX, Faults::NONE, |plan| Depot::plan(plan, 1024));
+        let (memory, planned) = reserved.unwrap();
+        // SAFETY: planned with this memory, and dropped before it.
+        let depot = unsafe { Depot::open(memory.arenas(), planned) };
+        let (cache, at) = (Cache::new(), BinAt::of(8));
+        // Nobody has a magazine, or this mutator alone has one.
+        for left in [0, 1] {
+            let taken: Vec<_> = iter::from_fn(|| depot.take_empty().map(ptr::from_ref)).collect();
+            taken.iter().take(left).for_each(|magazine| depot.give_empty(*magazine));
+            let take = || cache.pop(at).map_or_else(|| cache.refill(&memory, &depot, at), Ok);
+            let slots: Vec<_> = (0..200).map(|_| take().unwrap()).collect();
+            assert_eq!(slots.iter().collect::<BTreeSet<_>>().len(), 200, "{left} magazines");
+            for slot in slots {
+                if !cache.push(at, slot) {
+                    cache.spill(&memory, &depot, at, slot);
+                }
+            }
+            cache.flush(&memory, &depot);
+            taken.iter().skip(left).for_each(|magazine| depot.give_empty(*magazine));
+            assert_eq!((memory.trim() > 0, memory.pages().in_use()), (true, 0), "{left} magazines");
+        }
+    }
+}

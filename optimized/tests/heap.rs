@@ -226,6 +226,69 @@ fn what_is_born_while_sweeping_survives() {
     assert!(roots.iter().all(|root| mutator.inspect(root).unwrap().is_some()));
 }
 
+/// Every other object is garbage that waits to be swept, and before all of them lies a span that need not be.
+#[test]
+fn room_is_swept_for_before_the_heap_grows() {
+    let heap = heap();
+    let mut mutator = heap.join();
+    let (first, roots) = (mutator.root(), Vec::from_iter((0..2000).map(|_| mutator.root())));
+    mutator.alloc(&first, 1, 70_000).unwrap();
+    for root in &roots {
+        mutator.alloc(root, 1, 1016).unwrap();
+    }
+    mutator.clear(&first).unwrap();
+    heap.collect();
+    for root in roots.iter().step_by(2) {
+        mutator.clear(root).unwrap();
+    }
+    heap.start();
+    heap.handshake(mutator.id());
+    heap.mark(usize::MAX);
+    heap.finish();
+    mutator.alloc(&first, 1, 2000).unwrap();
+    let before = heap.stats().in_use;
+    for root in roots.iter().step_by(2).take(900) {
+        mutator.alloc(root, 1, 1016).unwrap();
+    }
+    assert_eq!((heap.stats().in_use, heap.phase()), (before, Phase::Sweep), "some of it is still to be swept");
+    heap.sweep(usize::MAX);
+    assert_eq!((heap.stats().objects, heap.verify()), (1901, Ok(())));
+}
+
+/// More than the buffer holds, and nothing else protects it: the stack is black, and each object is cut out of the heap.
+#[test]
+fn what_the_barrier_records_is_shaded_however_much_it_is() {
+    const COUNT: usize = 1000;
+    for paced in [false, true] {
+        let heap = Heap::new(Config { reservation: 64 << 20, paced, ..Config::default() }).unwrap();
+        let mut mutator = heap.join();
+        let (array, roots) = (mutator.root(), Vec::from_iter((0..COUNT).map(|_| mutator.root())));
+        mutator.alloc(&array, COUNT, 0).unwrap();
+        for (index, root) in roots.iter().enumerate() {
+            mutator.alloc(root, 1, 8).unwrap();
+            mutator.write(root, 0, &index.to_ne_bytes()).unwrap();
+            mutator.store(Place::Field(&array, index), Some(root)).unwrap();
+            mutator.clear(root).unwrap();
+        }
+        assert!(heap.start() && heap.handshake(mutator.id()));
+        for (index, root) in roots.iter().enumerate() {
+            mutator.load(root, Place::Field(&array, index)).unwrap();
+            mutator.store(Place::Field(&array, index), None).unwrap();
+        }
+        while heap.phase() == Phase::Mark {
+            heap.mark(1);
+            heap.finish();
+        }
+        heap.sweep(usize::MAX);
+        assert_eq!((heap.stats().objects, heap.verify()), (COUNT + 1, Ok(())));
+        for (index, root) in roots.iter().enumerate() {
+            let mut data = [0; 8];
+            mutator.read(root, 0, &mut data).unwrap();
+            assert_eq!(usize::from_ne_bytes(data), index);
+        }
+    }
+}
+
 #[test]
 fn mutators_on_several_threads_share_a_heap() {
     let heap = heap();

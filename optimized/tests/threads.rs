@@ -12,7 +12,11 @@ use heaplaw_optimized::{Config, Error, Heap, Mutator, Place, Root};
 use random::Random;
 use std::{
     env,
-    sync::atomic::{AtomicBool, AtomicU64, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+        mpsc,
+    },
     thread,
     time::{Duration, Instant},
 };
@@ -321,4 +325,36 @@ fn a_mutator_that_does_not_answer_is_named_and_holds_nobody_up_but_the_collector
         });
     });
     assert_eq!(heap.stalled(Duration::ZERO), None);
+}
+
+/// Who allocates is stopped again as soon as it runs, and still comes to its end.
+#[test]
+fn a_mutator_gets_on_while_others_collect_without_end() {
+    for stop_the_world in [true, false] {
+        let (over, done) = (Arc::new(AtomicBool::new(false)), mpsc::channel());
+        let heap = Arc::new(heap(Config { stop_the_world, ..SMALL }));
+        let threads: Vec<_> = (0..2)
+            .map(|_| {
+                let (heap, over) = (Arc::clone(&heap), Arc::clone(&over));
+                thread::spawn(move || {
+                    while !over.load(Ordering::Relaxed) {
+                        heap.collect();
+                    }
+                })
+            })
+            .collect();
+        let allocates = Arc::clone(&heap);
+        thread::spawn(move || {
+            let mut mutator = allocates.join();
+            let root = mutator.root();
+            (0..1000).for_each(|_| _ = mutator.alloc(&root, 1, 8).unwrap());
+            mutator.run(|mutator| (0..1000).for_each(|_| _ = mutator.alloc(&root, 1, 8).unwrap()));
+            done.0.send(()).unwrap();
+        });
+        // Not in a scope: that would wait for who does not get on.
+        let got_on = done.1.recv_timeout(Duration::from_secs(60));
+        over.store(true, Ordering::Relaxed);
+        assert_eq!(got_on, Ok(()), "it does not get on, with stop_the_world {stop_the_world}");
+        threads.into_iter().for_each(|thread| thread.join().unwrap());
+    }
 }

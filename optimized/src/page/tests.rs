@@ -114,6 +114,20 @@ fn released_pages_are_counted_and_read_zero_again() {
 }
 
 #[test]
+fn what_is_one_page_too_much_is_given_back_and_no_more() {
+    let mut test = Test::new(8192, 8192);
+    for keep in [0, 1, 64] {
+        let run = test.take(keep + 1).unwrap();
+        test.pages.give_back(run.first, keep + 1);
+        assert_eq!((test.pages.present(), test.pages.verify()), (keep + 1, Ok(())));
+        let gone = test.pages.scavenge(&test.arenas, keep);
+        assert!(gone >= 1, "{keep} may be kept, and one more is");
+        assert_eq!((test.pages.scavenge(&test.arenas, keep), test.pages.verify()), (0, Ok(())), "{keep} may be kept");
+        test.pages.scavenge(&test.arenas, 0);
+    }
+}
+
+#[test]
 fn summaries_merge_as_published() {
     let sum = |start, max, end| Summary { start, max, end };
     let two = |a: Summary, b| a.then(512, b, 512);
