@@ -244,8 +244,8 @@ fn census(protocol: &Protocol) -> [usize; 6] {
         let mut seen: BTreeSet<u128> = open.iter().map(World::pack).collect();
         while let Some(world) = open.pop() {
             let steps = world.steps(protocol, scope);
-            let [strong, weak, modified] =
-                [Invariant::Strong, Invariant::Weak, Invariant::ModifiedWeak].map(|rule| usize::from(!world.upholds(rule)));
+            let [strong, weak, modified] = [Invariant::Strong, Invariant::Weak, Invariant::ModifiedWeak]
+                .map(|rule| usize::from(!world.upholds(rule)));
             let counts = [1, steps.len(), world.lost(protocol).is_some().into(), strong, weak, modified];
             for (sum, count) in census.iter_mut().zip(counts) {
                 *sum += count;
