@@ -130,3 +130,34 @@ impl Barrier {
     /// Shade both: Go's.
     pub const HYBRID: Barrier = Barrier { deletion: When::Always, insertion: When::Always, order: Order::ShadeFirst };
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use Color::{Black, Grey, White};
+
+    #[test]
+    fn each_condition_asks_for_what_its_name_says_and_for_nothing_else() {
+        // The object's colour, then my stack, then some stack, then whether the value is not nil.
+        let applies: [(When, fn(Color, bool, bool, bool) -> bool); 9] = [
+            (When::Never, |_, _, _, _| false),
+            (When::Always, |_, _, _, _| true),
+            (When::MyStackIsGrey, |_, mine, _, _| mine),
+            (When::SomeStackIsGrey, |_, _, some, _| some),
+            (When::NewIsNotNil, |_, _, _, value| value),
+            (When::ObjectIsBlack, |object, _, _, _| matches!(object, Black)),
+            (When::ObjectIsNotBlack, |object, _, _, _| matches!(object, White | Grey)),
+            (When::ObjectIsGrey, |object, _, _, _| matches!(object, Grey)),
+            (When::ObjectIsNotWhite, |object, _, _, _| matches!(object, Grey | Black)),
+        ];
+        for (when, expected) in applies {
+            for object in [White, Grey, Black] {
+                for bits in 0..8 {
+                    let [mine, some, value] = [bits & 1 == 1, bits & 2 == 2, bits & 4 == 4];
+                    let found = when.applies(mine, some, object, !value);
+                    assert_eq!(found, expected(object, mine, some, value), "{when:?} {object} {bits:#b}");
+                }
+            }
+        }
+    }
+}

@@ -59,3 +59,49 @@ pub trait Block {
     /// Overwrites what it holds from byte `at` on. There are so many bytes.
     fn write(&mut self, at: u64, from: &[u8]);
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// An allocator that says nothing of itself, and gives nothing.
+    struct Silent;
+
+    /// There is none.
+    enum Nothing {}
+
+    impl Block for Nothing {
+        fn address(&self) -> Address {
+            match *self {}
+        }
+
+        fn usable(&self) -> u64 {
+            match *self {}
+        }
+
+        fn read(&self, _: u64, _: &mut [u8]) {
+            match *self {}
+        }
+
+        fn write(&mut self, _: u64, _: &[u8]) {
+            match *self {}
+        }
+    }
+
+    impl Allocator for Silent {
+        type Block = Nothing;
+
+        fn claims(&self) -> Claims {
+            Claims::new("silent")
+        }
+
+        fn allocate(&self, _: Shape, _: u64) -> Option<Nothing> {
+            None
+        }
+    }
+
+    #[test]
+    fn an_allocator_that_says_nothing_of_it_does_not_count() {
+        assert_eq!(Silent.count(), None);
+    }
+}

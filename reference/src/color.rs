@@ -367,4 +367,19 @@ mod tests {
         assert_eq!(strong(&graph, &colors), Ok(()));
         assert_eq!(weak(&graph, &colors), Ok(()));
     }
+
+    #[test]
+    fn an_offence_is_told_with_its_edge_and_what_is_missing() {
+        let to = B;
+        let told = |from, missing| alloc::format!("{}", Offence { from, to, missing });
+        assert_eq!(told(Source::Field(A, 3), Missing::Nothing), "a.3 is black and holds b, which is white");
+        assert_eq!(
+            told(Source::Root(MutatorId(2), 7), Missing::GreyProtector),
+            "root r7 of mutator 2 is black and holds b, which is white and has no grey protector"
+        );
+        assert_eq!(
+            told(Source::Global(1), Missing::GreyProtectorInHeap { only: MutatorId(3) }),
+            "global g1 is black and holds b, which is white and is protected only by the grey stack of mutator 3"
+        );
+    }
 }

@@ -502,4 +502,13 @@ mod tests {
         }
         assert!(performed > 5_000 && freed > 1_000 && leaked > 30, "{performed}, {freed}, {leaked}");
     }
+
+    #[test]
+    fn a_field_behind_the_last_is_a_trap() {
+        let mut heap = Counting::new();
+        let mut say = |line: &str| heap.perform(&line.parse().unwrap(), &mut Vec::new());
+        say("0 alloc r0 2");
+        assert_eq!(say("0 load r1 r0.1"), Reply::Nil);
+        assert!(matches!(say("0 load r1 r0.2"), Reply::Trap(_)));
+    }
 }

@@ -288,11 +288,11 @@ impl Graph {
                 let weak = self.weaks[usize::from(from.0)];
                 weak.filter(|weak| weak.dead.is_none()).map(|weak| weak.target)
             }
-            Action::Finalize(_) if !self.finalizers.is_empty() => {
+            Action::Finalize(_) => {
                 let doomed = self.doomed();
                 self.finalizers.iter().copied().find(|id| doomed.contains(*id))
             }
-            Action::Clean(_) if !self.cleanups.is_empty() => {
+            Action::Clean(_) => {
                 let kept = self.kept();
                 self.cleanups.iter().find(|(of, _)| !kept.contains(*of)).map(|(_, with)| *with)
             }
@@ -547,7 +547,7 @@ impl Graph {
 mod tests {
     use super::*;
     use crate::op::Program;
-    use alloc::format;
+    use alloc::{format, vec};
 
     fn run(text: &str) -> Graph {
         let mut graph = Graph::new();
@@ -576,6 +576,7 @@ mod tests {
             "0 move r0.0 r0.1 1",
             "0 wipe r0.1073741824 1073741824",
             "0 copy r1 r1",
+            "0 copy r1 r2",
             "0 read r9",
             "0 send r0 1.r0",
             "0 send r0 0.r1",
@@ -667,5 +668,55 @@ mod tests {
         let mut graph = run(text);
         graph.apply_with(&"0 clean r3".parse().unwrap(), Some(ObjectId(2)));
         assert_eq!(graph.cleanups(), [(ObjectId(0), ObjectId(2))]);
+    }
+
+    #[test]
+    fn only_what_nothing_else_refers_to_may_be_freed_by_hand() {
+        // a and b have a field each; both are held by roots and by a global, which freeing makes nil.
+        let build = "0 alloc r0 1\n0 alloc r1 1\n0 alloc r2 1\n0 store g0 r0\n";
+        let cases = [
+            ("", [true, true, true]),
+            ("0 store r0.0 r1\n", [true, false, true]),
+            ("0 store r1.0 r1\n", [true, false, true]),
+            ("0 weak w0 r0\n", [false, true, true]),
+            ("0 finalizer r1\n", [true, false, true]),
+            ("0 cleanup r0 r1\n", [false, false, true]),
+        ];
+        for (attached, free) in cases {
+            let graph = run(&format!("{build}{attached}"));
+            let allowed = [0, 1, 2].map(|root| graph.allows(&format!("0 free r{root}").parse().unwrap()));
+            assert_eq!(allowed, free, "{attached}");
+        }
+        let mut graph = run(build);
+        assert_eq!(graph.apply(&"0 free r0".parse().unwrap()), Effect::Freed(ObjectId(0)));
+        assert_eq!((graph.globals()[0], graph.root(MutatorId(0), Root(0))), (None, None));
+    }
+
+    #[test]
+    fn an_object_leads_to_itself_and_to_what_its_fields_lead_to() {
+        let graph = run("0 alloc r0 1\n0 alloc r1 1\n0 alloc r2 1\n0 store r0.0 r1\n0 store r2.0 r0\n");
+        let from = |id| graph.from(ObjectId(id)).iter().map(|id| id.0).collect::<Vec<_>>();
+        assert_eq!([from(0), from(1), from(2)], [vec![0, 1], vec![1], vec![0, 1, 2]]);
+    }
+
+    #[test]
+    fn only_finalizers_and_cleanups_are_special() {
+        let build = "0 alloc r0 1\n0 alloc r1 1\n0 weak w0 r0\n";
+        for (attached, special) in [("", false), ("0 finalizer r0\n", true), ("0 cleanup r0 r1\n", true)] {
+            assert_eq!(run(&format!("{build}{attached}")).has_specials(), special, "{attached:?}");
+        }
+    }
+
+    #[test]
+    fn a_guess_is_the_first_that_can_be_due() {
+        let guess = |story: &str, ask: &str| run(story).guess(&ask.parse().unwrap());
+        let pair = "0 alloc r0 1\n0 alloc r1 1\n0 alloc r2 1\n";
+        assert_eq!([guess(pair, "0 finalize r3"), guess(pair, "0 clean r3")], [None; 2]);
+        let finalizers = format!("{pair}0 finalizer r0\n0 finalizer r1\n");
+        assert_eq!(guess(&finalizers, "0 finalize r3"), None, "both are held");
+        assert_eq!(guess(&format!("{finalizers}0 clear r1\n"), "0 finalize r3"), Some(ObjectId(1)));
+        let cleanups = format!("{pair}0 cleanup r0 r2\n0 cleanup r1 r0\n");
+        assert_eq!(guess(&cleanups, "0 clean r3"), None, "both are held");
+        assert_eq!(guess(&format!("{cleanups}0 clear r1\n"), "0 clean r3"), Some(ObjectId(0)));
     }
 }

@@ -597,3 +597,93 @@ impl<S: SharedHeap> Heap for InTurn<S> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloc::string::ToString;
+
+    #[test]
+    fn a_placement_reads_back_and_its_numbers_have_to_make_sense() {
+        for name in ["bump/1", "bump/65536", "first-fit/16/32/16/4096", "next-fit/8/8/0/8", "best-fit/1/1/1/1"] {
+            assert_eq!(Placement::named(name).map(|placement| placement.to_string()).as_deref(), Some(name));
+        }
+        let nonsense = [
+            "bump",
+            "bump/0",
+            "bump/3",
+            "bump/131072",
+            "bump/8/8",
+            "worst-fit/16/32/16/4096",
+            "best-fit/16/0/16/4096",
+            "best-fit/16/24/16/4096",
+            "best-fit/16/32/8/4096",
+            "best-fit/16/32/16/4100",
+            "best-fit/24/48/24/4800",
+            "best-fit/0/32/16/4096",
+            "best-fit/16/8192/16/4096",
+            "best-fit/16/32/8192/4096",
+            "best-fit/16/32/16/2199023255552",
+        ];
+        for name in nonsense {
+            assert_eq!(Placement::named(name), None, "{name}");
+        }
+    }
+
+    #[test]
+    fn one_knows_of_every_death_if_it_is_told_or_decides_by_hand() {
+        use Capability::{Collect, Free, Frees};
+        let cases = [
+            (&[][..], [false, false]),
+            (&[Frees], [true, false]),
+            (&[Collect], [false, false]),
+            (&[Free], [true, true]),
+            (&[Free, Collect], [false, false]),
+            (&[Free, Collect, Frees], [true, false]),
+        ];
+        for (claimed, expected) in cases {
+            let claims = Claims::new("").with(claimed);
+            assert_eq!([claims.tell_frees(), claims.is_allocator()], expected, "{claimed:?}");
+        }
+    }
+
+    #[test]
+    fn a_heap_is_asked_only_for_what_it_claims() {
+        use Capability::{
+            Abort, Aligned, Cleanups, Clock, Collect, Faults, Finalizers, Free, Mutators, Pacing, Stats, Steps, Weak,
+        };
+        let needs = [
+            ("0 alloc r0 1 8", None),
+            ("0 store r0.0 nil", None),
+            ("0 alloc r0 0 8 @64", Some(Aligned)),
+            ("1 clear r0", Some(Mutators)),
+            ("1 join", Some(Mutators)),
+            ("0 park", Some(Mutators)),
+            ("0 send r0 1.r0", Some(Mutators)),
+            ("0 weak w0 r0", Some(Weak)),
+            ("0 strong r0 w0", Some(Weak)),
+            ("0 finalizer r0", Some(Finalizers)),
+            ("0 finalize r0", Some(Finalizers)),
+            ("0 cleanup r0 r1", Some(Cleanups)),
+            ("0 clean r0", Some(Cleanups)),
+            ("0 free r0", Some(Free)),
+            ("gc full", Some(Collect)),
+            ("gc stats", Some(Stats)),
+            ("gc abort", Some(Abort)),
+            ("gc start", Some(Steps)),
+            ("gc mark 1", Some(Steps)),
+            ("gc pace", Some(Pacing)),
+            ("env gogc off", Some(Pacing)),
+            ("env limit off", Some(Pacing)),
+            ("env fail 1", Some(Faults)),
+            ("env clock 1", Some(Clock)),
+        ];
+        for (line, need) in needs {
+            let op: Op = line.parse().unwrap();
+            for claimed in Capability::ALL {
+                let claims = Claims::new("").with(&[claimed]);
+                assert_eq!(claims.allow(&op), need.is_none_or(|need| need == claimed), "{line}: {claimed:?}");
+            }
+        }
+    }
+}

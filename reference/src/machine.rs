@@ -198,8 +198,8 @@ impl Machine {
             Phase::Mark | Phase::Terminate => self.protocol.born,
             // Not for the sweep of the cycle that has just ended.
             Phase::Sweep => self.protocol.born_while_sweeping,
-            Phase::Off if self.stale => Color::White,
-            Phase::Off => Color::Black,
+            // Whether the next cycle makes everything white or believes the marks that it finds.
+            Phase::Off => Color::White,
         };
         let born = match color {
             Color::White => BornAs::White,
@@ -850,7 +850,7 @@ impl Heap for Machine {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{barrier::When, op::Program, place::BASE};
+    use crate::{barrier::When, op::Program, pacer::Pacing, place::BASE};
     use alloc::vec;
 
     /// Runs a story and gives the last answer and all events.
@@ -943,5 +943,142 @@ gc sweep 9
         assert_eq!(tell(&mut machine, "gc mark 1\ngc finish\n").0, Reply::Done);
         assert_eq!(tell(&mut machine, "gc sweep 9\ngc sweep 1\n").0, Reply::Idle);
         assert_eq!(machine.phase(), Phase::Off);
+    }
+
+    #[test]
+    fn the_barrier_asks_for_the_stack_of_who_stores_or_for_any() {
+        let build = "0 alloc r0 1\n0 alloc r1 0\n0 store r0.0 r1\n0 clear r1\n1 join\n0 send r0 1.r0\ngc start\n";
+        let shades = |deletion, scanned: &str, by: u8| {
+            let barrier = Barrier { deletion, ..Barrier::NONE };
+            let mut machine = Machine::new(Protocol { barrier, ..Protocol::HYBRID });
+            tell(&mut machine, &format!("{build}{scanned}"));
+            let (_, events) = tell(&mut machine, &format!("{by} store r0.0 nil\n"));
+            events == [Event::Shade(Address(BASE + 8))]
+        };
+        let [one, both] = ["gc handshake 0\n", "gc handshake 0\ngc handshake 1\n"];
+        for (scanned, by, mine, some) in [("", 0, true, true), (one, 0, false, true), (one, 1, true, true)] {
+            assert_eq!(shades(When::MyStackIsGrey, scanned, by), mine, "{scanned:?} {by}");
+            assert_eq!(shades(When::SomeStackIsGrey, scanned, by), some, "{scanned:?} {by}");
+        }
+        assert!(!shades(When::MyStackIsGrey, both, 1) && !shades(When::SomeStackIsGrey, both, 1));
+    }
+
+    #[test]
+    fn what_is_attached_while_marking_shades_if_both_rules_are_kept() {
+        let build = "0 alloc r0 1\n0 alloc r1 0\n0 store r0.0 r1\n";
+        for bits in 0..8 {
+            let [marking, shades, roots] = [bits & 1 == 1, bits & 2 == 2, bits & 4 == 4];
+            let specials = Specials {
+                registration_shades: shades,
+                closures_are_roots: roots,
+                arguments_are_roots: roots,
+                ..Specials::SOUND
+            };
+            for attach in ["0 finalizer r0\n", "0 cleanup r0 r1\n"] {
+                let mut machine = Machine::new(Protocol::HYBRID).with_specials(specials);
+                tell(&mut machine, build);
+                tell(&mut machine, if marking { "gc start\n" } else { "" });
+                let shaded = [Event::Shade(Address(BASE + 8))];
+                let expected = &shaded[..usize::from(marking && shades && roots)];
+                assert_eq!(tell(&mut machine, attach).1, expected, "{bits:#b} {attach}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_snapshot_is_whole_before_any_object_is_scanned() {
+        let build = "0 alloc r0 1\n1 join\n1 alloc r0 1\ngc start\ngc mark 1\ngc handshake 0\n";
+        let next = |stacks, more: &str| {
+            let mut machine = Machine::new(Protocol { stacks, ..Protocol::DELETION });
+            tell(&mut machine, build);
+            tell(&mut machine, &format!("{more}gc mark 1\n")).0
+        };
+        for stacks in [StackScan::SnapshotAllocating, StackScan::SnapshotSending] {
+            assert_eq!([next(stacks, ""), next(stacks, "gc handshake 1\n")], [Reply::Idle, Reply::Done]);
+        }
+        assert_eq!(next(StackScan::Once, ""), Reply::Done);
+    }
+
+    #[test]
+    fn a_weak_pointer_is_cleared_when_its_rule_says() {
+        let clearing = |clearing, story: &str| {
+            let mut machine = Machine::new(Protocol::HYBRID).with_specials(Specials { clearing, ..Specials::SOUND });
+            tell(&mut machine, "0 alloc r0 1\n0 weak w0 r0\ngc start\n");
+            tell(&mut machine, story);
+            machine.attached.target(WeakSlot(0)).is_none()
+        };
+        // White, while marking: as soon as it is looked for, unless it is shaded before.
+        let [early, late] = ["gc mark 1\n", "gc handshake 0\ngc mark 1\n"];
+        assert!(clearing(Clearing::White, early) && !clearing(Clearing::White, late));
+        assert!(!clearing(Clearing::Dead, early));
+        // Dead: at the end of marking, or when it is swept.
+        let ended = "0 clear r0\ngc handshake 0\ngc mark 9\ngc finish\n";
+        let held = "gc handshake 0\ngc mark 9\ngc finish\n";
+        assert!(clearing(Clearing::AtTheEnd, ended) && !clearing(Clearing::AtTheEnd, held));
+        let swept = format!("{ended}gc sweep 1\n");
+        for (rule, cleared) in [(Clearing::Dead, true), (Clearing::Freed, true), (Clearing::Never, false)] {
+            assert_eq!([clearing(rule, ended), clearing(rule, &swept)], [false, cleared], "{rule:?}");
+        }
+        // Kept for its finalizer: dead, and not freed.
+        let kept = format!("0 finalizer r0\n{swept}");
+        assert!(clearing(Clearing::Dead, &kept) && !clearing(Clearing::Freed, &kept));
+    }
+
+    #[test]
+    fn a_cycle_can_be_given_up_while_it_marks() {
+        let mut machine = Machine::new(Protocol::HYBRID);
+        assert_eq!(tell(&mut machine, "gc abort\n"), (Reply::Idle, vec![]));
+        tell(&mut machine, "0 alloc r0 1\ngc start\ngc handshake 0\n");
+        let (reply, events) = tell(&mut machine, "gc abort\n");
+        assert_eq!((reply, events.first()), (Reply::Done, Some(&Event::Phase(Phase::Off))));
+        assert!(machine.grey.is_empty() && matches!(events[..], [_, Event::Pause { who: None, .. }]));
+        assert_eq!(tell(&mut machine, "0 clear r0\ngc full\n").1.last(), Some(&Event::Phase(Phase::Off)));
+        tell(&mut machine, "gc start\ngc handshake 0\ngc mark 1\ngc finish\n");
+        assert_eq!(tell(&mut machine, "gc abort\n"), (Reply::Idle, vec![]), "it sweeps");
+    }
+
+    #[test]
+    fn a_sweep_goes_cell_by_cell_and_says_when_there_is_no_more() {
+        let mut machine = Machine::new(Protocol::HYBRID);
+        tell(&mut machine, "0 alloc r0 1\n0 alloc r1 1\n0 clear r0\ngc start\ngc handshake 0\ngc mark 9\ngc finish\n");
+        assert_eq!(tell(&mut machine, "gc sweep 1\n"), (Reply::Done, vec![Event::Free(Address(BASE))]));
+        assert_eq!(tell(&mut machine, "gc sweep 1\n"), (Reply::Done, vec![]));
+        assert_eq!(tell(&mut machine, "gc sweep 1\n"), (Reply::Done, vec![Event::Phase(Phase::Off)]));
+        assert_eq!(tell(&mut machine, "gc sweep 1\n"), (Reply::Idle, vec![]));
+    }
+
+    #[test]
+    fn fields_that_an_object_has_not_are_a_trap() {
+        let say = |line: &str| {
+            let mut machine = Machine::new(Protocol::HYBRID);
+            tell(&mut machine, "0 alloc r0 3\n0 alloc r1 2\n");
+            matches!(tell(&mut machine, line).0, Reply::Trap(_))
+        };
+        let good = ["0 load r2 r0.2", "0 store r1.1 r0", "0 wipe r0.1 2", "0 move r0.1 r1.0 2", "0 move r1.0 r0.1 2"];
+        let bad = ["0 load r2 r0.3", "0 store r1.2 r0", "0 wipe r0.2 2", "0 move r0.2 r1.0 2", "0 move r1.0 r0.2 2"];
+        assert_eq!([good.map(say), bad.map(say)], [[false; 5], [true; 5]]);
+    }
+
+    #[test]
+    fn memory_is_asked_for_in_pages_and_the_request_that_is_named_is_refused() {
+        let mut machine = Machine::new(Protocol::HYBRID);
+        let mut born = |story: &str| matches!(tell(&mut machine, story).0, Reply::Born { .. });
+        assert!(born("env fail 3\n0 alloc r0 0 8\n"), "the first page");
+        assert!(born("0 alloc r1 0 4088\n"), "it has room for this");
+        assert!(born("0 alloc r2 0 5000\n"), "the next two");
+        assert!(born("0 alloc r3 0 3192\n"), "which end here");
+        assert!(!born("0 alloc r4 0 8\n"), "the third request");
+        assert!(born("0 alloc r4 0 8\n") && born("0 alloc r5 0 9000\n"), "no other is refused");
+    }
+
+    #[test]
+    fn a_machine_claims_pauses_or_pacing_and_steps_only_if_they_are_short() {
+        let claims = |machine: Machine| {
+            let claims = machine.claims();
+            [Capability::Pauses, Capability::Pacing, Capability::Incremental].map(|capability| claims.has(capability))
+        };
+        assert_eq!(claims(Machine::new(Protocol::HYBRID)), [true, false, true]);
+        assert_eq!(claims(Machine::new(Protocol::HYBRID).paced(Pacing::SOUND)), [false, true, false]);
+        assert_eq!(claims(Machine::new(Protocol::INSERTION)), [true, false, false]);
     }
 }

@@ -403,4 +403,31 @@ mod tests {
         assert_eq!(set, [ObjectId(3)].into_iter().collect());
         assert_eq!(set.iter().collect::<Vec<_>>(), [ObjectId(3)]);
     }
+
+    #[test]
+    fn sets_are_equal_if_they_have_the_same_objects() {
+        let set = |ids: &[u32]| ids.iter().map(|id| ObjectId(*id)).collect::<ObjectSet>();
+        let sets = [set(&[]), set(&[3]), set(&[4]), set(&[3, 200]), set(&[200])];
+        for (at, one) in sets.iter().enumerate() {
+            for (other_at, other) in sets.iter().enumerate() {
+                assert_eq!(one == other, at == other_at, "{one:?} {other:?}");
+            }
+            assert_eq!(one.is_empty(), one.iter().next().is_none());
+        }
+        let mut emptied = set(&[200]);
+        emptied.remove(ObjectId(200));
+        assert!(emptied.is_empty() && emptied == set(&[]));
+    }
+
+    #[test]
+    fn small_objects_without_pointers_or_wishes_may_share_a_block() {
+        let tiny = |pointers, bytes, align| Shape::new(pointers, bytes).aligned(align).is_tiny();
+        assert!(tiny(0, 0, 0) && tiny(0, 15, 0) && tiny(0, 8, 8));
+        assert!(!tiny(0, 16, 0) && !tiny(1, 0, 0) && !tiny(0, 8, 16));
+    }
+
+    #[test]
+    fn an_address_is_written_in_hexadecimal() {
+        assert_eq!(Address(0xc0_0010).to_string(), "0xc00010");
+    }
 }

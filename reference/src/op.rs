@@ -286,3 +286,17 @@ impl FromIterator<Op> for Program {
         Program { ops: ops.into_iter().collect() }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_program_without_an_operation_is_empty() {
+        let one: Program = "gc full".parse().unwrap();
+        assert_eq!(
+            [Program::default(), one].map(|program| (program.is_empty(), program.len())),
+            [(true, 0), (false, 1)]
+        );
+    }
+}

@@ -942,4 +942,43 @@ mod tests {
             assert!(if overflows { share > 0.6 } else { share < 0.51 }, "{share}");
         }
     }
+
+    #[test]
+    fn a_limit_that_leads_to_the_same_goal_does_not_set_it() {
+        let last = LastCycle { marked: 64 * MIB, scanned: Work::default() };
+        let at = |limit_goal| Pace { limit_goal: Some(limit_goal), ..Pace::after(last, Gogc::Percent(100)) };
+        let limited = [128 * MIB - 1, 128 * MIB, 128 * MIB + 1].map(|goal| at(goal).is_limited());
+        assert_eq!(limited, [true, false, false]);
+    }
+
+    #[test]
+    fn credit_is_taken_back_down_to_the_room_there_is_and_never_below_nothing() {
+        let cases =
+            [(50, 100, 50), (50, 50, 50), (50, 20, 20), (50, 0, 0), (50, -7, 0), (-30, 20, -30), (-30, -40, -30)];
+        for (balance, room, left) in cases {
+            let mut account = Account { balance };
+            account.cap(room);
+            assert_eq!(account.balance, left, "{balance} in a room of {room}");
+        }
+    }
+
+    #[test]
+    fn a_debt_is_paid_to_the_byte() {
+        let ratio = Ratio { work_per_byte: 2.0, bytes_per_work: 0.5, goal: 0 };
+        let mut alone = Account { balance: -100_000 };
+        assert_eq!(alone.assist(ratio, &mut Pool::default(), |work| work), Paid { stolen: 0, drained: 200_000 });
+        assert_eq!(alone.balance, 1, "one payment, one byte");
+        // A debt that is worth exactly the least assist is not rounded to another one.
+        let half = Ratio { work_per_byte: 0.5, bytes_per_work: 2.0, goal: 0 };
+        let mut exact = Account { balance: -(2 * LEAST_ASSIST + 1) };
+        let mut pool = Pool { credit: LEAST_ASSIST, ..Pool::default() };
+        assert_eq!(exact.assist(half, &mut pool, |_| unreachable!()).stolen, LEAST_ASSIST);
+        assert_eq!((exact.balance, pool.credit), (0, 0));
+    }
+
+    #[test]
+    fn what_is_owed_to_the_sweep_grows_with_what_was_allocated_and_with_the_span() {
+        assert_eq!([(0, 8), (8, 0), (24, 8)].map(|(grown, span)| sweep_debt(0.5, grown, span)), [4, 4, 16]);
+        assert_eq!(sweep_debt(3.0, 5, 7), 36);
+    }
 }

@@ -930,4 +930,30 @@ mod tests {
         }
         assert_eq!(longest, 15);
     }
+
+    #[test]
+    fn it_is_too_early_if_something_is_grey_or_reachable_and_white() {
+        let over = State {
+            fields: [Some(Object::B), None, None],
+            registers: [Some(Object::A), None],
+            marks: [Mark::Black, Mark::Black, Mark::White],
+            detector: Detector::Done,
+            ..State::chain(Rule::GO)
+        };
+        assert_eq!(over.reachable(), [true, true, false]);
+        assert!(!over.too_early(), "c is garbage");
+        for mark in [
+            Mark::White,
+            Mark::Private(Processor::P0),
+            Mark::Flushed(Processor::P1),
+            Mark::Shared,
+            Mark::Hand(Processor::P0),
+        ] {
+            let left = State { marks: [Mark::Black, mark, Mark::White], ..over };
+            assert!(left.too_early(), "{mark:?}");
+            assert!(!State { detector: Detector::Quiet, ..left }.too_early(), "nothing is declared yet");
+            let garbage = State { marks: [Mark::Black, Mark::Black, mark], ..over };
+            assert_eq!(garbage.too_early(), mark.is_grey(), "{mark:?} garbage");
+        }
+    }
 }

@@ -562,6 +562,7 @@ env limit off
                 "gc dance",
                 "line 1, column 4: expected full, start, mark, handshake, finish, sweep, abort, stats or pace; found \"dance\"",
             ),
+            ("0 strong r0 w4", "line 1, column 13: expected a weak slot w0 to w3, found \"w4\""),
             ("env gogc on", "line 1, column 10: expected a percentage, or off, found \"on\""),
             ("ü", "line 1, column 1: expected a mutator 0 to 3, gc or env; found \"ü\""),
             ("0 clear ü\u{7}", "line 1, column 9: expected a root r0 to r15, found \"ü\\u{7}\""),

@@ -463,3 +463,206 @@ impl Machine {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        heap::{Heap, Reply},
+        object::Address,
+        op::{Collect, Op},
+        place::{BASE, Dice},
+        protocol::Protocol,
+    };
+    use alloc::{collections::BTreeMap, format, string::String};
+
+    fn perform(machine: &mut Machine, line: &str) -> (Reply, Vec<Event>) {
+        let mut events = Vec::new();
+        (machine.perform(&line.parse().expect("an operation"), &mut events), events)
+    }
+
+    fn gauge(machine: &mut Machine) -> Gauge {
+        match machine.perform(&Op::Collect(Collect::Pace), &mut Vec::new()) {
+            Reply::Pace(gauge) => *gauge,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// What the bookkeeping has to come to, counted from outside.
+    #[derive(Default)]
+    struct Books {
+        /// Time of mutators and the clock, in nanoseconds.
+        time: u64,
+        allocated: u64,
+        /// Allocated since the last cycle ended marking, or found dead and kept since.
+        since: u64,
+        /// What was born, from address to bytes.
+        cells: BTreeMap<u64, u64>,
+    }
+
+    impl Books {
+        fn note(&mut self, op: &Op, reply: &Reply, events: &[Event]) {
+            let mut born = match *reply {
+                Reply::Born { at: Address(at), usable, .. } => Some((at, usable)),
+                _ => None,
+            };
+            // What is born comes before the cycle that it starts, and after all else.
+            for event in events.iter().map(Some).chain([None]) {
+                if let (None | Some(Event::Start(_)), Some((at, usable))) = (event, born) {
+                    self.cells.insert(at, usable);
+                    (self.allocated, self.since, born) = (self.allocated + usable, self.since + usable, None);
+                }
+                let Some(event) = event else { break };
+                match event {
+                    Event::Phase(Phase::Terminate) => self.since = 0,
+                    Event::Free(at) => _ = self.cells.remove(&at.0).expect("an object"),
+                    Event::Finalize(at) => self.since += self.cells[&at.0],
+                    _ => {}
+                }
+            }
+            match op {
+                Op::Mutate { .. } => self.time += OPERATION,
+                Op::Environment(Environment::Clock(milliseconds)) => self.time += u64::from(*milliseconds) * OPERATION,
+                _ => {}
+            }
+        }
+
+        fn check(&self, gauge: &Gauge) {
+            assert_eq!(gauge.elapsed, self.time + BYTE * (self.allocated + gauge.work()), "all time");
+            assert_eq!(gauge.collecting, BYTE * (gauge.background + gauge.assists), "the collector's");
+            assert_eq!(gauge.live, gauge.marked + self.since);
+            let used: u64 = self.cells.values().sum();
+            let mut pages: Vec<u64> =
+                self.cells.iter().flat_map(|(at, usable)| at / PAGE..=(at + usable - 1) / PAGE).collect();
+            pages.dedup();
+            let mapped = pages.len() as u64 * PAGE;
+            assert_eq!((gauge.mapped, gauge.used, gauge.free), (mapped, used, mapped - used));
+            assert!(gauge.debt == 0 || gauge.limited > 0, "nobody was in debt before the limiter came on: {gauge:?}");
+        }
+    }
+
+    /// One of many operations, of every kind that a pacer has to do with. Mutator 1 comes and goes.
+    fn line(dice: &mut Dice, both: bool) -> String {
+        let (by, root) = (u8::from(dice.below(8) == 0 && both), dice.below(16));
+        match dice.below(64) {
+            0..=15 => format!("{by} clear r{root}"),
+            16..=19 => format!("{by} store r{root}.{} r{}", dice.below(4), dice.below(16)),
+            20..=21 => format!("0 store g{} r{root}", dice.below(4)),
+            22 => format!("{by} finalizer r{root}"),
+            23 => format!("{by} finalize r{root}"),
+            24..=25 => format!("env clock {}", if dice.below(20) == 0 { 130_000 } else { 1 + dice.below(40) }),
+            26 => format!("env gogc {}", ["10", "50", "100", "off"][dice.below(4) as usize]),
+            27 => format!("env limit {}", ["300000", "600000", "off", "off"][dice.below(4) as usize]),
+            28 if dice.below(4) == 0 => ["gc start", "gc full", "gc abort"][dice.below(3) as usize].into(),
+            29 if dice.below(3) == 0 => ["1 join", "1 exit"][usize::from(both)].into(),
+            30 => format!("gc sweep {}", dice.below(4)),
+            31 => format!("gc mark {}", dice.below(2)),
+            _ => format!("{by} alloc r{root} {} {}", 4 + dice.below(3000), dice.below(16_000)),
+        }
+    }
+
+    /// Every gauge of a walk in one number (FNV-1a), and the last one.
+    fn walk(protocol: Protocol, rules: Pacing, seed: u64) -> (u64, Gauge) {
+        let mut machine = Machine::new(protocol).paced(rules);
+        let (mut books, mut dice) = (Books::default(), Dice(seed));
+        let (mut sum, mut last) = (0xcbf2_9ce4_8422_2325, Gauge::default());
+        for _ in 0..3000 {
+            let line = line(&mut dice, machine.stacks[1].is_some());
+            let op: Op = line.parse().expect("an operation");
+            let mut events = Vec::new();
+            let reply = machine.perform(&op, &mut events);
+            books.note(&op, &reply, &events);
+            last = gauge(&mut machine);
+            if rules == Pacing::SOUND {
+                books.check(&last);
+            }
+            last.each(|_, number| sum = (sum ^ number).wrapping_mul(0x0100_0000_01b3));
+        }
+        (sum, last)
+    }
+
+    /// Each rule that can be broken, broken, and what the walk of the hybrid design comes to then.
+    #[rustfmt::skip]
+    const BROKEN: [(Pacing, u64); 13] = {
+        const SOUND: Pacing = Pacing::SOUND;
+        [
+            (Pacing { counts_roots: false, ..SOUND }, 0x317f_3149_276e_9208),
+            (Pacing { starts_early: false, ..SOUND }, 0xc1ab_b077_6761_6aaf),
+            (Pacing { waits: false, ..SOUND }, 0x91cb_abf2_90fc_deed),
+            (Pacing { learns: false, ..SOUND }, 0x549b_66a5_b345_c5e9),
+            (Pacing { assists: false, ..SOUND }, 0xf5e5_aef9_9b44_96a8),
+            (Pacing { works: false, ..SOUND }, 0xacd6_0f44_49d0_d59d),
+            (Pacing { limits: false, ..SOUND }, 0x6e35_b1f0_7517_7ad0),
+            (Pacing { obeys: false, ..SOUND }, 0x6c14_ac8a_6cd4_efc1),
+            (Pacing { sweeps: false, ..SOUND }, 0x650b_2b75_6948_8fb4),
+            (Pacing { counts_newborns: false, ..SOUND }, 0xd899_452b_a243_879d),
+            (Pacing { forgets: false, ..SOUND }, 0xa8e7_1e0c_fe68_ca4f),
+            (Pacing { rests: false, ..SOUND }, 0x8043_cecc_12de_2bfb),
+            (Pacing { spares_data: false, ..SOUND }, 0x315b_4d22_a2ae_da7f),
+        ]
+    };
+
+    /// The books balance all along, and every number is what it was. Whoever changes a formula on purpose looks at the last
+    /// gauge to see what has come of it.
+    #[test]
+    fn the_books_balance_on_a_long_walk_and_every_rule_shows_in_them() {
+        let designs = [Protocol::HYBRID, Protocol::STOP_THE_WORLD, Protocol::INSERTION];
+        let walks = designs.map(|protocol| walk(protocol, Pacing::SOUND, 1));
+        let gauge = Gauge {
+            live: 465_792,
+            goal: 531_328,
+            trigger: 497_262,
+            marked: 416_712,
+            roots: 160,
+            unswept: 0,
+            mapped: 516_096,
+            free: 50_304,
+            used: 465_792,
+            by_trigger: 63,
+            by_limit: 25,
+            by_time: 4,
+            by_hand: 10,
+            started: 465_792,
+            due: 446_007,
+            ended: 0,
+            reached: 0,
+            expected: 220_376,
+            done: 0,
+            background: 5_709_912,
+            assists: 12_520_544,
+            told: 1_769_792,
+            debt: 0,
+            limiting: 0,
+            limited: 35,
+            processors: 1,
+            elapsed: 705_800_008_000,
+            collecting: 18_230_456_000,
+        };
+        assert_eq!(walks[0].1, gauge);
+        assert_eq!(walks.map(|(sum, _)| sum), [0xcfa8_0879_a031_7141, 0x3429_1f01_5eb1_f8ca, 0xcf4a_7be3_4497_7ed2]);
+        for (rules, sum) in BROKEN {
+            assert_eq!(walk(Protocol::HYBRID, rules, 1).0, sum, "{rules:?}");
+            assert_ne!(sum, walks[0].0, "{rules:?} shows");
+        }
+    }
+
+    #[test]
+    fn before_memory_is_asked_for_what_makes_room_is_swept() {
+        let born = |build: &str, ask: &str| {
+            let mut machine = Machine::new(Protocol::HYBRID).paced(Pacing { sweeps: false, ..Pacing::SOUND });
+            build.lines().for_each(|line| _ = perform(&mut machine, line));
+            for line in ["0 clear r0", "gc start", "gc handshake 0", "gc mark 9", "gc finish"] {
+                perform(&mut machine, line);
+            }
+            assert_eq!(machine.phase(), Phase::Sweep);
+            match perform(&mut machine, ask).0 {
+                Reply::Born { at, .. } => at.0 - BASE,
+                other => panic!("{other:?}"),
+            }
+        };
+        assert_eq!(born("0 alloc r0 0 4096\n", "0 alloc r1 0 8"), 0, "the page is full");
+        let half = "0 alloc r0 0 2048\n0 alloc r1 0 1024\n";
+        assert_eq!(born(half, "0 alloc r2 0 1024"), 3072, "it just has room");
+        assert_eq!(born(half, "0 alloc r2 0 1032"), 0, "it has not");
+    }
+}

@@ -272,4 +272,14 @@ mod tests {
         let silent: Vec<_> = Step::ALL.into_iter().filter(|step| step.call() == "none").collect();
         assert_eq!(silent, [Step::Use]);
     }
+
+    #[test]
+    fn what_was_given_back_is_no_grant_any_more() {
+        let mut space = AddressSpace::default();
+        let page = KERNEL_PAGE;
+        space.perform(Step::Reserve, 2 * page, page).unwrap();
+        space.perform(Step::Free, 2 * page, page).unwrap();
+        space.perform(Step::Reserve, page, 4 * page).unwrap();
+        assert_eq!(space.perform(Step::Free, 2 * page, page), Err(Refused::Part), "it is a part of another grant");
+    }
 }

@@ -245,4 +245,15 @@ mod tests {
         assert_eq!(arenas.unmarked(BASE + 2 * PAGE).count(), 1);
         assert!(!arenas.is_set(Flag::InUse, BASE + ARENA));
     }
+
+    #[test]
+    fn pieces_are_counted_over_all_arenas() {
+        let mut arenas = Arenas::default();
+        let far = BASE + 5 * ARENA;
+        arenas.insert(far);
+        arenas.insert(BASE);
+        let all: Vec<_> = (0..).map_while(|number| arenas.piece(number)).collect();
+        let expected: Vec<_> = [BASE, far].into_iter().flat_map(|base| (base..base + ARENA).step_by(4 << 20)).collect();
+        assert_eq!(all, expected, "of 512 pages of 8 KiB each");
+    }
 }

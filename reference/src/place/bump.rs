@@ -179,4 +179,14 @@ mod tests {
     fn an_alignment_is_a_power_of_two() {
         Bump::new(0x1000, 100).allocate(1, 3);
     }
+
+    #[test]
+    fn a_new_mark_is_not_an_old_one() {
+        let mut bump = Bump::new(0x1000, 100);
+        let old = bump.mark();
+        assert_eq!(bump.release(old), Ok(()));
+        bump.mark();
+        bump.allocate(10, 1);
+        assert_eq!((bump.release(old), bump.used()), (Err(Stale), 10));
+    }
 }

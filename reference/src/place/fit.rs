@@ -422,6 +422,8 @@ mod tests {
         assert!(broken(|heap| _ = heap.blocks.insert(32, (112, true))).contains("the range at 0xa0"));
         assert!(broken(|heap| _ = heap.blocks.insert(0, (32, false))).contains("not merged"));
         assert!(broken(|heap| _ = heap.blocks.insert(0, (8, true))).contains("has 8 bytes"));
+        assert!(broken(|heap| _ = heap.blocks.insert(0, (36, true))).contains("has 36 bytes"));
+        assert!(broken(|heap| _ = heap.blocks.insert(0, (0, true))).contains("has 0 bytes"));
         assert!(broken(|heap| heap.rover = 16).contains("the rover 0x10"));
     }
 }

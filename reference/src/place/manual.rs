@@ -586,4 +586,38 @@ mod tests {
             assert!(matches!(trap(story), Some(Reply::Trap(_))), "{story}");
         }
     }
+
+    fn born(heap: &mut Manual, line: &str) -> Option<u64> {
+        match run(heap, line)[..] {
+            [Reply::Born { at, .. }] => Some(at.0),
+            _ => None,
+        }
+    }
+
+    #[test]
+    fn gos_cycle_turns_after_so_many_frees_and_when_memory_is_refused() {
+        // Few frees: no cycle has come round, so nothing is used again.
+        let mut heap = Manual::new(Policy::Go);
+        let mut places: Vec<_> = (0..TURN)
+            .map(|_| {
+                let at = born(&mut heap, "0 alloc r0 1 2000");
+                run(&mut heap, "0 free r0");
+                at.expect("there is room")
+            })
+            .collect();
+        places.sort_unstable();
+        places.dedup();
+        assert_eq!(places.len(), TURN as usize);
+        // Whether a cycle is under way or not, a refusal completes one, and what was freed before it is there again.
+        for frees in [1, TURN] {
+            let mut heap = Manual::new(Policy::Go);
+            let large = |root| format!("0 alloc r{root} 0 4194304");
+            let first = born(&mut heap, &large(0)).expect("there is room");
+            (1..frees).for_each(|_| _ = run(&mut heap, "0 alloc r1 0 8\n0 free r1\n"));
+            run(&mut heap, "0 free r0\nenv fail 1\n");
+            let next = born(&mut heap, &large(2));
+            assert_eq!((next, heap.verify()), (Some(first), Ok(())), "{frees}");
+            assert!(born(&mut heap, &large(3)).is_some_and(|at| Some(at) != next));
+        }
+    }
 }

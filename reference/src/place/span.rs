@@ -236,10 +236,10 @@ impl Span {
         Some(index)
     }
 
-    /// Loads the window at the cursor.
+    /// Loads the window at the cursor, which is at the start of a word.
     fn load_window(&mut self) {
         let word = self.alloc_bits.get((self.cursor / WORD) as usize).copied();
-        self.window = word.map_or(0, |word| !word >> (self.cursor % WORD));
+        self.window = word.map_or(0, |word| !word);
     }
 
     /// Frees every slot that is not marked, clears the marks, and says how many slots were freed. What they held is not
@@ -397,5 +397,17 @@ mod tests {
     #[should_panic(expected = "slot 168 of 168")]
     fn slots_that_do_not_exist_cannot_be_marked() {
         Span::small(0, SpanClass::new(5, true), Generation(0)).mark(168);
+    }
+
+    /// Law 5: nothing was freed, so nothing was written.
+    #[test]
+    fn a_sweep_that_frees_nothing_leaves_what_is_clean_clean() {
+        let mut span = Span::small(0, SpanClass::new(5, false), Generation(0));
+        for index in 0..3 {
+            span.allocate();
+            span.mark(index);
+        }
+        assert_eq!((span.sweep(), span.need_zero), (Ok(0), false));
+        assert_eq!((span.sweep(), span.need_zero), (Ok(3), true));
     }
 }

@@ -295,3 +295,26 @@ fn marking_does_not_begin_on_unswept_spans() {
     heap.heap.start_marking();
     heap.finish_marking();
 }
+
+/// A request for pages sweeps piece by piece, and no further than it has to.
+#[test]
+fn reclaiming_stops_at_the_end_of_the_piece_in_which_it_found_enough() {
+    let mut heap = Allocator::new(1, 1 << 30);
+    // Two pieces of 512 pages, full.
+    let size = 64 * PAGE;
+    (0..16).for_each(|_| assert!(heap.allocate(0, size, false).is_some()));
+    heap.start_marking();
+    heap.finish_marking();
+    assert_eq!(heap.heap.spans().count(), 16);
+    assert_eq!(heap.allocate(0, size, false).unwrap().at, BASE);
+    assert_eq!(heap.heap.spans().count(), 9, "the first piece is swept, and its first pages are taken again");
+    assert_eq!((heap.reclaimed, heap.credit), (1, 512 - 64));
+}
+
+#[test]
+fn the_growth_that_is_named_is_refused() {
+    let mut heap = Allocator::new(1, 1 << 30);
+    heap.refuse(2);
+    let refused = [1, 2, 3].map(|_| heap.allocate(0, 512 * PAGE, false).is_none());
+    assert_eq!(refused, [false, true, false]);
+}

@@ -156,3 +156,32 @@ fn a_zombie_is_fatal() {
     assert!(heap.step(base, generation::Step::Claim));
     heap.sweep(base, false);
 }
+
+/// Law 10.
+#[test]
+fn the_growth_that_is_named_is_refused_and_no_other() {
+    for growth in 0..4 {
+        let mut heap = PageHeap::new(1 << 30);
+        heap.refuse(growth);
+        let refused = [1, 2, 3].map(|_| take(&mut heap, CHUNK).is_none());
+        assert_eq!(refused, [1, 2, 3].map(|number| number == growth), "{growth}");
+    }
+}
+
+#[test]
+fn marks_lie_in_spans_of_small_objects_only() {
+    let mut heap = PageHeap::new(1 << 30);
+    let mut inside = |size, pointers| {
+        let span_class = match crate::place::class::request(size, pointers) {
+            crate::place::class::Request::Small { span_class, .. } => span_class,
+            other => panic!("{other:?}"),
+        };
+        let row = crate::place::class::row(span_class.class());
+        let make = |base, generation| Span::small(base, span_class, generation);
+        let base = heap.allocate(&mut PageCache::default(), row.span() / PAGE, make).unwrap();
+        heap.arenas.is_set(Flag::InlineMarks, base)
+    };
+    assert_eq!([8, 16, 512, 1024, 32_000].map(|size| inside(size, true)), [false, true, true, false, false]);
+    let large = take(&mut heap, 5).unwrap();
+    assert!(!heap.arenas.is_set(Flag::InlineMarks, large));
+}
