@@ -158,7 +158,7 @@ fn a_heap_that_checks_itself_does_what_it_does_otherwise() {
         let mut subject = InProcess::new(|| {
             runs.set(runs.get() + 1);
             let heap = adapter::with(config).expect("address space for a small heap");
-            Checked { heap, checks: runs.get() % 2 == 0 }
+            Checked { heap, checks: runs.get().is_multiple_of(2) }
         });
         for (number, (path, program)) in stories().into_iter().enumerate() {
             let judged = campaign::judge(&mut subject, &program, Ending::Settle, &[determinism]);

@@ -138,8 +138,9 @@ mod tests {
 
     #[test]
     fn each_condition_asks_for_what_its_name_says_and_for_nothing_else() {
-        // The object's colour, then my stack, then some stack, then whether the value is not nil.
-        let applies: [(When, fn(Color, bool, bool, bool) -> bool); 9] = [
+        /// Of the object's colour, then whether my stack and whether some stack is grey, and whether the value is not nil.
+        type Question = fn(Color, bool, bool, bool) -> bool;
+        let applies: [(When, Question); 9] = [
             (When::Never, |_, _, _, _| false),
             (When::Always, |_, _, _, _| true),
             (When::MyStackIsGrey, |_, mine, _, _| mine),
