@@ -154,7 +154,7 @@ impl Heap for Checked {
 fn a_heap_that_checks_itself_does_what_it_does_otherwise() {
     let determinism = Law::numbered(13).expect("there is one");
     for config in KINDS.into_iter().chain([SMALL]) {
-        let runs = Cell::new(0);
+        let runs = Cell::new(0_usize);
         let mut subject = InProcess::new(|| {
             runs.set(runs.get() + 1);
             let heap = adapter::with(config).expect("address space for a small heap");

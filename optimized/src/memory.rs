@@ -384,6 +384,21 @@ mod tests {
     }
 
     #[test]
+    fn no_free_page_is_kept_below_what_is_in_use() {
+        let memory = memory(1024);
+        // Too large to be parked.
+        let [_, second] = [300, 300].map(|pages| memory.large(pages, 1).unwrap().0.addr().get());
+        memory.free_large(memory.spans().containing(memory.spans().page_of(second)).unwrap());
+        let present = || memory.pages().present();
+        assert_eq!(present(), 300);
+        memory.give_back_above(500);
+        // Of a word of the bitmap, all or none.
+        assert!((200 - BITS..=200).contains(&present()), "{} pages are kept", present());
+        memory.give_back_above(299);
+        assert_eq!((present(), memory.pages().verify()), (0, Ok(())));
+    }
+
+    #[test]
     fn threads_never_get_the_same_slot() {
         let memory = memory(8192);
         let shared = Mutex::new(Vec::new());

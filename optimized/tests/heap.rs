@@ -226,17 +226,19 @@ fn what_is_born_while_sweeping_survives() {
     assert!(roots.iter().all(|root| mutator.inspect(root).unwrap().is_some()));
 }
 
-/// Every other object is garbage that waits to be swept, and before all of them lies a span that need not be.
+/// Every other object is garbage that waits to be swept, and amidst them lies a span that need not be.
 #[test]
 fn room_is_swept_for_before_the_heap_grows() {
     let heap = heap();
     let mut mutator = heap.join();
-    let (first, roots) = (mutator.root(), Vec::from_iter((0..2000).map(|_| mutator.root())));
-    mutator.alloc(&first, 1, 70_000).unwrap();
-    for root in &roots {
+    let (other, roots) = (mutator.root(), Vec::from_iter((0..2000).map(|_| mutator.root())));
+    for (number, root) in roots.iter().enumerate() {
         mutator.alloc(root, 1, 1016).unwrap();
+        if number == 1500 {
+            mutator.alloc(&other, 1, 70_000).unwrap();
+        }
     }
-    mutator.clear(&first).unwrap();
+    mutator.clear(&other).unwrap();
     heap.collect();
     for root in roots.iter().step_by(2) {
         mutator.clear(root).unwrap();
@@ -245,7 +247,7 @@ fn room_is_swept_for_before_the_heap_grows() {
     heap.handshake(mutator.id());
     heap.mark(usize::MAX);
     heap.finish();
-    mutator.alloc(&first, 1, 2000).unwrap();
+    mutator.alloc(&other, 1, 2000).unwrap();
     let before = heap.stats().in_use;
     for root in roots.iter().step_by(2).take(900) {
         mutator.alloc(root, 1, 1016).unwrap();
