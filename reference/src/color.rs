@@ -382,4 +382,37 @@ mod tests {
             "global g1 is black and holds b, which is white and is protected only by the grey stack of mutator 3"
         );
     }
+
+    #[test]
+    fn a_cycle_begins_with_white_objects_and_grey_roots() {
+        let (_, mut colors) = fork();
+        colors.set_object(A, Some(Color::Black));
+        colors.set_object(B, None);
+        colors.set_stack(MutatorId(1), Color::Black);
+        colors.set_globals(Color::Black);
+        colors.bleach();
+        assert_eq!([A, B].map(|id| colors.object(id)), [Some(Color::White), None]);
+        assert_eq!((colors.stack(MutatorId(1)), colors.globals()), (Color::Grey, Color::Grey));
+        let names = [Color::White, Color::Grey, Color::Black].map(|color| alloc::format!("{color:>6}"));
+        assert_eq!(names, [" white", "  grey", " black"]);
+    }
+
+    #[test]
+    fn protection_leads_over_white_objects_only() {
+        // a -> b -> c, and a back to itself: a is grey, b is black, c is white and held by something black.
+        let text = "0 alloc r0 2\n0 alloc r1 1\n0 alloc r2 1\n0 store r0.0 r1\n0 store r0.1 r0\n0 store r1.0 r2\n";
+        let mut graph = Graph::new();
+        for op in text.parse::<Program>().unwrap().ops() {
+            graph.apply(op);
+        }
+        let mut colors = Coloring::new();
+        for (id, color) in [(A, Color::Grey), (B, Color::Black), (C, Color::White)] {
+            colors.set_object(id, Some(color));
+        }
+        colors.set_stack(MutatorId(0), Color::Black);
+        colors.set_globals(Color::Black);
+        assert!(protected(&graph, &colors, true).is_empty());
+        colors.set_object(B, Some(Color::White));
+        assert_eq!(protected(&graph, &colors, true), [B, C].into_iter().collect());
+    }
 }

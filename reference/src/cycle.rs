@@ -77,3 +77,18 @@ pub fn follows(from: Phase, to: Phase) -> bool {
 pub fn barrier_on(phase: Phase) -> bool {
     matches!(phase, Phase::Mark | Phase::Terminate)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use Phase::{Mark, Off, Sweep, Terminate};
+
+    #[test]
+    fn the_phases_go_round_and_the_barrier_is_on_for_two_of_them() {
+        let round = [Off, Mark, Terminate, Sweep];
+        for (at, from) in round.into_iter().enumerate() {
+            assert_eq!(round.map(|to| follows(from, to)), [0, 1, 2, 3].map(|to| to == (at + 1) % 4), "{from:?}");
+        }
+        assert_eq!(round.map(barrier_on), [false, true, true, false]);
+    }
+}

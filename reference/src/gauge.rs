@@ -102,3 +102,25 @@ impl Gauge {
         [self.by_trigger, self.by_limit, self.by_time, self.by_hand].into_iter().fold(0, u64::saturating_add)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn work_and_cycles_are_sums() {
+        let gauge = Gauge {
+            background: 1,
+            assists: 20,
+            told: 300,
+            by_trigger: 4,
+            by_limit: 50,
+            by_time: 600,
+            by_hand: 7000,
+            ..Gauge::default()
+        };
+        assert_eq!((gauge.work(), gauge.cycles()), (321, 7654));
+        let most = Gauge { told: u64::MAX, by_hand: u64::MAX, ..gauge };
+        assert_eq!((most.work(), most.cycles()), (u64::MAX, u64::MAX));
+    }
+}

@@ -719,4 +719,22 @@ mod tests {
         assert_eq!(guess(&cleanups, "0 clean r3"), None, "both are held");
         assert_eq!(guess(&format!("{cleanups}0 clear r1\n"), "0 clean r3"), Some(ObjectId(0)));
     }
+
+    #[test]
+    fn what_is_copied_is_something_and_goes_elsewhere() {
+        let graph = run("0 alloc r0 1\n");
+        let copies = ["0 copy r1 r0", "0 copy r0 r0", "0 copy r0 r1", "0 copy r1 r1"];
+        assert_eq!(copies.map(|line| graph.allows(&line.parse().unwrap())), [true, false, false, false]);
+    }
+
+    #[test]
+    fn a_finalizer_that_has_run_ends_the_weak_pointers_to_its_object_and_no_others() {
+        let mut graph =
+            run("0 alloc r0 1\n0 alloc r1 1\n0 weak w0 r0\n0 weak w1 r1\n0 finalizer r0\n0 finalizer r1\n0 clear r0\n");
+        assert_eq!(graph.finalizers(), [ObjectId(0), ObjectId(1)]);
+        graph.apply_with(&"0 finalize r2".parse().unwrap(), Some(ObjectId(0)));
+        assert_eq!(graph.finalizers(), [ObjectId(1)]);
+        let dead = [0, 1].map(|slot| graph.weaks()[slot].and_then(|weak| weak.dead));
+        assert_eq!(dead, [Some(Obituary::Finalized), None]);
+    }
 }

@@ -686,4 +686,57 @@ mod tests {
             }
         }
     }
+
+    /// Says who did what, with which stamp.
+    struct Talker;
+
+    struct TalkerMutator(MutatorId);
+
+    impl Mutator for TalkerMutator {
+        fn perform(&mut self, action: &Action, stamp: Stamp, _: &mut Vec<Event>) -> Reply {
+            Reply::Trap(format!("{} does {action:?} with {}", self.0, stamp.0))
+        }
+    }
+
+    impl SharedHeap for Talker {
+        type Mutator = TalkerMutator;
+
+        fn claims(&self) -> Claims {
+            Claims::new("talker")
+        }
+
+        fn join(&self, id: MutatorId, _: &mut Vec<Event>) -> TalkerMutator {
+            TalkerMutator(id)
+        }
+
+        fn send(
+            &self,
+            from: (&mut TalkerMutator, crate::op::Root),
+            to: (&mut TalkerMutator, crate::op::Root),
+            _: &mut Vec<Event>,
+        ) -> Reply {
+            Reply::Trap(format!("{} of {} to {} of {}", from.1, from.0.0, to.1, to.0.0))
+        }
+
+        fn collect(&self, step: &Collect, _: &mut Vec<Event>) -> Reply {
+            Reply::Trap(format!("{step:?}"))
+        }
+    }
+
+    #[test]
+    fn mutators_that_take_turns_are_told_what_is_theirs() {
+        let mut heap = InTurn::new(Talker);
+        let mut say = |line: &str| match heap.perform(&line.parse().unwrap(), &mut Vec::new()) {
+            Reply::Trap(said) => said,
+            other => format!("{other:?}"),
+        };
+        assert!(say("0 alloc r0 1").ends_with("with 1") && say("0 read r0").ends_with("with 0"));
+        assert_eq!(say("2 safepoint"), "mutator 2 is not there");
+        assert_eq!(say("0 send r3 2.r4"), "mutator 0 is not there", "or not both of them");
+        assert_eq!(say("2 join"), "Done");
+        assert!(say("2 write r0").starts_with("2 does Write") && say("2 write r0").ends_with("with 3"));
+        assert_eq!(say("0 send r3 2.r4"), "r3 of 0 to r4 of 2");
+        assert_eq!([say("2 exit"), say("2 safepoint")], ["Done", "mutator 2 is not there"]);
+        assert_eq!([say("gc full"), say("env fail 1")], ["Full", "Unsupported"]);
+    }
 }

@@ -850,7 +850,14 @@ impl Heap for Machine {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{barrier::When, op::Program, pacer::Pacing, place::BASE};
+    use crate::{
+        barrier::When,
+        graph::{Death, Effect, Graph},
+        object::ObjectId,
+        op::Program,
+        pacer::Pacing,
+        place::{BASE, Dice},
+    };
     use alloc::vec;
 
     /// Runs a story and gives the last answer and all events.
@@ -1080,5 +1087,160 @@ gc sweep 9
         assert_eq!(claims(Machine::new(Protocol::HYBRID)), [true, false, true]);
         assert_eq!(claims(Machine::new(Protocol::HYBRID).paced(Pacing::SOUND)), [false, true, false]);
         assert_eq!(claims(Machine::new(Protocol::INSERTION)), [true, false, false]);
+    }
+
+    /// Any operation, of mutators 0 and 1 and of the collector.
+    fn any_line(dice: &mut Dice) -> String {
+        let (by, a, b) = (dice.below(6) / 5, dice.below(8), dice.below(8));
+        let (slot, field, other) = (dice.below(3), dice.below(4), dice.below(4));
+        match dice.below(60) {
+            0..=9 => format!("{by} alloc r{a} {} {}", dice.below(5), dice.below(40)),
+            10..=15 => format!("{by} store r{a}.{field} r{b}"),
+            16 => format!("{by} store r{a}.{field} nil"),
+            17 => format!("{by} store g{slot} r{b}"),
+            18..=21 => format!("{by} load r{a} r{b}.{field}"),
+            22 => format!("{by} load r{a} g{slot}"),
+            23..=24 => format!("{by} move r{a}.{field} r{b}.{other} {}", 1 + dice.below(3)),
+            25 => format!("{by} wipe r{a}.{field} {}", 1 + dice.below(3)),
+            26 => format!("{by} copy r{a} r{b}"),
+            27..=33 => format!("{by} clear r{a}"),
+            34..=35 => format!("{by} write r{a}"),
+            36..=38 => format!("{by} read r{a}"),
+            39..=40 => format!("{by} send r{a} {}.r{b}", 1 - by),
+            41 => format!("1 {}", ["join", "exit", "park", "unpark"][dice.below(4) as usize]),
+            42 => format!("{by} weak w{slot} r{a}"),
+            43..=44 => format!("{by} strong r{a} w{slot}"),
+            45 => format!("{by} finalizer r{a}"),
+            46..=47 => format!("{by} finalize r{a}"),
+            48 => format!("{by} cleanup r{a} r{b}"),
+            49 => format!("{by} clean r{a}"),
+            50 => "gc start".into(),
+            51..=53 => format!("gc handshake {by}"),
+            54..=56 => format!("gc mark {}", 1 + dice.below(4)),
+            57 => "gc finish".into(),
+            58 => format!("gc sweep {}", 1 + dice.below(4)),
+            _ => ["gc full", "gc abort", "env clock 70000", "env clock 50001"][dice.below(4) as usize].into(),
+        }
+    }
+
+    #[test]
+    fn sound_designs_answer_as_the_graph_does_and_free_only_what_it_lets_go() {
+        for protocol in Protocol::ALL.into_iter().filter(|protocol| protocol.sound) {
+            for seed in 1..=20 {
+                let (mut machine, mut graph, mut dice) = (Machine::new(protocol), Graph::new(), Dice(seed));
+                let mut at: BTreeMap<Address, ObjectId> = BTreeMap::new();
+                for _ in 0..600 {
+                    let line = any_line(&mut dice);
+                    let op: Op = line.parse().unwrap();
+                    if !graph.allows(&op) {
+                        continue;
+                    }
+                    let mut events = Vec::new();
+                    let reply = machine.perform(&op, &mut events);
+                    let came = match reply {
+                        Reply::Object(address) => Some(at[&address]),
+                        _ => None,
+                    };
+                    match (graph.apply_with(&op, came), &reply) {
+                        (Effect::Born(id), Reply::Born { at: address, .. }) => {
+                            assert_eq!(at.insert(*address, id), None)
+                        }
+                        (Effect::Loaded(found), _) => assert_eq!(found, came, "{line}"),
+                        (Effect::Read(id), Reply::Data(data)) => {
+                            assert_eq!(*data, graph.object(id).expect("born").content(), "{line}");
+                        }
+                        (Effect::Strong { dead, reachable, came, .. }, _) => {
+                            assert!(came.is_none() || dead.is_none(), "{line}: it is dead");
+                            assert!(came.is_some() || dead.is_some() || !reachable, "{line}: it is held");
+                        }
+                        (Effect::Finalize(Some((id, death))), _) => assert_eq!(death, Death::Due, "{line}: {id}"),
+                        (Effect::Finalize(None) | Effect::Clean(_), Reply::Object(_) | Reply::Nil)
+                        | (Effect::Weak(..), Reply::Weak(_))
+                        | (Effect::Quiet | Effect::Finalizer(_) | Effect::Cleanup(..), Reply::Done | Reply::Idle) => {}
+                        other => panic!("{line}: {other:?}"),
+                    }
+                    let kept = graph.kept();
+                    for event in events {
+                        if let Event::Free(address) = event {
+                            let id = at.remove(&address).expect("an object");
+                            assert!(!kept.contains(id), "{}: {line} frees {id}", protocol.name);
+                        }
+                    }
+                }
+                // Once for what is found dead and kept for its finalizer, and once more for what only that kept.
+                tell(&mut machine, "gc full\ngc full\n");
+                let (reply, _) = tell(&mut machine, "gc stats\n");
+                let (kept, queued) = (graph.kept().len() as u64, machine.attached.dead().count());
+                if queued == 0 {
+                    assert!(matches!(reply, Reply::Stats { objects, .. } if objects == kept), "{reply:?}, {kept} kept");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_weak_pointer_to_what_will_be_swept_answers_nil_and_nothing_else_does() {
+        // Whether the collector is sweeping, has not come by, and found it dead: the answer is nil if all three.
+        let ended = "gc start\ngc handshake 0\ngc mark 9\ngc finish\n";
+        let ask = |story: &str| {
+            let mut machine = Machine::new(Protocol::HYBRID);
+            tell(&mut machine, "0 alloc r0 1\n0 alloc r1 1\n0 weak w0 r1\n");
+            tell(&mut machine, story);
+            tell(&mut machine, "0 strong r2 w0\n").0
+        };
+        let here = Reply::Object(Address(BASE + 8));
+        assert_eq!(ask("0 clear r1\n"), here, "nobody has looked");
+        assert_eq!(ask("0 clear r1\ngc start\n"), here, "it is found now");
+        assert_eq!(ask(&format!("0 clear r1\n{ended}")), Reply::Nil);
+        assert_eq!(ask(&format!("0 clear r1\n{ended}gc sweep 1\n")), Reply::Nil);
+        assert_eq!(ask(ended), here, "it was found");
+        assert_eq!(ask(&format!("{ended}gc sweep 2\n")), here, "and passed");
+    }
+
+    #[test]
+    fn a_newborns_colour_is_told_while_marking_and_is_the_designs() {
+        let told = |protocol, story: &str| {
+            let mut machine = Machine::new(protocol);
+            match tell(&mut machine, &format!("{story}0 alloc r0 1\n")).0 {
+                Reply::Born { color, .. } => color,
+                other => panic!("{other:?}"),
+            }
+        };
+        let ended = "gc start\ngc handshake 0\ngc mark 9\ngc finish\n";
+        assert_eq!([told(Protocol::HYBRID, ""), told(Protocol::HYBRID, ended)], [None; 2]);
+        assert_eq!(told(Protocol::HYBRID, "gc start\n"), Some(BornAs::Black));
+        assert_eq!(told(Protocol::HYBRID_ALLOCATE_WHITE, "gc start\n"), Some(BornAs::White));
+    }
+
+    #[test]
+    fn what_is_sent_is_shaded_while_marking_and_if_the_design_says_so() {
+        let shades = |sends_shade, start: &str| {
+            let mut machine = Machine::new(Protocol { sends_shade, ..Protocol::HYBRID });
+            tell(&mut machine, &format!("0 alloc r0 1\n1 join\n{start}"));
+            !tell(&mut machine, "0 send r0 1.r0\n").1.is_empty()
+        };
+        let start = "gc start\n";
+        assert_eq!(
+            [shades(true, start), shades(true, ""), shades(false, start), shades(false, "")],
+            [true, false, false, false]
+        );
+    }
+
+    #[test]
+    fn the_clock_starts_a_cycle_when_the_last_is_longer_ago_than_the_period() {
+        let starts = |milliseconds: u64| {
+            let mut machine = Machine::new(Protocol::HYBRID);
+            let (_, events) = tell(&mut machine, &format!("gc full\nenv clock {milliseconds}\n"));
+            events.contains(&Event::Start(Cause::Time)) || machine.phase() == Phase::Mark
+        };
+        assert_eq!([PERIOD_MS, PERIOD_MS + 1].map(starts), [false, true]);
+    }
+
+    #[test]
+    fn a_machine_does_not_claim_what_it_does_not_do() {
+        let claims = Machine::new(Protocol::HYBRID).claims();
+        let missing: Vec<_> = Capability::ALL.into_iter().filter(|capability| !claims.has(*capability)).collect();
+        let expected = [Capability::Free, Capability::Aligned, Capability::Classes, Capability::Pacing];
+        assert!(missing.iter().all(|capability| expected.contains(capability)) && missing.len() == 4, "{missing:?}");
     }
 }

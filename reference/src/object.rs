@@ -430,4 +430,17 @@ mod tests {
     fn an_address_is_written_in_hexadecimal() {
         assert_eq!(Address(0xc0_0010).to_string(), "0xc00010");
     }
+
+    #[test]
+    fn a_set_gives_its_objects_in_order_of_birth() {
+        let ids = [0, 63, 64, 65, 130, 1000].map(ObjectId);
+        let set: ObjectSet = ids.into_iter().rev().collect();
+        assert_eq!(set.iter().collect::<Vec<_>>(), ids);
+    }
+
+    #[test]
+    fn what_was_read_is_told_in_words() {
+        let told = [Content::ZERO, Content::Uniform(7), Content::Torn { at: 9 }].map(|content| content.to_string());
+        assert_eq!(told, ["zero", "stamp 7", "torn at byte 9"]);
+    }
 }

@@ -293,7 +293,7 @@ mod tests {
 
     #[test]
     fn a_program_without_an_operation_is_empty() {
-        let one: Program = "gc full".parse().unwrap();
+        let one: Program = [Op::Collect(Collect::Full)].into_iter().collect();
         assert_eq!(
             [Program::default(), one].map(|program| (program.is_empty(), program.len())),
             [(true, 0), (false, 1)]

@@ -620,4 +620,77 @@ mod tests {
             assert!(born(&mut heap, &large(3)).is_some_and(|at| Some(at) != next));
         }
     }
+
+    #[test]
+    fn every_policy_keeps_what_is_stored_moved_copied_and_sent() {
+        for policy in Policy::ALL {
+            let mut heap = Manual::new(policy);
+            let mut say = |story: &str| run(&mut heap, story).pop().expect("an answer");
+            let mut born = |story: &str| match say(story) {
+                Reply::Born { at, .. } => at,
+                other => panic!("{other:?}"),
+            };
+            let (a, b) = (born("0 alloc r0 3 8"), born("0 alloc r1 0 8"));
+            let fields = |heap: &mut Manual| {
+                [0, 1, 2].map(|index| match run(heap, &format!("0 load r9 r0.{index}\n"))[..] {
+                    [Reply::Object(at)] => Some(at),
+                    [Reply::Nil] => None,
+                    ref other => panic!("{other:?}"),
+                })
+            };
+            run(&mut heap, "0 store r0.0 r1\n0 store r0.1 r0\n");
+            assert_eq!(fields(&mut heap), [Some(b), Some(a), None]);
+            run(&mut heap, "0 move r0.1 r0.0 2\n");
+            assert_eq!(fields(&mut heap), [Some(b), Some(b), Some(a)], "all is read before anything is written");
+            run(&mut heap, "0 wipe r0.1 2\n");
+            assert_eq!(fields(&mut heap), [Some(b), None, None]);
+            let traps = run(&mut heap, "0 load r9 r0.3\n0 move r0.2 r0.0 2\n0 wipe r0.2 2\n0 store r0.3 r1\n");
+            assert!(traps.iter().all(|reply| matches!(reply, Reply::Trap(_))), "{traps:?}");
+            let rest = "0 copy r2 r1\n0 write r2\n0 read r1\n0 write r2\n0 read r1\n0 clear r2\n0 read r2\n";
+            let [_, _, first, _, second, cleared, nil] = &run(&mut heap, rest)[..] else { panic!("seven answers") };
+            let stamp = |number| Reply::Data(Content::Uniform(number));
+            assert_eq!((first, second, cleared), (&stamp(3), &stamp(4), &Reply::Done));
+            assert!(matches!(nil, Reply::Trap(_)));
+            let others = "1 join\n0 send r1 1.r5\n1 read r5\n1 park\n1 unpark\n1 safepoint\n1 exit\n1 read r5\n";
+            let replies = run(&mut heap, others);
+            let done = [0, 1, 3, 4, 5, 6].map(|at| &replies[at]);
+            assert_eq!((done, &replies[2]), ([&Reply::Done; 6], &stamp(4)));
+            assert!(matches!(replies[7], Reply::Trap(_)), "mutator 1 is not there");
+            assert_eq!(heap.claims().name, policy.name());
+        }
+        assert_eq!(
+            Policy::ALL.map(Policy::name),
+            ["bump", "first-fit", "next-fit", "best-fit", "segregated-fit", "go"]
+        );
+    }
+
+    #[test]
+    fn memory_grows_by_pages_up_to_its_end_and_a_cursor_leaves_no_byte_out() {
+        let filled = |policy, memory, sizes: &[u64]| {
+            let mut heap = Manual::with_memory(policy, memory);
+            sizes.iter().map(|size| born(&mut heap, &format!("0 alloc r0 0 {size}")).is_some()).collect::<Vec<_>>()
+        };
+        assert_eq!(filled(Policy::Bump, 2 * GROWTH, &[GROWTH, GROWTH, 1]), [true, true, false]);
+        assert_eq!(filled(Policy::Bump, 2 * GROWTH - 1, &[GROWTH, GROWTH - 1]), [true, false], "whole pages");
+        let block = GROWTH - RULES.header;
+        assert_eq!(filled(Policy::FirstFit, 2 * GROWTH, &[block, block, 1]), [true, true, false]);
+        assert_eq!(filled(Policy::FirstFit, 2 * GROWTH - 1, &[block, block]), [true, false]);
+        // Which of a cursor's requests grows: padding counts, and a request that just fits does not grow.
+        let mut heap = Manual::new(Policy::Bump);
+        let refused = |heap: &mut Manual, size: u64| born(heap, &format!("0 alloc r0 0 {size}")).is_none();
+        run(&mut heap, "env fail 2\n");
+        assert_eq!([4089, 7].map(|size| refused(&mut heap, size)), [false, false], "4096 bytes");
+        assert!(refused(&mut heap, 1), "the second growth");
+        assert_eq!([4089, 8].map(|size| refused(&mut heap, size)), [false, false]);
+    }
+
+    #[test]
+    fn go_packs_what_has_no_pointers() {
+        let mut heap = Manual::new(Policy::Go);
+        let apart = |heap: &mut Manual, shape: &str| {
+            let [a, b] = [0, 1].map(|root| born(heap, &format!("0 alloc r{root} {shape}")).expect("there is room"));
+            b - a
+        };
+        assert_eq!([apart(&mut heap, "0 4"), apart(&mut heap, "1 0")], [4, 8]);
+    }
 }
