@@ -27,7 +27,7 @@ for source in fuzz/fuzz_targets/*.rs; do
       text) echo "dict = text.dict" ;;
       # Its two threads may still be ending when leaks are looked for.
       protocol) printf 'dict = text.dict\n[asan]\ndetect_leaks = 0\n' ;;
-      steps) echo "max_len = 2400" ;;
+      steps) echo "max_len = 2404" ;;
     esac
   } > "$OUT/$name.options"
 done

@@ -92,8 +92,8 @@ const STORIES: [(&[u8], &str); 6] = [
 const REFUSED: &str = "0 alloc r0 4 33000\n0 alloc r1 4 33000\n0 clear r0\ngc full\nenv limit 32768\n0 clear r1\n\
                        gc full\nenv limit off\n0 alloc r0 4 33000\n0 alloc r2 0 5000\n";
 
-/// A weak pointer is asked for what is dead by somebody who was not told yet that marking is over: by company that takes this
-/// turn, found by trying all.
+/// A weak pointer is asked for what is dead by somebody who was not told yet that marking is over: by company that takes
+/// this turn, found by trying all.
 const LATE: ([u8; Kind::BYTES], &str) = (
     [8, 0, 0, 19],
     "0 alloc r0 1\n0 weak w0 r0\n0 weak w1 r0\n0 weak w2 r0\n0 weak w3 r0\n0 clear r0\ngc start\ngc handshake 0\n\

@@ -1,13 +1,13 @@
 //! Company: a second thread, with a mutator of its own, in a heap that a program is put to.
 //!
 //! It runs as long as one of the program's operations is done, and answers at safepoints what the collector asks; so
-//! handshakes are made with a mutator that runs, halts wait for one, and the collector's steps find somebody at work. What it
-//! does itself it does in its turns. The collector is its clock: whenever it [tells](Listener::on) of something, the thread
-//! that tells stands still until the company has taken one more step of a walk that a byte of the input draws. So what
-//! comes between what is a function of the input.
+//! handshakes are made with a mutator that runs, halts wait for one, and the collector's steps find somebody at work. What
+//! it does itself it does in its turns. The collector is its clock: whenever it [tells](Listener::on) of something, the
+//! thread that tells stands still until the company has taken one more step of a walk that a byte of the input draws. So
+//! what comes between what is a function of the input.
 //!
-//! Where nobody collects but who is told to, nothing is left to chance. In a heap that paces itself, a step may need what the
-//! thread holds that waits for it: after a moment ([`BRIEF`]) they both go on, and no other turn is given before that step is
+//! Where nobody collects but who is told to, nothing is left to chance. In a heap that paces itself, a step may need what
+//! the thread holds that waits for it: after a moment they both go on, and no other turn is given before that step is
 //! over. So it is in a heap that stops the world; and workers are threads that come and go as they like.
 //!
 //! The company keeps a list, whose data says how long it is, and looks at all of it now and then: what it holds stays what
@@ -64,8 +64,8 @@ struct Talk {
     patience: Duration,
 }
 
-/// The listener that gives turns. It does not listen to single objects, so the heap takes its fast ways; its journal knows no
-/// more than the kit's mutators do.
+/// The listener that gives turns. It does not listen to single objects, so the heap takes its fast ways; its journal knows
+/// no more than the kit's mutators do.
 #[derive(Clone, Default)]
 pub struct Turns {
     talk: Arc<Talk>,

@@ -190,8 +190,8 @@ impl Kind {
 
     /// What the reference answers otherwise to the same operations, if anything. When what is dead is found dead is for the
     /// heap to say, if it collects by itself or has company, or if one slot has several objects; and in the
-    /// steps of a cycle it is a matter of the barrier, which says whose stack is scanned when. Then programs that ask are not
-    /// compared, nor is how much is alive.
+    /// steps of a cycle it is a matter of the barrier, which says whose stack is scanned when. Then programs that ask are
+    /// not compared, nor is how much is alive.
     pub fn differs<'r>(self, answered: impl Iterator<Item = (Op, &'r Reply)> + Clone) -> Option<String> {
         let Config { tiny, barrier, .. } = self.config();
         let starts = answered.clone().any(|(op, _)| op == Op::Collect(Collect::Start));

@@ -33,8 +33,8 @@ use std::path::Path;
 /// After so many operations a heap is asked what it believes, which takes as long as it is large.
 const NOW_AND_THEN: usize = 100;
 
-/// The first bytes say what [kind](Kind) of heap, and any others are a program; no law is broken under it, and the reference gives
-/// the same answers.
+/// The first bytes say what [kind](Kind) of heap, and any others are a program; no law is broken under it, and the reference
+/// gives the same answers.
 ///
 /// # Panics
 /// If one is, if the heap crashes, or if they differ. The message has the program, as simple as the reducer can make it.

@@ -1,10 +1,10 @@
 //! The heap as programs embed it: nobody listens to its objects, so it takes its fast ways, and mutators run, use frames,
 //! take back what they attach, and now and then ask for what has to be refused. They may have [company](super::company).
 //!
-//! The kit's own [adapter](heaplaw_optimized::adapter) listens to every object that is shaded or scanned. A heap that is
-//! heard that closely shades one object at a time; one that is not gathers what it shades, and marks in batches. Laws of
-//! single steps have nothing to judge here: what counts is that mutators get the reference's answers, and that the heap
-//! believes no falsehood. What an operation is to a heap, the adapter says here too.
+//! The kit's own [adapter] listens to every object that is shaded or scanned. A heap that is heard that closely shades one
+//! object at a time; one that is not gathers what it shades, and marks in batches. Laws of single steps have nothing to
+//! judge here: what counts is that mutators get the reference's answers, and that the heap believes no falsehood. What an
+//! operation is to a heap, the adapter says here too.
 
 use super::company::{Company, Turns};
 use heaplaw_optimized::{

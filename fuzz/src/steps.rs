@@ -33,8 +33,8 @@ const FANS: usize = 6;
 /// The objects that a fan leads to, beside the one that was there before.
 const WIDTH: u32 = 100;
 
-/// The field by which it leads to that. Late, so that whoever scans one fan comes upon the next with much in hand; and not the
-/// last, which is looked at when little is left.
+/// The field by which it leads to that. Late, so that whoever scans one fan comes upon the next with much in hand; and not
+/// the last, which is looked at when little is left.
 const LINK: u32 = 80;
 
 /// Small, with and without pointers, more than a word of any bitmap, and more than a page; and tiny.
