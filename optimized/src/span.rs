@@ -324,7 +324,8 @@ impl Spans {
             while page < end {
                 if let Some(first) = self.index.first(page) {
                     let span = self.at(first);
-                    page = first + span.pages();
+                    // One that ends just now has no pages.
+                    page = (first + span.pages()).max(page + 1);
                     return Some(span);
                 }
                 page += 1;

@@ -3,7 +3,13 @@
 //! Slots are counted as allocated when a mutator gets them into a window, a word at a time; what windows still hold is
 //! subtracted when somebody asks.
 
-use crate::{class::LARGE, events::Listener, geometry::PAGE, span::Kind, state::State};
+use crate::{
+    class::{LARGE, class as class_of},
+    events::Listener,
+    geometry::PAGE,
+    span::Kind,
+    state::State,
+};
 use std::{fmt, time::Duration};
 
 /// How much of what there is.
@@ -230,20 +236,25 @@ impl<L: Listener> State<L> {
     /// What there is of each kind of which there are pages.
     pub(crate) fn classes(&self) -> Vec<Class> {
         let mut classes = vec![Class::default(); Kind::COUNT];
+        // Others are at work: a span may end while it is looked at, and another begin in its place.
+        let kind_of = |first: usize| self.space.spans().kind_at(first);
         for span in self.space.spans_from(0) {
-            let kind = span.kind();
+            let Some(kind) = kind_of(span.first()) else { continue };
+            let (live, size) = (span.slots().saturating_sub(span.room().free()), span.size());
             let class = &mut classes[kind.number()];
-            class.size = if kind.class == LARGE { 0 } else { span.size() };
+            class.size = if kind.class == LARGE { 0 } else { class_of(kind.class).size };
             class.pointer_free = kind.pointer_free;
             class.pages += span.pages();
-            class.objects += span.live();
-            class.bytes += span.live() * span.size();
+            class.objects += live;
+            class.bytes += live * size;
         }
         for local in self.mutators() {
             for window in local.windows() {
-                if let Some(first) = window.span() {
+                if let Some(first) = window.span()
+                    && let Some(kind) = kind_of(first)
+                {
                     let (span, left) = (self.space.span(first), window.left().1.count_ones() as usize);
-                    let class = &mut classes[span.kind().number()];
+                    let class = &mut classes[kind.number()];
                     class.objects = class.objects.saturating_sub(left);
                     class.bytes = class.bytes.saturating_sub(left * span.size());
                 }

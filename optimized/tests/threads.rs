@@ -358,3 +358,31 @@ fn a_mutator_gets_on_while_others_collect_without_end() {
         threads.into_iter().for_each(|thread| thread.join().unwrap());
     }
 }
+
+#[test]
+fn whoever_asks_for_the_classes_of_objects_need_not_wait_until_nobody_is_at_work() {
+    let heap = Heap::new(Config { reservation: 16 << 20, ..Config::default() }).unwrap();
+    let (over, asked) = (AtomicBool::new(false), AtomicU64::new(0));
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            while !over.load(Ordering::Relaxed) {
+                let classes = heap.classes();
+                assert!(classes.iter().all(|class| class.pages > 0 && class.size <= 32 << 10));
+                asked.fetch_add(1, Ordering::Relaxed);
+            }
+        });
+        // Spans begin and end, of changing classes on the same pages.
+        let mut mutator = heap.join();
+        let root = mutator.root();
+        let began = Instant::now();
+        while began.elapsed() < Duration::from_secs(1) {
+            for bytes in [8, 40_000, 1 << 10, 30_000, 100_000, 200] {
+                mutator.alloc(&root, 0, bytes).unwrap();
+            }
+            mutator.clear(&root).unwrap();
+            heap.collect();
+        }
+        over.store(true, Ordering::Relaxed);
+    });
+    assert!(asked.into_inner() > 0);
+}
