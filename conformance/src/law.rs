@@ -245,8 +245,22 @@ pub fn judge_reading(reading: &Reading<'_>, laws: &[&'static Law]) -> Verdict {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::history::{Moment, Twice};
-    use heaplaw_reference::text::answer;
+    use crate::{
+        drive::{InProcess, step},
+        generate::{
+            choices::{Choices, Seed},
+            scenario::Scenario,
+        },
+        history::{Moment, Twice},
+    };
+    use heaplaw_reference::{
+        gauge::Gauge,
+        heap::{Heap, Reply},
+        machine::Machine,
+        pacer::Pacing,
+        protocol::Protocol,
+        text::answer,
+    };
 
     /// What a law says of a heap that answers a story so.
     pub(super) fn judged(number: u16, claims: Claims, story: &[(&str, &str)]) -> Judgement {
@@ -258,6 +272,43 @@ mod tests {
         let history = History { claims, moments, unclaimed: 0, failure: None, twice: Twice::NotTried };
         let law = all().find(|law| law.number == number).expect("a law");
         judge(&history, &[law]).findings.remove(0).judgement
+    }
+
+    #[test]
+    fn laws_come_to_terms_with_whatever_numbers_a_heap_gives() {
+        const NUMBERS: [u64; 6] = [0, 1, 1 << 20, 1 << 63, u64::MAX - 7, u64::MAX];
+        let (laws, mut broken) = (all().collect::<Vec<_>>(), 0);
+        for case in 0..2_000 {
+            let make = || Machine::new(Protocol::HYBRID).paced(Pacing::SOUND);
+            let scenario = Scenario::suited(&make().claims(), 40);
+            let program = scenario.draw(&mut Seed::case(5, case));
+            let mut history = step::run(&mut InProcess::new(make), &program, step::Ending::Abrupt).expect("it runs");
+            let mut dice = Seed::case(6, case);
+            // One number of four answers.
+            let mut number = |old: u64, at: usize, lies: usize| {
+                let lie = NUMBERS[dice.below(NUMBERS.len() as u32) as usize];
+                if (at + case as usize) % 4 < lies { lie } else { old }
+            };
+            for (at, moment) in history.moments.iter_mut().enumerate() {
+                match &mut moment.reply {
+                    Reply::Born { usable, .. } => *usable = number(*usable, at, 1),
+                    Reply::Stats { objects, bytes } => {
+                        (*objects, *bytes) = (number(*objects, at, 2), number(*bytes, at, 2));
+                    }
+                    Reply::Pace(gauge) => {
+                        let mut numbers = Vec::new();
+                        gauge.each(|_, old| numbers.push(number(old, at, 1)));
+                        let mut numbers = numbers.into_iter();
+                        let read = Gauge::read(|_| numbers.next().ok_or(()));
+                        **gauge = read.expect("as many as there were");
+                    }
+                    _ => {}
+                }
+            }
+            let verdict = judge(&history, &laws);
+            broken += verdict.findings.iter().filter(|found| matches!(found.judgement, Judgement::Broken(_))).count();
+        }
+        assert!(broken > 300, "only {broken} findings");
     }
 
     #[test]

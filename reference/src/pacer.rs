@@ -175,9 +175,9 @@ pub struct Memory {
 /// The goal that a memory limit of `limit` bytes sets, in bytes. What is not heap is taken off the limit, and so is once
 /// more what is over it already; of the rest, 3 % (1 MiB at least) are kept as headroom.
 pub fn limit_goal(limit: u64, memory: Memory, marked: u64) -> u64 {
-    let other = memory.mapped.saturating_sub(memory.heap_free + memory.heap_allocated);
+    let other = memory.mapped.saturating_sub(memory.heap_free.saturating_add(memory.heap_allocated));
     let overage = memory.mapped.saturating_sub(limit);
-    let room = limit.saturating_sub(other + overage);
+    let room = limit.saturating_sub(other.saturating_add(overage));
     if room == 0 {
         return marked;
     }

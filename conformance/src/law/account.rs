@@ -44,7 +44,7 @@ fn total_failure(reading: &Reading<'_>) -> Judgement {
     for (at, moment, _) in reading.scenes() {
         match moment.reply {
             Reply::Born { usable, .. } => {
-                most_objects += 1;
+                most_objects = most_objects.saturating_add(1);
                 most_bytes = most_bytes.saturating_add(usable);
             }
             Reply::Stats { objects, bytes } => {

@@ -62,7 +62,7 @@ fn proportional_sweep(reading: &Reading<'_>) -> Judgement {
         let marked = reading.cycles.iter().filter_map(|cycle| cycle.marked).rfind(|marked| marked <= moment);
         let Some(marked) = marked else { continue };
         let since = marked.max(report.changed.unwrap_or(0));
-        let grown: u64 = reading.history.moments[since + 1..*moment].iter().map(usable).sum();
+        let grown: u64 = reading.history.moments[since + 1..*moment].iter().map(usable).fold(0, u64::saturating_add);
         if grown >= PAGE && gauge.live.saturating_add(SWEEP_MARGIN) >= gauge.trigger {
             check.that(gauge.unswept == 0, *moment, || {
                 let (unswept, live, trigger) = (gauge.unswept, gauge.live, gauge.trigger);
@@ -120,7 +120,7 @@ fn assist_honesty(reading: &Reading<'_>) -> Judgement {
             let owed = (u128::from(gauge.expected) * u128::from(gone) / u128::from(way)) as u64;
             // What is done in the background makes allocation cheaper at once, and pays for it later: so it counts twice,
             // and marking may be behind by as much, and a little for that.
-            let background = gauge.background - before.map_or(0, |before| before.gauge.background);
+            let background = gauge.background.saturating_sub(before.map_or(0, |before| before.gauge.background));
             let behind = BEHIND.saturating_add(background.saturating_mul(2));
             check.that(gauge.done.saturating_add(behind) >= owed, report.moment, || {
                 let done = gauge.done;
@@ -154,11 +154,12 @@ impl Scans {
             let cycle = reading.cycles.partition_point(|cycle| cycle.start <= change.moment);
             let newborn = life.marking.is_some_and(|marking| marking + 1 == cycle);
             self.least += if newborn { 0 } else { u64::from(life.shape.pointers) * WORD };
-            self.most += if life.shape.pointer_free() { 0 } else { life.usable };
+            self.most = self.most.saturating_add(if life.shape.pointer_free() { 0 } else { life.usable });
         }
         while self.moments <= moment {
             let roots = |event: &&Event| matches!(event, Event::ScanStack(_) | Event::ScanGlobals);
-            self.most += ROOTS * reading.history.moments[self.moments].events.iter().filter(roots).count() as u64;
+            let roots = reading.history.moments[self.moments].events.iter().filter(roots).count() as u64;
+            self.most = self.most.saturating_add(ROOTS * roots);
             self.moments += 1;
         }
         (self.least, self.most)
@@ -168,10 +169,11 @@ impl Scans {
 fn limiter(reading: &Reading<'_>) -> Judgement {
     let mut check = Check::default();
     // What the collector had more than half, and when that was least: the window to look at begins there.
-    let mut least: Option<(i128, u64)> = None;
+    let mut least: Option<(i128, i128)> = None;
     let mut last = 0;
     for Report { moment, gauge, .. } in &reading.reports {
-        let more = 2 * i128::from(gauge.collecting) - i128::from(gauge.elapsed);
+        let elapsed = i128::from(gauge.elapsed);
+        let more = 2 * i128::from(gauge.collecting) - elapsed;
         let since = last..=*moment;
         let at_once =
             reading.cycles.iter().any(|cycle| since.contains(&cycle.start) && cycle.marked == Some(cycle.start));
@@ -183,16 +185,16 @@ fn limiter(reading: &Reading<'_>) -> Judgement {
         }
         let capacity = BUCKET * i128::from(gauge.processors);
         if let Some((from, then)) = least
-            && i128::from(gauge.elapsed - then) >= 2 * capacity
+            && elapsed - then >= 2 * capacity
         {
             check.that(more - from <= 2 * capacity, *moment, || {
-                let time = (gauge.elapsed - then) / 1_000_000;
-                let had = (more - from + i128::from(gauge.elapsed - then)) / 2_000_000;
+                let time = (elapsed - then) / 1_000_000;
+                let had = (more - from + elapsed - then) / 2_000_000;
                 (format!("of {time} ms of CPU time the collector has {had}"), [])
             });
         }
         if least.is_none_or(|(from, _)| more < from) {
-            least = Some((more, gauge.elapsed));
+            least = Some((more, elapsed));
         }
     }
     check.done()

@@ -34,7 +34,7 @@ pub(super) const LAWS: &[Law] = &[
     Law {
         number: 100,
         name: "steady state",
-        statement: "When for five cycles, without a memory limit, as much is alive, as much is scanned and the program allocates at the same rate, the next one ends at most 5 % over its goal, and if it starts as early as it wants to, assists did at most a fifth of what was done in the background meanwhile.",
+        statement: "When for five cycles, without a memory limit, as much is alive, as much is scanned and the program allocates at the same rate, the next one ends at most 5 % over its goal, and if it starts as early as it wants to and no object is as long as the rest of its way, assists did at most a fifth of what was done in the background meanwhile.",
         needs: Needs::of(&[Capability::Pacing, Capability::Phases]),
         judge: steady_state,
     },
@@ -94,7 +94,7 @@ impl Run<'_> {
             Reply::Born { usable, .. } => Some(usable),
             _ => None,
         });
-        born.fold((0, 0), |(sum, most), usable| (sum + usable, most.max(usable)))
+        born.fold((0, 0), |(sum, most), usable| (u64::saturating_add(sum, usable), most.max(usable)))
     }
 
     /// How often the limiter had come on before the cycle started, as far as anybody asked.
@@ -154,23 +154,21 @@ fn steady_state(reading: &Reading<'_>) -> Judgement {
         let was = &before.report.gauge;
         let scanned = Work { stacks: was.roots, ..Work::default() };
         let goal = percent_goal(LastCycle { marked: was.marked, scanned }, last.report.gogc);
-        let earliest = was.marked + (goal.saturating_sub(was.marked)) / 64 * 46;
+        let earliest = was.marked.saturating_add(goal.saturating_sub(was.marked) / 64 * 46);
         let rates: Vec<_> = window.windows(2).map(|pair| rate(reading, &pair[0], &pair[1])).collect();
         let constant = rates.iter().all(|rate| alike(rate.0, rates[0].0) && alike(rate.1, rates[0].1));
-        if gauge.due > earliest && constant {
+        // Who allocates as much at once as may be allocated meanwhile pays for everything.
+        let way = |run: &Run<'_>| run.report.gauge.reached.saturating_sub(run.report.gauge.started);
+        let long = window.iter().any(|run| largest >= way(run));
+        if gauge.due > earliest && constant && !long {
             // Over all five: an object that the background worker scans in one piece may be one too many for its share of a
             // cycle, and then it has less of the next.
             let then = &first.report.gauge;
             let assists = gauge.assists.saturating_sub(then.assists);
             let background = gauge.background.saturating_sub(then.background);
-            // Who pays pays ahead, and the first who allocates pays before anybody has worked for him: for the largest
-            // object what it takes away of the way to the goal, in which all has to be done.
-            let ahead = |run: &Run<'_>| {
-                let gauge = &run.report.gauge;
-                let way = gauge.reached.saturating_sub(gauge.started).max(1);
-                u64::from(MUTATORS) * LEAST_ASSIST.unsigned_abs() + largest.saturating_mul(gauge.done.div_ceil(way))
-            };
-            let ahead = window[1..].iter().map(ahead).fold(0, u64::saturating_add);
+            // Who pays pays ahead, and the first who allocates pays before anybody has worked for him.
+            let ahead = u64::from(MUTATORS) * LEAST_ASSIST.unsigned_abs();
+            let ahead = largest.saturating_add(ahead).saturating_mul(SETTLED as u64);
             check.that(assists <= (background / 100 * ASSISTS).saturating_add(ahead), last.report.moment, || {
                 (format!("in a steady state assists do {assists} bytes of work, and {background} are done behind"), [])
             });
@@ -183,16 +181,16 @@ fn steady_state(reading: &Reading<'_>) -> Judgement {
 /// mutator, or a millisecond.
 fn rate(reading: &Reading<'_>, before: &Run<'_>, run: &Run<'_>) -> (u64, u64) {
     let between = |from: usize, to: usize| {
-        let (mut bytes, mut units) = (0, 1);
+        let (mut bytes, mut units) = (0u64, 1u64);
         for moment in &reading.history.moments[from..=to] {
             match (&moment.op, &moment.reply) {
-                (_, Reply::Born { usable, .. }) => (bytes, units) = (bytes + usable, units + 1),
+                (_, Reply::Born { usable, .. }) => (bytes, units) = (bytes.saturating_add(*usable), units + 1),
                 (Op::Environment(Environment::Clock(milliseconds)), _) => units += u64::from(*milliseconds),
                 (Op::Mutate { .. }, _) => units += 1,
                 _ => {}
             }
         }
-        bytes * 1000 / units
+        bytes.saturating_mul(1000) / units
     };
     (between(before.marked, run.cycle.start), between(run.cycle.start, run.marked))
 }
@@ -208,7 +206,7 @@ fn hard_bound(reading: &Reading<'_>) -> Judgement {
         }
         let grown = gauge.reached as f64 * run.report.gogc.growth();
         let most = (grown.max(gauge.started as f64) * 1.1) as u64;
-        let slack = run.born(reading, run.cycle.start).1 + CACHED * gauge.processors;
+        let slack = run.born(reading, run.cycle.start).1.saturating_add(CACHED.saturating_mul(gauge.processors));
         check.that(gauge.ended <= most.saturating_add(slack), run.report.moment, || {
             let (ended, reached) = (gauge.ended, gauge.reached);
             (
@@ -244,8 +242,8 @@ fn memory_limit(reading: &Reading<'_>) -> Judgement {
             && report.gauge.limited == last.report.gauge.limited
             && report.gauge.limiting == 0;
         // What is alive must not have grown since, or it was not known when the last cycle ended.
-        let alive: u64 =
-            reading.lives().filter(|(_, life)| life.reachable(report.moment)).map(|(_, life)| life.usable).sum();
+        let alive = reading.lives().filter(|(_, life)| life.reachable(report.moment));
+        let alive = alive.map(|(_, life)| life.usable).fold(0, u64::saturating_add);
         if permits && alive <= limit / 4 {
             let mapped = report.gauge.mapped;
             check.that(mapped <= limit, report.moment, || {

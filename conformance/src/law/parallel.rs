@@ -435,12 +435,12 @@ impl<'a> Facts<'a> {
             places.sort_unstable();
             for pair in places.windows(2) {
                 let [(at, usable), (next, _)] = [pair[0], pair[1]];
-                findings.that(1, at + usable <= next, None, || {
+                findings.that(1, at.saturating_add(usable) <= next, None, || {
                     format!("an object of {usable} bytes at {at} reaches into the one at {next}")
                 });
             }
         }
-        let bytes = births.map(|birth| birth.usable).sum::<u64>();
+        let bytes = births.map(|birth| birth.usable).fold(0, u64::saturating_add);
         if let Some(counted) = account.counted {
             let Books { objects, bytes: taken } = counted;
             findings.that(97, objects <= reachable, None, || {
