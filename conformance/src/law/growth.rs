@@ -34,7 +34,7 @@ pub(super) const LAWS: &[Law] = &[
     Law {
         number: 100,
         name: "steady state",
-        statement: "When for five cycles, without a memory limit, as much is alive, as much is scanned and the program allocates at the same rate, the next one ends at most 5 % over its goal, and if it starts as early as it wants to and no object is as long as the rest of its way, assists did at most a fifth of what was done in the background meanwhile.",
+        statement: "When for five cycles, without a memory limit, as much is alive, as much is scanned and the program allocates at the same rate, the next one ends at most 5 % over its goal, and if it starts as early as it wants to and no object is as large as what is left of the goal then, assists did at most a fifth of what was done in the background meanwhile.",
         needs: Needs::of(&[Capability::Pacing, Capability::Phases]),
         judge: steady_state,
     },
@@ -157,9 +157,8 @@ fn steady_state(reading: &Reading<'_>) -> Judgement {
         let earliest = was.marked.saturating_add(goal.saturating_sub(was.marked) / 64 * 46);
         let rates: Vec<_> = window.windows(2).map(|pair| rate(reading, &pair[0], &pair[1])).collect();
         let constant = rates.iter().all(|rate| alike(rate.0, rates[0].0) && alike(rate.1, rates[0].1));
-        // Who allocates as much at once as may be allocated meanwhile pays for everything.
-        let way = |run: &Run<'_>| run.report.gauge.reached.saturating_sub(run.report.gauge.started);
-        let long = window.iter().any(|run| largest >= way(run));
+        // Who allocates at once what is to be allocated meanwhile pays for everything.
+        let long = largest >= goal.saturating_sub(earliest);
         if gauge.due > earliest && constant && !long {
             // Over all five: an object that the background worker scans in one piece may be one too many for its share of a
             // cycle, and then it has less of the next.
