@@ -136,10 +136,12 @@ mod tests {
     use super::*;
     use Color::{Black, Grey, White};
 
+    /// Of the object's colour, whether my stack and some stack are grey, and whether the value is not nil.
+    type Expected = fn(Color, bool, bool, bool) -> bool;
+
     #[test]
     fn each_condition_asks_for_what_its_name_says_and_for_nothing_else() {
-        // The object's colour, then my stack, then some stack, then whether the value is not nil.
-        let applies: [(When, fn(Color, bool, bool, bool) -> bool); 9] = [
+        let applies: [(When, Expected); 9] = [
             (When::Never, |_, _, _, _| false),
             (When::Always, |_, _, _, _| true),
             (When::MyStackIsGrey, |_, mine, _, _| mine),

@@ -1143,7 +1143,7 @@ gc sweep 9
                     };
                     match (graph.apply_with(&op, came), &reply) {
                         (Effect::Born(id), Reply::Born { at: address, .. }) => {
-                            assert_eq!(at.insert(*address, id), None)
+                            assert_eq!(at.insert(*address, id), None);
                         }
                         (Effect::Loaded(found), _) => assert_eq!(found, came, "{line}"),
                         (Effect::Read(id), Reply::Data(data)) => {
