@@ -1243,4 +1243,25 @@ gc sweep 9
         let expected = [Capability::Free, Capability::Aligned, Capability::Classes, Capability::Pacing];
         assert!(missing.iter().all(|capability| expected.contains(capability)) && missing.len() == 4, "{missing:?}");
     }
+
+    #[test]
+    fn a_move_and_a_wipe_change_these_fields_and_no_others() {
+        let mut machine = Machine::new(Protocol::HYBRID);
+        tell(&mut machine, "0 alloc r0 4\n0 alloc r1 0\n0 store r0.0 r0\n0 store r0.1 r1\n0 store r0.3 r1\n");
+        let (a, b) = (Some(Address(BASE)), Some(Address(BASE + 32)));
+        let mut fields = |story: &str| {
+            tell(&mut machine, story);
+            [0, 1, 2, 3].map(|index| match tell(&mut machine, &format!("0 load r9 r0.{index}\n")).0 {
+                Reply::Object(at) => Some(at),
+                _ => None,
+            })
+        };
+        assert_eq!(fields("0 move r0.1 r0.0 2\n"), [a, a, b, b]);
+        assert_eq!(fields("0 wipe r0.1 2\n"), [a, None, None, b]);
+        assert_eq!(fields("0 move r0.2 r0.0 2\n"), [a, None, a, None]);
+        assert_eq!(fields("0 wipe r0.2 2\n"), [a, None, None, None]);
+        let stamps = "0 write r1\n0 write r1\n0 read r1\n";
+        assert_eq!(tell(&mut machine, "0 alloc r1 0 8\n").1, []);
+        assert_eq!(tell(&mut machine, stamps).0, Reply::Data(Content::Uniform(5)), "two births, one more, two writes");
+    }
 }
