@@ -122,9 +122,9 @@ fn the_answers_are_a_program_themselves_which_is_the_story() {
     }
 }
 
-/// The story in which a weak pointer is asked for an object that no mutator can reach, while marking. A design that has
+/// The stories in which a weak pointer is asked for an object that no mutator can reach, while marking. A design that has
 /// found it dead by then, because it stops the world and marks it all at once, answers nil, and may.
-const OPEN: &str = "weak-to-strong-while-marking";
+const OPEN: [&str; 2] = ["weak-to-strong-while-marking", "brought-back-with-a-neighbour"];
 
 #[test]
 fn every_sound_design_gives_these_answers() {
@@ -133,7 +133,7 @@ fn every_sound_design_gives_these_answers() {
             if !story.suits(&Machine::new(protocol).claims()) {
                 continue;
             }
-            if story.name == OPEN && protocol.stacks == StackScan::Stopped {
+            if OPEN.contains(&story.name.as_str()) && protocol.stacks == StackScan::Stopped {
                 continue;
             }
             let answers = story.answers_of(&mut InProcess::new(|| Machine::new(protocol)));
