@@ -259,7 +259,7 @@ fn blocks_that_another_thread_frees_take_no_more_memory() {
 fn meanwhile(work: impl FnOnce()) {
     let stop = AtomicBool::new(false);
     thread::scope(|scope| {
-        for seed in 1..3 {
+        let threads = [1, 2].map(|seed| {
             let stop = &stop;
             scope.spawn(move || {
                 let (mut random, mut own) = (Random(seed), VecDeque::new());
@@ -269,14 +269,16 @@ fn meanwhile(work: impl FnOnce()) {
                         own.pop_front();
                     }
                 }
-            });
-        }
+            })
+        });
         work();
         stop.store(true, Ordering::Relaxed);
+        threads.into_iter().for_each(|thread| thread.join().unwrap());
     });
 }
 
-/// Asserts that `work` leaves no more than 2 MiB behind.
+/// Asserts that `work` leaves no more than 2 MiB behind, and everything in order. It joins its threads one by one: a scope
+/// does not wait for what they do when they have come back, and that is when they give back what is in their caches.
 fn leaves_nothing(work: impl Fn()) {
     let in_use = || {
         Global::<false>::trim();
@@ -285,15 +287,7 @@ fn leaves_nothing(work: impl Fn()) {
     work();
     let before = in_use();
     work();
-    // A scope does not wait for what its threads do when they have come back: they give back what is in their caches.
-    let mut after = in_use();
-    for _ in 0..500 {
-        if after <= before + 2 * MIB {
-            break;
-        }
-        thread::sleep(Duration::from_millis(10));
-        after = in_use();
-    }
+    let after = in_use();
     println!("{} KiB in use before, {} KiB after", before >> 10, after >> 10);
     assert!(after <= before + 2 * MIB, "{before} bytes in use, then {after}");
     Global::<false>::verify().unwrap();
@@ -342,7 +336,6 @@ fn threads(count: usize) {
     };
     leaves_nothing(|| {
         for _ in 0..count.div_ceil(8) {
-            // Joined one by one: a scope does not wait for what threads do when they have come back.
             let all = [(); 4].map(|()| thread::spawn(short));
             all.into_iter().for_each(|thread| thread.join().unwrap());
         }
@@ -368,7 +361,7 @@ fn signals(count: usize) {
         let stop = AtomicBool::new(false);
         let ready = mpsc::channel();
         thread::scope(|scope| {
-            for seed in 1..3 {
+            let threads = [1, 2].map(|seed| {
                 let (stop, ready) = (&stop, ready.0.clone());
                 scope.spawn(move || {
                     // SAFETY: asks for a name.
@@ -380,18 +373,19 @@ fn signals(count: usize) {
                             own.pop_front();
                         }
                     }
-                });
-            }
-            let threads = [ready.1.recv().unwrap(), ready.1.recv().unwrap()];
+                })
+            });
+            let names = [ready.1.recv().unwrap(), ready.1.recv().unwrap()];
             let goal = HANDLED.load(Ordering::Relaxed) + count.div_ceil(2);
             while HANDLED.load(Ordering::Relaxed) < goal {
-                for thread in threads {
+                for thread in names {
                     // SAFETY: the threads run until they are told to stop.
                     assert_eq!(unsafe { libc::pthread_kill(thread, libc::SIGUSR1) }, 0);
                 }
                 thread::sleep(Duration::from_micros(20));
             }
             stop.store(true, Ordering::Relaxed);
+            threads.into_iter().for_each(|thread| thread.join().unwrap());
         });
     });
     assert!(HANDLED.load(Ordering::Relaxed) >= count);
