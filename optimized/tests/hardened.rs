@@ -421,9 +421,9 @@ fn streams(count: usize) {
     };
     thread::scope(|scope| {
         let stream = &stream;
-        for half in 0..2 {
-            scope.spawn(move || (half..count).step_by(2).for_each(stream));
-        }
+        let threads = [0, 1].map(|half| scope.spawn(move || (half..count).step_by(2).for_each(stream)));
+        // A scope does not wait for what thread-locals do when they are destroyed; who joins does.
+        threads.into_iter().for_each(|thread| thread.join().unwrap());
     });
     drop(given);
     Global::<true>::verify().unwrap();

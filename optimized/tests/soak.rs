@@ -16,7 +16,7 @@ use std::{
         atomic::{AtomicBool, AtomicUsize, Ordering},
         mpsc,
     },
-    thread,
+    thread::{self, ScopedJoinHandle},
     time::{Duration, Instant},
 };
 
@@ -119,6 +119,12 @@ fn hand_over(stop: &AtomicBool, given: &Mutex<Vec<Block>>, mut random: Random) {
     }
 }
 
+/// A scope does not wait for what its threads do when they have come back, and that is when they give back what is in their
+/// caches; this does.
+fn join<const COUNT: usize>(threads: [ScopedJoinHandle<'_, ()>; COUNT]) {
+    threads.into_iter().for_each(|thread| thread.join().unwrap());
+}
+
 type Workload = fn(&AtomicBool, &Mutex<Vec<Block>>, Random);
 const WORKLOADS: [(&str, Workload); 4] =
     [("replace", replace), ("resize", resize), ("tides", tides), ("hand over", hand_over)];
@@ -129,10 +135,8 @@ fn soak(workload: Workload, time: Duration, more: usize) {
     let (stop, given) = (AtomicBool::new(false), Mutex::new(Vec::new()));
     let (mut before, mut after) = (0, 0);
     thread::scope(|scope| {
-        for seed in [1, 2] {
-            let (stop, given) = (&stop, &given);
-            scope.spawn(move || workload(stop, given, Random(seed)));
-        }
+        let (stop, given) = (&stop, &given);
+        let threads = [1, 2].map(|seed| scope.spawn(move || workload(stop, given, Random(seed))));
         let start = Instant::now();
         while start.elapsed() < time {
             let peak = if start.elapsed() < time * 2 / 5 { &mut before } else { &mut after };
@@ -140,6 +144,7 @@ fn soak(workload: Workload, time: Duration, more: usize) {
             thread::sleep(Duration::from_millis(5));
         }
         stop.store(true, Ordering::Relaxed);
+        join(threads);
     });
     println!("{} KiB resident at first, {} KiB after that", before >> 10, after >> 10);
     assert!(before > MIB && after <= before + before / 50 + more, "{before} bytes resident, then {after}");
@@ -273,12 +278,11 @@ fn meanwhile(work: impl FnOnce()) {
         });
         work();
         stop.store(true, Ordering::Relaxed);
-        threads.into_iter().for_each(|thread| thread.join().unwrap());
+        join(threads);
     });
 }
 
-/// Asserts that `work` leaves no more than 2 MiB behind, and everything in order. It joins its threads one by one: a scope
-/// does not wait for what they do when they have come back, and that is when they give back what is in their caches.
+/// Asserts that `work` leaves no more than 2 MiB behind, and everything in order.
 fn leaves_nothing(work: impl Fn()) {
     let in_use = || {
         Global::<false>::trim();
@@ -385,7 +389,7 @@ fn signals(count: usize) {
                 thread::sleep(Duration::from_micros(20));
             }
             stop.store(true, Ordering::Relaxed);
-            threads.into_iter().for_each(|thread| thread.join().unwrap());
+            join(threads);
         });
     });
     assert!(HANDLED.load(Ordering::Relaxed) >= count);
