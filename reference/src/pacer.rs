@@ -277,10 +277,10 @@ pub struct Shares {
     pub idle: f64,
 }
 
-/// Cons/mark as one cycle measures it; nothing, if nothing was allocated while it ran. Idle time counts for the collector,
+/// Cons/mark as one cycle measures it; nothing, if nothing was allocated while it ran, or nothing scanned. Idle time counts for the collector,
 /// which used it, but not against the mutators, which could have had it.
 pub fn cons_mark(triggered: u64, live_at_end: u64, work: u64, shares: Shares) -> Option<f64> {
-    let allocated = live_at_end.checked_sub(triggered).filter(|bytes| *bytes > 0)?;
+    let allocated = live_at_end.checked_sub(triggered).filter(|bytes| *bytes > 0 && work > 0)?;
     let collector = UTILIZATION + shares.assists;
     Some(allocated as f64 * (collector + shares.idle) / (work as f64 * (1.0 - collector)))
 }
@@ -778,7 +778,7 @@ mod tests {
         assert!(close(measure(0.0, 0.0), 0.15));
         assert!(close(measure(0.1, 0.0), 0.24231));
         assert!(close(measure(0.0, 0.25), 0.30));
-        assert_eq!(cons_mark(110, 110, 40, Shares::default()), None);
+        assert_eq!([(110, 40), (128, 0)].map(|(end, work)| cons_mark(110, end, work, Shares::default())), [None; 2]);
         let mut history = ConsMark::default();
         let used: Vec<f64> = [0.1, 0.5, 0.2, 0.1, 0.1, 0.1, 0.1].map(|new| history.measured(new)).into();
         assert_eq!(used, [0.1, 0.5, 0.5, 0.5, 0.5, 0.5, 0.2]);

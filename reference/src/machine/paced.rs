@@ -342,7 +342,7 @@ impl Machine {
         let assists = (pacer.assisted as f64 / duration as f64).min(0.95 - UTILIZATION);
         let shares = Shares { assists, idle: 0.0 };
         let new = cons_mark(pacer.counts.started, pacer.live, scanned.total(), shares);
-        if let Some(new) = new.filter(|_| scanned.total() > 0 && pacer.rules.learns) {
+        if let Some(new) = new.filter(|_| pacer.rules.learns) {
             pacer.cons_mark = pacer.measured.measured(new);
         }
         let peak = if pacer.rules.forgets { 0 } else { pacer.last.marked };

@@ -2,7 +2,7 @@
 
 use super::{
     Loss, Period, Scope, Step, World,
-    world::{EARLY, FREED, NIL, OBJECTS, Ref, World as State},
+    world::{EARLY, FREED, NIL, OBJECTS, Pending, Ref, Stage, World as State},
 };
 use crate::{
     color::Color,
@@ -348,6 +348,69 @@ fn a_scope_fits_from_one_of_each_to_as_many_as_a_world_has_room_for() {
         let [objects, fields, mutators, registers] = size;
         assert_eq!(Scope::new(objects, fields, mutators, registers).fits(), fits, "{size:?}");
     }
+}
+
+#[test]
+fn a_world_tells_what_was_put_into_it() {
+    let scope = Scope::new(3, 2, 2, 1).with(Alphabet::ALL);
+    let mut world = world(scope, &[1, 2], &[2, 3, NIL], 3, 0b101);
+    world.set_field(2, 1, 1);
+    let fields = [1, 2, 3].map(|object| [0, 1].map(|field| world.field(object, field)));
+    assert_eq!(fields, [[2, NIL], [3, 1], [NIL, NIL]]);
+    assert_eq!([1, 4].map(|object| world.color(object)), [Some(Color::White), None]);
+    assert_eq!([0, 1, 2].map(|object| world.has_finalizer(object)), [true, false, true]);
+    assert_eq!((world.target(), world.finalizers_color(), world.colored(Color::White)), (Some(2), Color::Grey, 0b111));
+    assert!(!world.weak_dangles() && State { weak: FREED, ..world }.weak_dangles());
+    assert_eq!(World::unpack(world.pack()), world);
+    let steps = possible(&world, &Protocol::HYBRID, scope);
+    let of_mutators = |step: &&Step| matches!(step, Step::Load { .. } | Step::Allocate { .. });
+    assert!(steps.iter().filter(of_mutators).count() > 2 && steps.contains(&Step::ScanStack(1)), "{steps:?}");
+    assert!(steps.iter().filter(of_mutators).all(|step| !step.is_collector()) && Step::ScanStack(1).is_collector());
+}
+
+#[test]
+fn garbage_is_what_nothing_that_matters_reaches() {
+    let scope = Scope::new(4, 1, 1, 1).with(Alphabet::ALL);
+    let kept = |registers: &[Ref], weak, finalizable| {
+        let world = world(scope, registers, &[2, NIL, 4, NIL], weak, finalizable).without_garbage();
+        (0..4).filter(|object| world.colors[*object].is_some()).collect::<Vec<_>>()
+    };
+    assert_eq!(kept(&[NIL], NIL, 0), []);
+    assert_eq!(kept(&[1], NIL, 0), [0, 1]);
+    assert_eq!(kept(&[2], 3, 0), [1, 2, 3]);
+    assert_eq!(kept(&[NIL], NIL, 0b1010), [1, 3]);
+    // For two reasons at once: no two of them cancel each other out.
+    assert_eq!(kept(&[3], 3, 0), [2, 3]);
+    assert_eq!(kept(&[NIL], 1, 0b0001), [0, 1]);
+    let reasons: [fn(&mut World); 5] = [
+        |world| world.pending = [Pending { stage: Stage::ShadeOld, old: 1, ..Pending::NONE }; 2],
+        |world| world.weak = 1,
+        |world| world.finalizable = 1,
+        |world| world.queued = 1,
+        |world| world.colors[0] = Some(Color::Grey),
+    ];
+    for some in reasons.windows(1).chain(reasons.windows(2)) {
+        let mut world = world(scope, &[NIL], &[2, NIL], NIL, 0);
+        some.iter().for_each(|give| give(&mut world));
+        assert_eq!(world.without_garbage().fields, world.fields);
+    }
+}
+
+#[test]
+fn a_store_under_way_that_owes_a_shade_protects_what_it_overwrote_and_what_it_wrote() {
+    let scope = Scope::new(3, 1, 1, 1);
+    let mut world = world(scope, &[1], &[NIL, NIL, NIL], NIL, 0);
+    world.scan_stack(0);
+    (world.colors[0], world.registers[0][1]) = (Some(Color::Black), 2);
+    assert!(!world.upholds(Invariant::Weak), "a black stack holds something white");
+    let mut owes = |stage, old, new| {
+        world.pending[0] = Pending { stage, object: 1, field: 0, old, new };
+        world.upholds(Invariant::Weak)
+    };
+    assert!(owes(Stage::WrittenShadeOld, 2, NIL) && owes(Stage::WrittenShadeOld, NIL, 2));
+    assert!(owes(Stage::WrittenShadeOld, 2, 2), "the same twice");
+    assert!(owes(Stage::WrittenShadeNew, NIL, 2) && !owes(Stage::WrittenShadeNew, 2, NIL));
+    assert!(!owes(Stage::WrittenShadeOld, NIL, NIL) && !owes(Stage::Write, 2, 2));
 }
 
 #[test]

@@ -260,6 +260,12 @@ impl FreeList {
         }
         Ok(())
     }
+
+    /// What [`FreeList::verify`] must not accept.
+    #[cfg(test)]
+    pub(super) fn misplace_rover(&mut self) {
+        self.rover += 1;
+    }
 }
 
 #[cfg(test)]

@@ -518,6 +518,14 @@ mod tests {
     }
 
     #[test]
+    fn a_free_list_that_is_broken_is_found() {
+        let mut heap = Manual::new(Policy::NextFit);
+        let Places::Fit(list) = &mut heap.places else { panic!("a free list") };
+        list.misplace_rover();
+        assert!(heap.verify().is_err_and(|why| why.contains("rover")));
+    }
+
+    #[test]
     fn go_takes_back_what_a_cycle_did_not_mark() {
         let mut heap = Manual::new(Policy::Go);
         let mut places = Vec::new();
