@@ -47,17 +47,9 @@ impl Scope {
     /// Every world at the beginning of marking: all ways in which registers, fields and the weak pointer can refer to at
     /// most so many objects, and in which these can have finalizers, told apart only by who refers to whom.
     pub fn beginnings(self, protocol: &Protocol) -> impl Iterator<Item = World> {
-        let mut packed = Vec::new();
-        // Most of them differ in names only; those are thrown out before there are too many.
-        let mut most = 1 << 20;
-        let mut tell = |world: &World| {
-            packed.push(world.pack_canonical());
-            if packed.len() >= most {
-                packed.sort_unstable();
-                packed.dedup();
-                most = (2 * packed.len()).max(most);
-            }
-        };
+        // Most of them differ in names only.
+        let mut found = Distinct { numbers: Vec::new(), most: 1_000_000 };
+        let mut tell = |world: &World| found.add(world.pack_canonical());
         let references = u32::from(self.registers * self.mutators + self.objects * self.fields);
         let values = u64::from(self.objects) + 1;
         let targets = if self.alphabet.weak { values } else { 1 };
@@ -93,9 +85,29 @@ impl Scope {
                 tell(&world);
             }
         }
-        packed.sort_unstable();
-        packed.dedup();
-        packed.into_iter().map(World::unpack)
+        found.throw_out_doubles();
+        found.numbers.into_iter().map(World::unpack)
+    }
+}
+
+/// Numbers, without their doubles once these are thrown out, which is before there are too many.
+struct Distinct {
+    numbers: Vec<u128>,
+    most: usize,
+}
+
+impl Distinct {
+    fn add(&mut self, number: u128) {
+        self.numbers.push(number);
+        if self.numbers.len() >= self.most {
+            self.throw_out_doubles();
+            self.most = self.most.max(2 * self.numbers.len());
+        }
+    }
+
+    fn throw_out_doubles(&mut self) {
+        self.numbers.sort_unstable();
+        self.numbers.dedup();
     }
 }
 

@@ -208,6 +208,57 @@ fn a_mutator_arrives_with_a_black_stack_and_takes_its_registers_along() {
 }
 
 #[test]
+fn while_a_stopped_world_is_marked_no_mutator_does_anything() {
+    let stopped = Protocol::STOP_THE_WORLD;
+    let marking_alone = Scope::new(2, 1, 1, 1);
+    let start = world(marking_alone, &[1], &[2, NIL], NIL, 0);
+    assert_eq!(possible(&start, &stopped, marking_alone), [Step::Rescan]);
+    let marked = after(start, &stopped, marking_alone, &[Step::Rescan]);
+    assert_eq!((marked.period(), marked.colored(Color::Black)), (Period::Mark, 0b11));
+    let then = possible(&marked, &stopped, marking_alone);
+    assert!(!then.is_empty() && then.iter().all(|step| !step.is_collector()), "{then:?}");
+    // Where a sweep follows, marking has to end before.
+    let cycles = marking_alone.with(Alphabet { sweep: true, ..Alphabet::PLAIN });
+    assert_eq!(possible(&marked, &stopped, cycles), [Step::Rescan]);
+    let ended = after(marked, &stopped, cycles, &[Step::Rescan]);
+    assert!(ended.period() == Period::Sweep && possible(&ended, &stopped, cycles).len() > 1);
+}
+
+#[test]
+fn stacks_are_scanned_again_once_nothing_is_grey_and_nobody_is_in_the_middle_of_anything() {
+    let scope = Scope::new(2, 1, 1, 2);
+    let start = world(scope, &[1], &[2, NIL], NIL, 0);
+    let clean = after(start, &Protocol::INSERTION, scope, &[Step::ScanStack(0), Step::Scan(0), Step::Scan(1)]);
+    assert!(!possible(&clean, &Protocol::INSERTION, scope).contains(&Step::Rescan), "there would be nothing to find");
+    let mut hidden = clean;
+    (hidden.colors[1], hidden.fields[0][0], hidden.registers[0][1]) = (Some(Color::White), NIL, 2);
+    let found = after(hidden, &Protocol::INSERTION, scope, &[Step::Rescan]);
+    assert_eq!(found.colored(Color::Black), 0b11);
+    // Nor does it end any other way while a conversion is under way.
+    let specials = Specials { strong_pins: false, ..Specials::SOUND };
+    let alphabet = Alphabet { sweep: true, weak: true, ..Alphabet::PLAIN };
+    let (protocol, scope) = (Protocol { specials, ..Protocol::INSERTION }, scope.with(alphabet));
+    let mut converting = State { weak: 1, ..clean };
+    let collector = |world: &World| possible(world, &protocol, scope).iter().any(|step| step.is_collector());
+    assert!(collector(&converting));
+    converting.pending[0] = Pending { stage: Stage::Settle, object: NIL, field: 0, old: 1, new: NIL };
+    assert!(!collector(&converting));
+}
+
+#[test]
+fn a_weak_pointer_that_goes_with_its_object_outlives_the_first_sweep_of_one_with_a_finalizer() {
+    let scope = Scope::new(1, 1, 1, 1).with(Alphabet::ALL);
+    let specials = Specials { clearing: Clearing::Freed, ..Specials::SOUND };
+    let late = Protocol { specials, ..Protocol::HYBRID };
+    for (finalizable, target) in [(0b1, Some(0)), (0b0, None)] {
+        let mut swept = world(scope, &[NIL], &[NIL], 1, finalizable);
+        swept.period = Period::Sweep;
+        swept.sweep(1, &late);
+        assert_eq!((swept.target(), swept.is_queued(0)), (target, target.is_some()));
+    }
+}
+
+#[test]
 fn a_cycle_that_is_given_up_leaves_no_marks_behind() {
     let scope = Scope::new(2, 1, 1, 1).with(Alphabet { aborts: true, ..Alphabet::PLAIN });
     let start = world(scope, &[1], &[2, NIL], NIL, 0);
@@ -429,9 +480,13 @@ fn beginnings_are_all_ways_to_refer_and_no_other() {
     assert_eq!(two.beginnings(&Protocol::HYBRID).count(), 1 + 3 * 2);
     let arrivals = two.with(Alphabet { arrivals: true, ..Alphabet::PLAIN });
     assert_eq!(arrivals.beginnings(&Protocol::HYBRID).count(), 1 + 3 * 2 + (1 + 2));
+    // Whoever is alone is always there.
+    assert_eq!(with(Alphabet { arrivals: true, ..Alphabet::PLAIN }), 3);
     // About to write plainly: whoever holds it may write it or nil, into one field of two.
     let overtaken = Protocol { flag_test_can_be_overtaken: true, ..Protocol::HYBRID };
     assert_eq!(one.beginnings(&overtaken).count(), 3 + 2 * 2);
     let fields = Scope::new(1, 2, 1, 1);
     assert_eq!((fields.beginnings(&Protocol::HYBRID).count(), fields.beginnings(&overtaken).count()), (5, 5 + 4 * 4));
+    let full = |world: World| world.fields[..3].as_flattened().iter().all(|to| *to != NIL);
+    assert!(Scope::new(3, 2, 1, 1).beginnings(&Protocol::HYBRID).any(full));
 }
