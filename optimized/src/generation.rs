@@ -72,3 +72,23 @@ impl Generation {
         self.0.store(cycle, Ordering::Release);
     }
 }
+
+#[cfg(all(test, not(any(heaplaw_loom, heaplaw_shuttle))))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_span_is_claimed_once_for_a_cycle_and_never_after_its_death() {
+        let span = Generation(AtomicU64::new(0));
+        span.begin(4);
+        assert!(span.is(4) && !span.claim(4), "what is born in a cycle is swept for it");
+        assert!(span.claim(5) && span.is_claimed() && !span.claim(5) && !span.is(5));
+        span.done(5);
+        assert!(span.is(5) && !span.is_claimed() && !span.claim(5) && span.claim(6));
+        span.end();
+        assert!(span.is_claimed() && !span.claim(7));
+        span.begin(7);
+        span.end();
+        assert!(!span.claim(8) && !span.is(8));
+    }
+}

@@ -178,6 +178,36 @@ mod tests {
     }
 
     #[test]
+    fn of_two_that_mark_a_slot_at_once_one_is_the_first() {
+        let word = AtomicU64::new(0);
+        assert!(mark(&word, 3, || ()) && !mark(&word, 3, || panic!("it is marked")));
+        assert!(!mark(&word, 5, || _ = word.fetch_or(1 << 5, Ordering::Relaxed)), "another came first");
+        assert!(mark(&word, 7, || _ = word.fetch_or(1 << 6, Ordering::Relaxed)));
+    }
+
+    #[test]
+    fn nothing_is_allocated_if_every_bit_is_clear() {
+        let words = words(200);
+        assert!(all_free(&words));
+        words[3].store(1 << 7, Ordering::Relaxed);
+        assert!(!all_free(&words));
+    }
+
+    #[test]
+    fn a_span_has_no_more_room_than_slots_and_no_other_flags() {
+        let room = Room(AtomicU64::new(0));
+        let sound = |free, held| {
+            room.reset(free, held);
+            room.is_sound(10)
+        };
+        assert!(sound(0, false) && sound(10, false) && sound(10, true) && !sound(11, false) && !sound(11, true));
+        room.0.store(2 * HELD, Ordering::Relaxed);
+        assert!(!room.is_sound(10));
+        room.0.store(2 * HELD - 1, Ordering::Relaxed);
+        assert!(room.is_sound(FREE as usize));
+    }
+
+    #[test]
     fn a_span_is_held_from_the_first_free_slot_to_the_last() {
         let room = Room(AtomicU64::new(0));
         room.reset(0, false);

@@ -219,4 +219,21 @@ mod tests {
         }
         assert_eq!(bits.verify(5001), Ok(()));
     }
+
+    #[test]
+    fn the_first_number_of_what_is_wrong_is_named() {
+        let mut bits = bits(300_000);
+        bits.insert(5000);
+        let mut wrong = |level: usize, word: usize, bit: usize| {
+            let at = bits.starts[level] + word;
+            bits.words[at] ^= 1 << bit;
+            let found = bits.verify(300_000);
+            bits.words[at] ^= 1 << bit;
+            found
+        };
+        // Of numbers and of words above them, up to the end and behind it: there are 4688 words and 74 of these.
+        assert_eq!((wrong(0, 70, 5), wrong(0, 4687, 40)), (Err(70 * BITS), Err(300_000)));
+        assert_eq!((wrong(1, 3, 5), wrong(1, 73, 20)), (Err((3 * BITS + 5) * BITS), Err(4688 * BITS)));
+        assert_eq!((wrong(2, 1, 2), wrong(2, 1, 20)), (Err((BITS + 2) * BITS * BITS), Err(74 * BITS * BITS)));
+    }
 }

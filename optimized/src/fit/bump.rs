@@ -167,6 +167,7 @@ mod tests {
         let before = bump.mark();
         bump.reset();
         assert_eq!((bump.used(), bump.release(before)), (0, Err(Stale)));
+        assert!(!Stale.to_string().is_empty());
     }
 
     #[test]

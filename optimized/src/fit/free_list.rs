@@ -572,4 +572,12 @@ mod tests {
             assert_eq!(heap.verify(), Err(Corruption::Rover(160 << 10)));
         }
     }
+
+    #[test]
+    fn a_free_block_that_does_not_start_where_it_is_said_to_is_named_by_its_word() {
+        let mut heap = list(Fit::First, 160 << 10);
+        heap.allocate(100 << 10).unwrap();
+        heap.free[3] ^= 1 << 7;
+        assert_eq!(heap.verify(), Err(Corruption::Block(3 * BITS * 16)));
+    }
 }

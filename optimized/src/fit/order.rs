@@ -259,4 +259,23 @@ mod tests {
         }
         assert!(flips == 48 * 3 * 64 && order.verify(sizes.iter().copied()).is_ok());
     }
+
+    #[test]
+    fn the_number_that_is_wrong_is_named() {
+        // Every second number has a size.
+        let sizes: Vec<u64> = (0..20).map(|number| number % 2 * 5).collect();
+        let mut order = order(20);
+        (0..20).for_each(|number| order.set(number, sizes[number]));
+        let root = order.root;
+        let mut wrong = |side: usize, part: u64| {
+            let before = order.part(root, side);
+            order.set_part(root, side, part);
+            let found = order.verify(sizes.iter().copied());
+            order.set_part(root, side, before);
+            found
+        };
+        assert_eq!((wrong(LEFT, 7), wrong(LEFT, 300)), (Err(6), Err(19)), "nothing is there");
+        assert_eq!(wrong(RIGHT, root), Err(root as usize - 1), "no part of itself");
+        assert_eq!(order.verify([0; 20].into_iter()), Err(1), "of another size");
+    }
 }

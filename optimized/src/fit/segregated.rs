@@ -378,4 +378,33 @@ mod tests {
             assert!(heap.verify().is_err());
         }
     }
+
+    #[test]
+    fn what_is_wrong_with_fresh_blocks_units_and_the_tree_is_named() {
+        // Of 64 bytes each: two units of 8 bytes, of which the second has four fresh blocks, and one of 24.
+        let broken = |change: fn(&mut Segregated)| {
+            let mut heap = Segregated::new(&[8, 24, 40], 64, Pop::Lowest, 1024, Faults::NONE).unwrap();
+            (0..12).for_each(|_| _ = heap.allocate(8).unwrap());
+            heap.allocate(24).unwrap();
+            assert_eq!((heap.fresh.as_slice(), heap.verify()), (&[96..128, 152..176, 0..0][..], Ok(())));
+            change(&mut heap);
+            heap.verify()
+        };
+        // Not the last unit of its size, not to its end, from before its start, not cut, of a size that has no unit.
+        assert_eq!(broken(|heap| heap.fresh[0] = 32..64), Err(Corruption::Block(32)));
+        assert_eq!(broken(|heap| heap.fresh[0].end = 120), Err(Corruption::Block(96)));
+        assert_eq!(broken(|heap| heap.fresh[0].start = 56), Err(Corruption::Block(56)));
+        assert_eq!(broken(|heap| heap.fresh[1].start = 153), Err(Corruption::Block(153)));
+        assert_eq!(broken(|heap| heap.fresh[1].end = 192), Err(Corruption::Block(152)));
+        assert_eq!(broken(|heap| heap.fresh[2] = 64..104), Err(Corruption::Block(64)));
+        assert_eq!(broken(|heap| heap.fresh[0] = 0..0), Err(Corruption::Block(0)));
+        // A unit of no size, and a free block of which the tree does not know.
+        assert_eq!(broken(|heap| heap.classes[2] = 3), Err(Corruption::Block(128)));
+        let unknown = broken(|heap| {
+            heap.free(64).unwrap();
+            let Found::Lowest(tree) = &mut heap.found else { panic!("the lowest first") };
+            tree.set(1, 0);
+        });
+        assert_eq!(unknown, Err(Corruption::Index(64)));
+    }
 }

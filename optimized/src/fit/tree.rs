@@ -242,4 +242,20 @@ mod tests {
         }
         assert!(flips > 100 * 64 && tree.verify(leaves.iter().copied()).is_ok());
     }
+
+    #[test]
+    fn the_first_leaf_of_what_is_wrong_is_named() {
+        let mut tree = tree::<Maximum>(700);
+        let mut wrong = |level: usize, summary: usize| {
+            let at = tree.starts[level] + summary;
+            tree.words[at] ^= 1;
+            let found = tree.verify(std::iter::repeat_n(0, 700));
+            tree.words[at] ^= 1;
+            found
+        };
+        // Up to the end and behind it: there are 88 summaries, and 11 of these.
+        assert_eq!((wrong(0, 699), wrong(0, 701)), (Err(699), Err(700)));
+        assert_eq!((wrong(1, 5), wrong(2, 3)), (Err(5 * FAN), Err(3 * FAN * FAN)));
+        assert_eq!(wrong(2, 12), Err(11 * FAN * FAN));
+    }
 }

@@ -388,6 +388,34 @@ mod tests {
         assert_eq!(sweep_price(8192, 64 * MIB + MIB / 2, 64 * MIB), 1.0);
     }
 
+    #[test]
+    fn a_bill_is_of_no_less_than_a_piece_of_work() {
+        let price = Price { work_per_byte: 1.0, bytes_per_work: 0.5, goal: 0 };
+        let bill = |debt: i64| price.bill(-debt, &mut 0).work;
+        assert_eq!([1, LEAST - 1, LEAST, LEAST + 1].map(bill), [LEAST, LEAST, LEAST, LEAST + 1]);
+        // All of a debt is gone with what it was worth; of a smaller one more is paid than is owed.
+        let rest = |debt: i64| price.bill(-debt, &mut LEAST.clone()).balance;
+        assert_eq!([LEAST, LEAST - 2].map(rest), [0, LEAST / 2 - (LEAST - 2)]);
+    }
+
+    #[test]
+    fn a_bucket_is_full_after_a_second_of_each_processor_and_until_it_has_run_dry_of_what_ran_over() {
+        const SECOND: u64 = 1_000_000_000;
+        let mut bucket = Bucket::new(3);
+        bucket.update(SECOND / 2, 3 * SECOND - 1);
+        // Half a second of three processors, all of it and more the collector's.
+        assert!(!bucket.is_full());
+        bucket.update(SECOND / 2, 1);
+        assert!(bucket.is_full());
+        bucket.update(SECOND / 2, 10);
+        assert!(bucket.is_full());
+        // What ran over is made up for first; then what the mutators have had makes room.
+        bucket.update(SECOND / 2 + 3, 0);
+        assert!(bucket.is_full() && bucket.over == 1);
+        bucket.update(SECOND / 2 + 4, 0);
+        assert!(!bucket.is_full() && bucket.fill == 3 * SECOND - 2);
+    }
+
     /// A bucket under a collector that takes all it may.
     #[test]
     fn the_collector_has_half_of_the_time_and_a_second_more() {

@@ -77,7 +77,8 @@ fn a_run_grows_in_place_only_into_free_pages() {
     test.take(4).unwrap();
     assert_eq!(test.pages.take_at(4, 1), None);
     assert_eq!(test.pages.take_at(8, 4), Some(Run { first: 8, clean: true }));
-    assert_eq!(test.pages.take_at(60, 5), None, "not beyond what is mapped");
+    assert_eq!(test.pages.take_at(40, 2), Some(Run { first: 40, clean: true }));
+    assert_eq!(test.pages.take_at(GROWTH - 4, 5), None, "not beyond what is mapped");
     assert_eq!(test.pages.verify(), Ok(()));
 }
 
@@ -87,6 +88,7 @@ fn a_cache_holds_the_free_pages_of_a_group_and_gives_the_rest_back() {
     test.take(3).unwrap();
     let mut cache = PageCache::empty();
     test.pages.take_group_of(4, &mut cache);
+    assert!(!cache.is_empty());
     assert_eq!((test.pages.in_use(), cache.take(2), cache.take(60), cache.take(1)), (64, Some(3), None, Some(5)));
     test.pages.give_group(&mut cache);
     assert_eq!((test.pages.in_use(), cache.take(1)), (6, None));
@@ -134,6 +136,56 @@ fn summaries_merge_as_published() {
     assert_eq!(two(sum(512, 512, 512), sum(10, 20, 30)), sum(522, 522, 30));
     assert_eq!(two(sum(3, 7, 5), sum(6, 9, 2)), sum(3, 11, 2));
     assert_eq!(two(sum(0, 0, 0), sum(512, 512, 512)), sum(0, 512, 512));
+}
+
+#[test]
+fn a_chunk_is_summed_up_as_by_looking_at_each_page() {
+    let mut test = Test::new(8192, 8192);
+    test.take(1).unwrap();
+    let mut random = 1_u64;
+    for round in 0..2000 {
+        let mut free = [false; CHUNK];
+        for run in free.chunk_by_mut(|_, _| {
+            random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (random >> 33) % 40 > round % 40
+        }) {
+            run.fill(run.len() % 2 == 1);
+        }
+        for (word, pages) in free.chunks(BITS).enumerate() {
+            test.pages.free[word] = (0..).zip(pages).map(|(bit, free)| u64::from(*free) << bit).sum();
+        }
+        let length = |run: &[bool]| if run[0] { run.len() } else { 0 };
+        let runs: Vec<usize> = free.chunk_by(|a, b| a == b).map(length).collect();
+        let (start, end) = (runs[0], runs[runs.len() - 1]);
+        let max = runs.into_iter().max().unwrap();
+        assert_eq!(test.pages.of_chunk(0), Summary { start, max, end }, "round {round}");
+    }
+}
+
+#[test]
+fn what_is_wrong_is_named_by_its_first_page() {
+    let mut test = Test::new(16 * CHUNK, 16 * CHUNK);
+    test.take(15 * CHUNK).unwrap();
+    test.pages.give_back(3, 1);
+    let mapped = test.pages.mapped();
+    assert_eq!((test.pages.verify(), mapped % CHUNK), (Ok(()), 0));
+    let level = test.pages.levels[1].start;
+    let summary = test.pages.summaries[level + 1];
+    test.pages.summaries[level + 1] = Summary { max: summary.max + 1, ..summary };
+    assert_eq!(test.pages.verify(), Err(8 * CHUNK));
+    test.pages.summaries[level + 1] = summary;
+    // Released, but not free; free, but not counted.
+    test.pages.released_bits[2] ^= 1;
+    assert_eq!(test.pages.verify(), Err(2 * BITS));
+    test.pages.released_bits[2] ^= 1;
+    test.pages.free_pages += 1;
+    assert_eq!(test.pages.verify(), Err(mapped));
+    // Free, but not mapped.
+    let mut test = Test::new(8192, 70);
+    test.take(1).unwrap();
+    assert_eq!((test.pages.mapped(), test.pages.verify()), (GROWTH.min(70), Ok(())));
+    test.pages.free[3] = 4;
+    assert_eq!(test.pages.verify(), Err(3 * BITS));
 }
 
 /// Against first fit done the obvious way, over several levels of summaries and across their borders.
