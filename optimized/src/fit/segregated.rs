@@ -406,5 +406,7 @@ mod tests {
             tree.set(1, 0);
         });
         assert_eq!(unknown, Err(Corruption::Index(64)));
+        // What is fresh is not free as well.
+        assert_eq!(broken(|heap| heap.free.insert(104 / 8)), Err(Corruption::Block(104)));
     }
 }

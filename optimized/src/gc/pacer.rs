@@ -275,9 +275,9 @@ impl Bucket {
         Bucket { processors, fill: 0, over: 0, last: 0 }
     }
 
-    /// Whether nobody has to pay.
+    /// Whether nobody has to pay. While something has run over, it is.
     pub(crate) fn is_full(&self) -> bool {
-        self.over > 0 || self.fill == self.capacity()
+        self.fill == self.capacity()
     }
 
     fn capacity(&self) -> u64 {

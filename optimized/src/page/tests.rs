@@ -184,8 +184,10 @@ fn what_is_wrong_is_named_by_its_first_page() {
     let mut test = Test::new(8192, 70);
     test.take(1).unwrap();
     assert_eq!((test.pages.mapped(), test.pages.verify()), (GROWTH.min(70), Ok(())));
-    test.pages.free[3] = 4;
-    assert_eq!(test.pages.verify(), Err(3 * BITS));
+    for (free, released) in [(4, 0), (4, 4)] {
+        (test.pages.free[3], test.pages.released_bits[3]) = (free, released);
+        assert_eq!(test.pages.verify(), Err(3 * BITS));
+    }
 }
 
 /// Against first fit done the obvious way, over several levels of summaries and across their borders.
