@@ -280,30 +280,24 @@ fn return_to_baseline(reading: &Reading<'_>) -> Judgement {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use crate::law::tests::judged;
-    use heaplaw_reference::{gauge::Gauge, heap::Claims, text::answer};
+    use crate::law::tests::told;
+
+    /// One cycle.
+    const CYCLE: &str = "gc start => ok; start told; phase mark\ngc finish => ok; phase terminate; phase sweep; phase off\n";
 
     /// A limit of 4 MiB, two cycles that scan what they expected, and then a look at a heap that has mapped a byte more.
-    fn over_the_limit(between: &[(&str, &str)]) -> Judgement {
-        let claims = Claims::new("told").with(&[Capability::Pacing, Capability::Phases]);
-        let pace = |mapped| answer::print(&Reply::Pace(Box::new(Gauge { mapped, ..Gauge::default() })), &[]);
-        let (under, over) = (pace(0), pace((4 << 20) + 1));
-        let cycle = [CYCLE[0], CYCLE[1], ("gc pace", &under)];
-        let story = [&[("env limit 4194304", "ok")], &cycle[..], &cycle, between, &[("gc pace", &over)]].concat();
-        judged(104, claims, &story)
+    fn over_the_limit(between: &str) -> Result<u64, usize> {
+        let cycle = format!("{CYCLE}gc pace => pace\n");
+        told(104, "", &format!("env limit 4194304\n{cycle}{cycle}{between}gc pace => pace mapped=4194305"))
     }
-
-    const CYCLE: [(&str, &str); 2] =
-        [("gc start", "ok; start told; phase mark"), ("gc finish", "ok; phase terminate; phase sweep; phase off")];
 
     #[test]
     fn a_heap_over_its_limit_is_excused_only_by_a_cycle_that_ended_and_nobody_asked_about() {
-        let ended_and_next_begun = [CYCLE[0], CYCLE[1], CYCLE[0]];
+        let start = CYCLE.lines().next().unwrap_or_default();
         // What is looked at is the heap after the second cycle.
-        assert_eq!(over_the_limit(&ended_and_next_begun), Judgement::Holds { checks: 1 });
-        for asked_about in [&[][..], &CYCLE[..1], &CYCLE] {
-            assert!(matches!(over_the_limit(asked_about), Judgement::Broken(_)), "{asked_about:?}");
-        }
+        assert_eq!(over_the_limit(&format!("{CYCLE}{start}\n")), Ok(1));
+        assert_eq!(over_the_limit(""), Err(7));
+        assert_eq!(over_the_limit(&format!("{start}\n")), Err(8));
+        assert_eq!(over_the_limit(CYCLE), Err(9));
     }
 }
