@@ -284,13 +284,15 @@ pub(crate) mod tests {
     /// An answer to `gc pace` with all its numbers; any other as it is.
     fn every_number(answer: &str) -> String {
         let Some(told) = answer.strip_prefix("pace") else { return answer.to_owned() };
+        let (told, events) =
+            told.split_once(';').map_or((told, String::new()), |(told, rest)| (told, format!(";{rest}")));
         let told: Vec<_> = told.split_whitespace().map(|word| word.split_once('=').expect("name=number")).collect();
         let number = |name| told.iter().find(|(other, _)| *other == name).map_or(Ok(0), |(_, number)| number.parse());
         let gauge = Gauge::read(number).expect("numbers");
         let mut known = Vec::new();
         gauge.each(|name, _| known.push(name));
         assert!(told.iter().all(|(name, _)| known.contains(name)), "{answer}");
-        answer::print(&Reply::Pace(Box::new(gauge)), &[])
+        answer::print(&Reply::Pace(Box::new(gauge)), &[]) + &events
     }
 
     /// How often a law [held](judged) in a story, or the moment at which it is broken.
