@@ -270,6 +270,11 @@ pub(crate) mod tests {
         let claims = answer::parse_claims(&format!("heap told {claims}")).expect("claims");
         let claims = claims.with(law.needs.capabilities);
         assert!(law.missing(&claims).is_empty(), "{law:?} needs {:?}", law.missing(&claims));
+        judge(&history(claims, story), &[law]).findings.remove(0).judgement
+    }
+
+    /// The history of such a story.
+    pub(crate) fn history(claims: Claims, story: &str) -> History {
         let lines = story.lines().map(str::trim).filter(|line| !line.is_empty());
         let moments = lines.map(|line| {
             let (op, answer) = line.split_once("=>").unwrap_or((line, "ok"));
@@ -277,8 +282,7 @@ pub(crate) mod tests {
             Moment { op: op.trim().parse().expect(line), reply, events }
         });
         let moments = moments.collect();
-        let history = History { claims, moments, unclaimed: 0, failure: None, twice: Twice::NotTried };
-        judge(&history, &[law]).findings.remove(0).judgement
+        History { claims, moments, unclaimed: 0, failure: None, twice: Twice::NotTried }
     }
 
     /// An answer to `gc pace` with all its numbers; any other as it is.
@@ -373,6 +377,10 @@ pub(crate) mod tests {
         check.that(false, 3, || ("second".into(), []));
         let witness = Witness { moment: 3, why: "early".into(), objects: vec![ObjectId(1)] };
         assert_eq!(check.done(), Judgement::Broken(witness));
+        let mut check = Check::default();
+        (0..3).for_each(|moment| check.that(true, moment, || (String::new(), [])));
+        check.held();
+        assert_eq!(check.done(), Judgement::Holds { checks: 4 });
         assert_eq!(Check::default().done(), Judgement::Holds { checks: 0 });
     }
 
@@ -382,6 +390,7 @@ pub(crate) mod tests {
         check.failed(3, "early".into(), []);
         check.that(false, 3, || -> (String, [ObjectId; 0]) { panic!("the same moment") });
         check.that(false, 7, || -> (String, [ObjectId; 0]) { panic!("a later one") });
+        assert_eq!(check.checks, 3);
         assert!(matches!(check.done(), Judgement::Broken(witness) if witness.moment == 3));
     }
 
