@@ -265,7 +265,7 @@ pub(crate) mod tests {
     /// What a law says of a story that a heap tells. The heap claims what the law needs, and `claims` besides. Each line
     /// is an operation and, behind an arrow, the answer, if that is not `ok`; in that of `gc pace`, numbers that are left
     /// out are 0.
-    fn judged(number: u16, claims: &str, story: &str) -> Judgement {
+    pub(crate) fn judged(number: u16, claims: &str, story: &str) -> Judgement {
         let law = Law::numbered(number).expect("a law");
         let claims = answer::parse_claims(&format!("heap told {claims}")).expect("claims");
         let claims = claims.with(law.needs.capabilities);

@@ -118,7 +118,7 @@ fn paid(reading: &Reading<'_>, deeds: &[(Deed, &str)]) -> Judgement {
 
 #[cfg(test)]
 mod tests {
-    use crate::law::tests::told;
+    use crate::law::tests::{told, why};
 
     /// The first of three objects refers to the second, a global to the third; and a cycle begins.
     const MARKING: &str = "0 alloc r0 2 => at 64 16 0\n0 alloc r1 1 => at 80 8 0\n0 alloc r2 1 => at 96 8 0\n\
@@ -144,6 +144,9 @@ mod tests {
             assert_eq!(marking(70, "weak", &format!("0 {change} => ok; shade 96")), Ok(1));
         }
         assert_eq!(marking(70, "weak", "0 store g0 r2"), Ok(0), "it is still there");
+        let said = |then: &str| why(70, "invariant=weak", &format!("{MARKING}{then}"));
+        assert_eq!(said("0 store g0 nil"), "c is overwritten in a global and stays white");
+        assert_eq!(said("0 wipe r0.0 2"), "b is overwritten in bulk and stays white");
         assert_eq!(marking(70, "weak", "0 store r0.0 r2"), Ok(0), "no global");
         for change in ["wipe r0.0 2", "move r0.0 r0.1 1"] {
             assert_eq!(marking(70, "weak", &format!("0 {change}")), Err(7));

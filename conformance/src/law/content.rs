@@ -164,5 +164,6 @@ mod tests {
         let born = |found: &str| format!("0 alloc r0 0 8 => at 64 8 0\n0 alloc r1 0 8 => at 80 8 {found}");
         assert_eq!(["0", "1", "torn@3"].map(|found| told(5, "", &born(found))), [Ok(2), Err(1), Err(1)]);
         assert!(why(5, "", &born("1")).ends_with(", which is a's"));
+        assert!(why(5, "", &born("2")).ends_with(", which is b's"), "the stamp that it is going to have");
     }
 }

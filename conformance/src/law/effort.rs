@@ -204,7 +204,7 @@ fn limiter(reading: &Reading<'_>) -> Judgement {
 
 #[cfg(test)]
 mod tests {
-    use crate::law::tests::told;
+    use crate::law::tests::{told, why};
 
     const START: &str = "gc start => ok; phase mark\n";
     const WHOLE: &str = "gc full => ok; phase mark; phase terminate; phase sweep; phase off\n";
@@ -287,6 +287,8 @@ mod tests {
         assert_eq!(owes(&before("limited=1"), "limited=1"), Err(2), "before");
         assert_eq!(owes(&before("limited=1 limiting=1"), "limited=1"), Ok(1), "it still was");
         assert_eq!(owes(&format!("{START}gc pace => pace limited=1\n"), "limited=1"), Ok(1), "in this cycle");
+        let begins = "gc pace => pace limited=1; phase mark\n";
+        assert_eq!(owes(begins, "limited=1"), Ok(1), "as it began");
     }
 
     #[test]
@@ -358,6 +360,11 @@ mod tests {
             )
         };
         assert_eq!([exact(0), exact(1)], [Ok(1), Err(1)]);
+        let look = |elapsed: u64, collecting: u64| {
+            format!("gc pace => pace processors=1 elapsed={elapsed}000000 collecting={collecting}000000\n")
+        };
+        let said = why(103, "", &(look(4000, 3000) + &look(8000, 6400)));
+        assert_eq!(said, "of 4000 ms of CPU time the collector has 3400");
     }
 
     #[test]

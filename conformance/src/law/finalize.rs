@@ -353,7 +353,8 @@ fn weak_to_strong_in_mark(reading: &Reading<'_>) -> Judgement {
 
 #[cfg(test)]
 mod tests {
-    use crate::law::tests::{told, why};
+    use super::{Judgement, ObjectId};
+    use crate::law::tests::{judged, told, why};
 
     const START: &str = "gc start => ok; phase mark\n";
     const FINISH: &str = "gc finish => ok; phase terminate; phase sweep\n";
@@ -415,6 +416,11 @@ mod tests {
         assert_eq!(runs(&format!("{once}0 finalize r1 => nil")), Ok(3), "it has run");
         assert!(why(107, "", &format!("{owed}{clear}{full}0 finalize r1 => nil")).starts_with("a was dead"));
         assert_eq!(told(107, "", &format!("{OBJECT}0 finalize r1 => ref 64")), Err(1), "it has none");
+        assert_eq!(
+            told(107, "", &format!("{OBJECT}0 finalize r1 => ref 8")),
+            Err(1),
+            "nobody lives there, and nothing is due"
+        );
     }
 
     #[test]
@@ -429,6 +435,11 @@ mod tests {
             why(108, "", &format!("{LEFT}0 finalize r2 => ref 64; free 64")),
             "the finalizer of a runs after a was freed"
         );
+        let concerned = |freed: &str| match judged(108, "", &format!("{LEFT}0 finalize r2 => ref 64; free {freed}")) {
+            Judgement::Broken(witness) => witness.objects,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!([concerned("128"), concerned("64")], [vec![ObjectId(0), ObjectId(1)], vec![ObjectId(0)]]);
     }
 
     #[test]
@@ -471,6 +482,7 @@ mod tests {
         assert_eq!([runs("", &format!("{clear}{nil}")), runs("", &format!("gc full\n{nil}"))], [Ok(1); 2]);
         assert_eq!(runs("", &format!("{clear}gc full\n{clean}\n{nil}")), Ok(3), "it has run");
         assert!(why(111, "", &format!("{two}{clear}gc full\n{nil}")).starts_with("a was dead"));
+        assert_eq!(runs("", "0 clean r2 => ref 256"), Err(4), "nobody lives there, and nothing is due");
         // Of two with one argument the one whose object is dead is meant.
         let shared = "0 alloc r3 0 32 => at 192 32 0\n0 cleanup r3 r1\n";
         let both = two.replace("0 clear r1\n", &format!("{shared}0 clear r1\n0 clear r3\n"));

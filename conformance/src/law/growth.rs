@@ -260,7 +260,7 @@ fn return_to_baseline(reading: &Reading<'_>) -> Judgement {
         // Kept at some time from just before the cycle to the end of its marking.
         let found = |life: &Life| {
             let turns = || life.garbage.iter().any(|turn| (start..=marked).contains(turn));
-            life.born <= marked && (life.born >= start || life.kept(start - 1) || turns())
+            life.born <= marked && (life.born >= start || life.kept(start) || turns())
         };
         let (mut most, mut tiny) = (0u64, 0);
         for (_, life) in reading.lives() {
@@ -480,6 +480,16 @@ mod tests {
             Ok(0),
             "it came on meanwhile"
         );
+    }
+
+    #[test]
+    fn what_changes_as_a_cycle_begins_changes_in_it() {
+        let (start, finish) = CYCLE.split_once('\n').expect("two lines");
+        let ends = |begins: &str| told(101, "", &format!("{begins}\n{finish}gc pace => pace limited=1 ended=9999999"));
+        assert_eq!(ends("gc pace => pace limited=1; phase mark"), Ok(0), "the limiter came on");
+        assert_eq!(ends(&format!("gc pace => pace limited=1\n{start}")), Err(3), "it was on before");
+        let changes = format!("env gogc 100 => ok; start time; phase mark\n{finish}gc pace => pace ended=9999999");
+        assert_eq!(told(101, "", &changes), Ok(0));
     }
 
     #[test]

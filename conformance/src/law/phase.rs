@@ -373,6 +373,13 @@ mod tests {
         let kept = |before: &str, then: &str| told(132, "", &format!("{object}{before}0 clear r0\n{START}{then}"));
         assert_eq!(kept("0 finalizer r0\n", "gc finish => ok; phase terminate; finalize 64; phase sweep"), Ok(1));
         assert_eq!(kept("0 finalizer r0\n", "gc handshake 0 => ok; stack 0\ngc finish => ok; finalize 64"), Ok(2));
+        let runs = "0 finalize r1 => ref 64; finalize 64";
+        assert_eq!(kept("0 finalizer r0\n", runs), Ok(1), "it is found and handed out at once");
+        assert_eq!(
+            kept("0 finalizer r0\n", "0 finalize r1 => ref 64\ngc mark 1 => ok; finalize 64"),
+            Err(5),
+            "it has run"
+        );
         assert_eq!(kept("", "gc finish => ok; phase terminate; finalize 64; phase sweep"), Err(3));
         assert_eq!(kept("0 finalizer r0\n", "gc finish => ok; finalize 64 64"), Err(4));
         assert_eq!(

@@ -133,7 +133,7 @@ fn address_stability(reading: &Reading<'_>) -> Judgement {
 
 #[cfg(test)]
 mod tests {
-    use crate::law::tests::told;
+    use crate::law::tests::{told, why};
 
     #[test]
     fn two_objects_that_exist_have_no_byte_in_common() {
@@ -171,6 +171,8 @@ mod tests {
     fn objects_are_as_large_and_as_aligned_as_they_have_to_be() {
         let born = |law, shape: &str, at: &str| told(law, "", &format!("0 alloc r0 {shape} => at {at} 0"));
         assert_eq!([15, 16, 17].map(|usable| born(3, "0 16", &format!("64 {usable}"))), [Err(0), Ok(1), Ok(1)]);
+        let no_answer = "0 alloc r0 0 8 => ok\n0 alloc r1 0 8 => at 64 7 0";
+        assert!(why(3, "", no_answer).starts_with("b asked"), "what has no answer has a number all the same");
         assert_eq!(["68 8", "72 8"].map(|at| born(4, "1 0", at)), [Err(0), Ok(1)]);
         assert_eq!(["66 12", "68 12"].map(|at| born(4, "0 12", at)), [Err(0), Ok(1)]);
     }

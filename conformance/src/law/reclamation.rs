@@ -300,6 +300,8 @@ mod tests {
         assert_eq!([FREE, SWEEP, ""].map(cycle), [Ok(1), Err(4), Ok(0)]);
         let late = format!("{OBJECT}{START}0 clear r0\n{FINISH}{SWEEP}");
         assert_eq!(told(59, "", &late), Ok(0), "it was none");
+        let as_it_begins = format!("{OBJECT}0 clear r0 => ok; phase mark\n{FINISH}{SWEEP}");
+        assert_eq!(told(59, "", &as_it_begins), Ok(0), "a heap may begin before it performs the operation");
         // A weak pointer still found it.
         let back =
             format!("{OBJECT}0 weak w0 r0 => weak 1\n0 clear r0\n{START}0 strong r1 w0 => ref 64\n{FINISH}{SWEEP}");
@@ -320,7 +322,10 @@ mod tests {
         assert!(!two("0 8 => at 64 8", "1 0 => at 72 8", ""), "it has pointers");
         let freed = "0 alloc r0 0 8 => at 64 8 0\n0 alloc r1 0 8 => at 72 8 0\n0 clear r0\n0 clear r1\n";
         assert_eq!(told(59, "", &format!("{freed}{START}{FINISH}gc sweep 9 => ok; free 72; phase off")), Err(6));
-        // The neighbour was alive when the collection began.
+        // The neighbour was alive when the collection began, or let go of as it did: a heap may begin before or after.
+        let as_it_begins = "0 alloc r0 0 8 => at 64 8 0\n0 alloc r1 0 8 => at 72 8 0\n0 clear r0\n\
+            0 clear r1 => ok; phase mark\n";
+        assert_eq!(told(59, "", &format!("{as_it_begins}{FINISH}{SWEEP}")), Ok(1));
         let later = "0 alloc r0 0 8 => at 64 8 0\n0 alloc r1 0 8 => at 72 8 0\n0 clear r0\n";
         assert_eq!(told(59, "", &format!("{later}{START}0 clear r1\n{FINISH}{SWEEP}")), Ok(1));
     }
@@ -365,6 +370,12 @@ mod tests {
         // One that leads to a circle is on none.
         let before = "0 store r0.1 r0\n0 store r1.0 r0\n0 clear r1\n";
         assert_eq!(told(61, "", &format!("{born}{before}0 clear r0\ngc full => ok; free 64")), Ok(1));
+        let row = "0 store r0.0 r1\n0 clear r1\n";
+        assert_eq!(told(61, "", &format!("{born}{row}0 clear r0\ngc full")), Ok(0), "a row is no circle");
+        let twice = "0 store r0.0 r1\n0 store r0.1 r1\n0 clear r1\n";
+        assert_eq!(told(61, "", &format!("{born}{twice}0 clear r0\ngc full")), Ok(0), "nor are two ways");
+        let undone = "0 store r0.0 r0\n0 store r0.0 nil\n";
+        assert_eq!(told(61, "", &format!("{born}{undone}0 clear r0\ngc full")), Ok(0), "it was one while it lived");
         assert_eq!(told(97, "", "gc full\n0 alloc r0 1 => at 64 8 0\n0 clear r0"), Ok(0), "none of them was there");
     }
 
