@@ -340,6 +340,7 @@ mod tests {
     fn the_collector_has_half_of_the_time_and_a_second() {
         assert_eq!(clock(1, &[(0, 0), (4, 4)], ""), Ok(1));
         assert_eq!(clock(1, &[(0, 0), (3, 3)], ""), Ok(0), "two seconds at least");
+        assert_eq!(clock(1, &[(8, 8), (11, 11)], ""), Ok(0), "between two looks");
         assert_eq!(clock(1, &[(0, 0), (8, 6)], ""), Ok(1));
         assert_eq!(clock(1, &[(0, 0), (8, 7)], ""), Err(1));
         assert_eq!([clock(2, &[(0, 0), (8, 8)], ""), clock(2, &[(0, 0), (7, 7)], "")], [Ok(1), Ok(0)]);

@@ -432,6 +432,8 @@ mod tests {
             [9, 18].map(|less| with(&|cycle| cycle.during = format!("env clock {}", 97 - less))),
             [Ok(2), Ok(1)]
         );
+        let twice = "env clock 196\n0 alloc r1 0 8 => at 8 2000 0";
+        assert_eq!(with(&|cycle| cycle.before = twice.into()), Ok(2), "twice as much in twice the time");
         let larger = |bytes: u64| with(&|cycle| cycle.before += &format!("\n0 alloc r1 0 8 => at 8 {bytes} 0"));
         assert_eq!([larger(200), larger(300)], [Ok(2), Ok(1)]);
     }
