@@ -52,10 +52,20 @@ mod tests {
             [Capability::Free, Capability::Mutators, Capability::Stats, Capability::Faults, Capability::Aligned];
         let paced =
             [Capability::Collect, Capability::Pacing, Capability::Clock, Capability::Steps, Capability::Mutators];
+        let few: [&[Capability]; 6] = [
+            &[Capability::Collect, Capability::Weak],
+            &[Capability::Collect, Capability::Finalizers],
+            &[Capability::Collect, Capability::Cleanups],
+            &[Capability::Stats, Capability::Clock],
+            &[Capability::Steps, Capability::Faults],
+            &[Capability::Collect, Capability::Pacing],
+        ];
         let drawn = [
             program(claims(&Capability::ALL), 60),
             program(claims(&allocator), 60),
             program(claims(&paced), 60),
+            program(claims(&paced), 400),
+            few.map(|few| program(claims(few), 60)).into_iter().fold(0, |sum, hash| (sum ^ hash).rotate_left(1)),
             program(claims(&[Capability::Collect, Capability::Steps]), 200),
             fingerprint(400, |seed| parallel::Plan::draw(seed, &claims(&Capability::ALL), 3, 40).to_string()),
             fingerprint(400, |seed| format!("{:?}", crowd::Plan::draw(seed, 3, 40))),
@@ -64,6 +74,8 @@ mod tests {
             0xe9fb_f53a_43b9_fe1f,
             0xc54f_ea76_26ad_598b,
             0x0553_7881_d6dc_2262,
+            0x6a0f_c976_aa65_79f0,
+            0xb189_5623_16c6_dbe1,
             0xf116_6d95_36ca_1e85,
             0x4987_ab65_ef27_a07a,
             0x5f69_9806_f863_b803,

@@ -399,6 +399,7 @@ mod tests {
         let ids: HashSet<_> = ALL.iter().map(|goal| goal.id).collect();
         let names: HashSet<_> = ALL.iter().map(|goal| goal.name).collect();
         assert_eq!((ids.len(), names.len()), (ALL.len(), ALL.len()));
+        assert_eq!(format!("{:?}", ALL[0]), "goal store-white-over-nil");
     }
 
     #[test]
@@ -577,6 +578,8 @@ mod tests {
         let circles = ["0 store r0.1 r0\n", "0 store r0.0 r1\n0 store r1.0 r0\n", "0 store r0.0 r1\n"].map(freed);
         assert_eq!(seen("free-loop", &circles), [1, 0, 0]);
         assert_eq!(seen("free-circle", &circles), [1, 1, 0]);
+        let another = format!("0 alloc r9 0 16 => at 1024 16 0\n0 clear r9\ngc full => ok; free 1024\n{}", circles[0]);
+        assert_eq!(times("free-loop", &another), 1, "another went before");
         let nobody = circles[0].replace("free 64", "free 8 64");
         assert_eq!(times("free-loop", &nobody), 1, "the other was nobody");
     }
@@ -598,12 +601,17 @@ mod tests {
         assert_eq!([scan(101, 101), scan(102, 101), scan(102, 102), scan(110, 102)], [0, 0, 1, 1]);
         let shade = format!("{}{START}gc mark 1 => ok; shade 1632", row(102));
         assert_eq!(times("deep", &shade), 0, "it is not scanned");
+        let both = format!("{}{START}gc mark 1 => ok; shade 1632 16; scan 16", row(102));
+        assert_eq!(times("deep", &both), 0, "the other is scanned");
+        assert_eq!(times("deep", &format!("{}{START}gc mark 1 => ok; scan 1632", row(102))), 1);
         let cut = format!("{}0 clear r1\n{START}gc mark 1 => ok; shade 1632; scan 1632", row(102));
         assert_eq!(times("deep", &cut), 0, "no root leads to it");
         let pause = |objects: u64, then: &str| {
             times("pause-in-a-large-heap", &format!("{}{then}gc mark 1 => ok; pause 0 1", row(objects)))
         };
         assert_eq!([pause(100, ""), pause(101, ""), pause(101, "0 clear r1\n")], [0, 1, 0]);
+        let one_died = format!("0 alloc r5 0 8 => at 8 8 0\n0 clear r5\n{}gc mark 1 => ok; pause 0 1", row(100));
+        assert_eq!(times("pause-in-a-large-heap", &one_died), 0);
         assert_eq!(times("pause-in-a-large-heap", &row(101)), 0);
     }
 

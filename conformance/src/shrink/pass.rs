@@ -211,6 +211,8 @@ mod tests {
         );
         assert_eq!(three[6], "1 join|1 clear r0|1 clear r1|0 exit");
         assert_eq!(three[9], "2 join|2 clear r1|0 clear r0|gc handshake 2|0 exit");
+        let sends = tries(Pass::MergeMutators, "1 join|2 join|0 alloc r0 0|0 send r0 2.r1|1 clear r1");
+        assert_eq!(sends[9], "2 join|0 alloc r0 0|0 send r0 2.r1|0 clear r1", "the third gets it as before");
         let roots: String = (0..ROOTS).map(|root| format!("0 clear r{root}|")).collect();
         assert_eq!(tries(Pass::MergeMutators, &format!("{roots}1 join|1 clear r0")).len(), 2, "there is no room");
         assert_eq!(tries(Pass::MergeMutators, &format!("{roots}1 join|1 exit")).len(), 2 + 3, "it needs none");
@@ -286,10 +288,10 @@ mod tests {
         simpler("0 alloc r0 0 0 @1", &["0 alloc r0 0", "0 clear r0"]);
         // Who leaves may let go of what he used; the last operation comes first.
         let leaves = [
-            "1 copy r0 r2|0 clear r0|1 clear r0",
-            "1 copy r0 r2|0 clear r0|1 clear r2",
-            "1 copy r0 r2|0 clear r0|0 exit",
+            "1 copy r0 r2|0 clear r5|1 clear r0",
+            "1 copy r0 r2|0 clear r5|1 clear r2",
+            "1 copy r0 r2|0 clear r5|0 exit",
         ];
-        assert_eq!(tries(Pass::Simplify, "1 copy r0 r2|0 clear r0|1 exit")[..3], leaves);
+        assert_eq!(tries(Pass::Simplify, "1 copy r0 r2|0 clear r5|1 exit")[..3], leaves);
     }
 }
