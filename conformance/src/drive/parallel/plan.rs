@@ -351,6 +351,6 @@ mod tests {
         );
         assert_eq!((plan.len(), plan.is_empty()), (4, false));
         let nothing = Plan { mutators: vec![Vec::new(); 2], collector: Vec::new(), pointers: 1 };
-        assert!(nothing.is_empty() && nothing.len() == 0);
+        assert_eq!((nothing.is_empty(), nothing.len()), (true, 0));
     }
 }
