@@ -391,6 +391,7 @@ impl<'r> Walk<'r> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::law::tests::history;
     use std::collections::HashSet;
 
     #[test]
@@ -398,6 +399,7 @@ mod tests {
         let ids: HashSet<_> = ALL.iter().map(|goal| goal.id).collect();
         let names: HashSet<_> = ALL.iter().map(|goal| goal.name).collect();
         assert_eq!((ids.len(), names.len()), (ALL.len(), ALL.len()));
+        assert_eq!(format!("{:?}", ALL[0]), "goal store-white-over-nil");
     }
 
     #[test]
@@ -406,5 +408,268 @@ mod tests {
         assert_eq!(Coverage::default().unreached(&seeing).len(), ALL.len());
         let unreached = Coverage::default().unreached(&blind);
         assert!(unreached.iter().all(|goal| goal.needs.is_empty()) && !unreached.is_empty(), "{unreached:?}");
+    }
+
+    /// How often each goal is met by a story.
+    fn met(story: &str) -> Vec<(&'static str, u64)> {
+        let history = history(Claims::new("seeing").with(&Capability::ALL), story);
+        let mut coverage = Coverage::default();
+        coverage.add(&Reading::new(&history));
+        coverage.counts().filter(|(_, count)| *count > 0).map(|(goal, count)| (goal.id, count)).collect()
+    }
+
+    fn times(id: &str, story: &str) -> u64 {
+        assert!(ALL.iter().any(|goal| goal.id == id), "{id}");
+        met(story).iter().find(|(met, _)| *met == id).map_or(0, |(_, count)| *count)
+    }
+
+    /// Objects in r0 to r3, each with two fields: grey, white, grey and black.
+    const COLORED: &str = "0 alloc r0 2 => at 64 16 0\n0 alloc r1 2 => at 128 16 0\n0 alloc r2 2 => at 256 16 0\n\
+        0 alloc r3 2 => at 512 16 0\n";
+    const START: &str = "gc start => ok; phase mark\n";
+    const SHADE: &str = "gc mark 9 => ok; shade 64 256 512; scan 512\n";
+
+    #[test]
+    fn every_colour_is_stored_over_every_other() {
+        let colors =
+            [("nil", "nil", "nil"), ("r1", "white", "white"), ("r2", "grey", "marked"), ("r3", "black", "marked")];
+        for (before, old, _) in colors {
+            for (value, _, new) in colors {
+                let store = |start: &str| format!("{COLORED}0 store r0.0 {before}\n{start}0 store r0.0 {value}");
+                let id = format!("store-{new}-over-{old}");
+                let told = met(&store(&format!("{START}{SHADE}")));
+                let stores: Vec<_> = told.into_iter().filter(|(met, _)| met.starts_with("store-")).collect();
+                let expected: Vec<_> = ALL.iter().filter(|goal| goal.id == id).map(|goal| (goal.id, 1)).collect();
+                assert_eq!(stores, expected, "{id}");
+                assert_eq!(expected.is_empty(), old == "nil" && new != "white", "nothing is lost or hidden: {id}");
+                assert_eq!(met(&store("")), [], "while marking");
+            }
+        }
+        // Events about nobody in between.
+        let strays =
+            format!("{COLORED}0 store r0.0 r2\n{START}gc mark 9 => ok; shade 999 256; free 8\n0 store r0.0 nil");
+        assert_eq!(times("store-nil-over-grey", &strays), 1);
+    }
+
+    #[test]
+    fn white_objects_hide_where_nobody_looks_again() {
+        let marking = |then: &str| format!("{COLORED}0 store r0.0 r1\n0 store r0.1 r3\n{START}{SHADE}{then}");
+        let seen = |id: &str, then: &[&str]| then.iter().map(|then| times(id, &marking(then))).collect::<Vec<_>>();
+        assert_eq!(
+            seen("white-into-black", &["0 store r3.0 r1", "0 store r2.0 r1", "0 store r3.0 r2", "0 store g0 r1"]),
+            [1, 0, 0, 0]
+        );
+        let scanned = "gc mark 1 => ok; globals\n0 store g0 r1";
+        assert_eq!(seen("white-into-scanned-global", &[scanned, "0 store g0 r1", "0 store r3.0 r1"]), [1, 0, 0]);
+        assert_eq!(
+            seen("load-from-white", &["0 load r4 r1.0 => nil", "0 load r4 r0.0 => ref 128", "0 load r4 g0 => nil"]),
+            [1, 0, 0]
+        );
+        let scanned = |field| format!("gc handshake 0 => ok; stack 0\n0 load r4 r0.{field}");
+        let loads = [scanned("0 => ref 128"), scanned("1 => ref 512"), "0 load r4 r0.0 => ref 128".into()];
+        assert_eq!(seen("white-onto-scanned-stack", &loads.each_ref().map(String::as_str)), [1, 0, 0]);
+        assert_eq!(seen("send-white", &["1 join\n0 send r1 1.r0", "1 join\n0 send r2 1.r0"]), [1, 0]);
+        assert_eq!(seen("wipe-white", &["0 wipe r0.0 1", "0 wipe r0.0 2", "0 wipe r0.1 1"]), [1, 1, 0]);
+        assert_eq!(
+            seen("move-over-white", &["0 move r0.0 r2.0 1", "0 move r0.0 r2.0 2", "0 move r0.1 r2.0 1"]),
+            [1, 1, 0]
+        );
+        assert_eq!(times("wipe-white", &format!("{COLORED}0 store r0.0 r1\n0 wipe r0.0 1")), 0, "while marking");
+        assert_eq!(times("load-from-white", &format!("{COLORED}0 load r4 r1.0 => nil")), 0);
+    }
+
+    #[test]
+    fn races_with_the_phases_are_seen() {
+        let (born, sweep) = ("0 alloc r9 0 32 => at 1024 32 0", "gc finish => ok; phase terminate; phase sweep\n");
+        let seen = |id: &str, stories: &[&str]| stories.iter().map(|story| times(id, story)).collect::<Vec<_>>();
+        let (marking, sweeping) = (format!("{START}{born}"), format!("{START}{sweep}{born}"));
+        let between = format!("{START}{sweep}gc sweep 9 => ok; phase off\n{born}");
+        let births = [born, &marking, &sweeping, &between, &format!("{START}0 alloc r9 0 32 => full")];
+        assert_eq!(seen("alloc-while-marking", &births), [0, 1, 0, 0, 0]);
+        assert_eq!(seen("alloc-while-sweeping", &births), [0, 0, 1, 0, 0]);
+        assert_eq!(seen("birth-between-cycles", &births), [0, 0, 0, 1, 0]);
+        assert_eq!(seen("birth-between-cycles", &[&format!("{between}; phase mark")]), [0]);
+        let finish = |answer: &str| times("finish-too-early", &format!("{START}gc finish => {answer}"));
+        assert_eq!([finish("idle"), finish("ok"), times("finish-too-early", "gc finish => idle")], [1, 0, 0]);
+        let store = format!("{COLORED}{START}0 store r0.0 r1\n");
+        let stories = [
+            format!("{store}{sweep}"),
+            format!("{store}gc handshake 0 => ok; stack 0\n{sweep}"),
+            format!("{store}gc finish => ok; stack 0; phase terminate; phase sweep"),
+            format!("{store}gc finish => idle"),
+            format!("{COLORED}{START}{sweep}"),
+            format!("{store}gc abort => ok; phase off\n{START}{sweep}"),
+            format!("{COLORED}{START}0 wipe r0.0 1\n{sweep}"),
+            format!("{COLORED}{START}0 move r0.0 r1.0 1\n{sweep}"),
+            format!("{COLORED}{START}0 load r4 r0.0 => nil\n{sweep}"),
+        ];
+        assert_eq!(seen("finish-after-store", &stories.each_ref().map(String::as_str)), [1, 0, 0, 0, 0, 1, 1, 1, 0]);
+        let whole = "gc full => ok; phase mark; phase terminate; phase sweep; phase off\n";
+        assert_eq!(seen("full-while-marking", &[&format!("{START}gc full"), whole]), [1, 0]);
+        let starts = [
+            format!("{START}{sweep}{START}"),
+            format!("{START}{START}"),
+            format!("{START}gc start => idle"),
+            START.into(),
+            format!("{START}{sweep}gc start => idle"),
+        ];
+        let starts = starts.each_ref().map(String::as_str);
+        assert_eq!(seen("start-while-sweeping", &starts), [1, 0, 0, 0, 0]);
+        assert_eq!(seen("start-while-marking", &starts), [0, 1, 1, 0, 0]);
+        let clock = ["env clock 1 => ok; phase mark", "env clock 1", "env gogc 9 => ok; phase mark"];
+        assert_eq!(seen("periodic", &clock), [1, 0, 0]);
+        assert_eq!(
+            seen("periodic", &[&format!("{START}env clock 1"), &format!("{START}env clock 1 => ok; phase terminate")]),
+            [0, 0]
+        );
+        assert_eq!(
+            seen("abort", &[&format!("{START}gc abort => ok; phase off"), "gc abort => idle", "gc finish"]),
+            [1, 0, 0]
+        );
+    }
+
+    #[test]
+    fn mutators_that_come_and_go_are_seen() {
+        let seen = |id: &str, stories: &[String]| stories.iter().map(|story| times(id, story)).collect::<Vec<_>>();
+        let there = |then: &str| format!("1 join\n{START}{then}");
+        assert_eq!(seen("join-while-marking", &[format!("{START}1 join"), there("")]), [1, 0]);
+        let leaves = [
+            there("1 exit"),
+            there("gc handshake 1 => ok; stack 1\n1 exit"),
+            there("2 join\n2 exit"),
+            "1 join\n1 exit".into(),
+        ];
+        assert_eq!(seen("exit-unscanned", &leaves), [1, 0, 0, 0]);
+        let scan = "gc handshake 1 => ok; stack 1";
+        let parks = [
+            there(&format!("1 park\n{scan}")),
+            there(&format!("1 park\n{scan}; stack 0")),
+            there(scan),
+            there("1 park"),
+        ];
+        assert_eq!(seen("scan-parked", &parks), [1, 1, 0, 0]);
+        let both = format!("{COLORED}1 join\n0 send r0 1.r0\n{START}0 store r0.0 r1\n");
+        let next = "gc abort => ok; phase off\ngc start => ok; phase mark\n";
+        let stores = [
+            format!("{both}1 store r0.0 r0"),
+            format!("{both}0 store r0.0 nil"),
+            format!("{both}{next}1 store r0.0 r0"),
+            format!("{both}1 load r1 r0.0 => ref 128"),
+        ];
+        assert_eq!(seen("two-mutators-store", &stores), [1, 0, 0, 0]);
+        assert_eq!(times("two-mutators-store", &format!("{both}1 store r0.0 r0\n0 store r0.0 nil")), 2);
+    }
+
+    #[test]
+    fn memory_and_sizes_are_seen() {
+        let seen = |id: &str, stories: &[String]| stories.iter().map(|story| times(id, story)).collect::<Vec<_>>();
+        let born = |shape: &str, at: u64| format!("0 alloc r0 {shape} => at {at} 9999 0\n");
+        assert_eq!(seen("reuse", &[born("0 8", 64) + &born("0 8", 64), born("0 8", 64) + &born("0 8", 80)]), [1, 0]);
+        assert_eq!(
+            seen("more-than-a-page", &["0 8192", "0 8193", "1 8184", "1 8185"].map(|shape| born(shape, 64))),
+            [0, 1, 0, 1]
+        );
+        assert_eq!(seen("many-fields", &["64 0", "65 0"].map(|shape| born(shape, 64))), [0, 1]);
+        assert_eq!(seen("refused", &["0 alloc r0 0 8 => full".into(), born("0 8", 64)]), [1, 0]);
+        let moves = ["r0.0 r0.1 2", "r0.1 r0.0 2", "r0.0 r0.1 1", "r0.1 r0.1 2", "r0.0 r1.1 2", "r0.2 r0.0 2"];
+        let moves = moves.map(|run| format!("{}0 copy r1 r0\n0 move {run}", born("4", 64)));
+        assert_eq!(seen("move-overlap", &moves), [1, 1, 0, 0, 0, 0]);
+        let freed = |fields: &str| format!("{COLORED}{fields}0 clear r0\n0 clear r1\ngc full => ok; free 64");
+        let circles = ["0 store r0.1 r0\n", "0 store r0.0 r1\n0 store r1.0 r0\n", "0 store r0.0 r1\n"].map(freed);
+        assert_eq!(seen("free-loop", &circles), [1, 0, 0]);
+        assert_eq!(seen("free-circle", &circles), [1, 1, 0]);
+        let another = format!("0 alloc r9 0 16 => at 1024 16 0\n0 clear r9\ngc full => ok; free 1024\n{}", circles[0]);
+        assert_eq!(times("free-loop", &another), 1, "another went before");
+        let nobody = circles[0].replace("free 64", "free 8 64");
+        assert_eq!(times("free-loop", &nobody), 1, "the other was nobody");
+    }
+
+    /// So many objects in a row, of which a root holds the last, at 64, and the first, at 16 times their number, is the
+    /// furthest away.
+    fn row(objects: u64) -> String {
+        let one = |number: u64| {
+            format!("0 alloc r0 1 => at {} 8 0\n0 store r0.0 r1\n0 copy r1 r0\n", 16 * (objects - number))
+        };
+        (0..objects).map(one).collect::<String>() + "0 clear r0\n"
+    }
+
+    #[test]
+    fn deep_and_large_heaps_are_seen() {
+        let scan = |objects: u64, place: u64| {
+            times("deep", &format!("{}{START}gc mark 1 => ok; shade {1}; scan {1}", row(objects), 16 * place))
+        };
+        assert_eq!([scan(101, 101), scan(102, 101), scan(102, 102), scan(110, 102)], [0, 0, 1, 1]);
+        let shade = format!("{}{START}gc mark 1 => ok; shade 1632", row(102));
+        assert_eq!(times("deep", &shade), 0, "it is not scanned");
+        let both = format!("{}{START}gc mark 1 => ok; shade 1632 16; scan 16", row(102));
+        assert_eq!(times("deep", &both), 0, "the other is scanned");
+        assert_eq!(times("deep", &format!("{}{START}gc mark 1 => ok; scan 1632", row(102))), 1);
+        let cut = format!("{}0 clear r1\n{START}gc mark 1 => ok; shade 1632; scan 1632", row(102));
+        assert_eq!(times("deep", &cut), 0, "no root leads to it");
+        let pause = |objects: u64, then: &str| {
+            times("pause-in-a-large-heap", &format!("{}{then}gc mark 1 => ok; pause 0 1", row(objects)))
+        };
+        assert_eq!([pause(100, ""), pause(101, ""), pause(101, "0 clear r1\n")], [0, 1, 0]);
+        let one_died = format!("0 alloc r5 0 8 => at 8 8 0\n0 clear r5\n{}gc mark 1 => ok; pause 0 1", row(100));
+        assert_eq!(times("pause-in-a-large-heap", &one_died), 0);
+        assert_eq!(times("pause-in-a-large-heap", &row(101)), 0);
+    }
+
+    #[test]
+    fn deaths_are_seen() {
+        let seen = |id: &str, stories: &[String]| stories.iter().map(|story| times(id, story)).collect::<Vec<_>>();
+        let weak = |then: &str| format!("{COLORED}0 weak w0 r1 => weak 1\n0 weak w1 r2 => weak 2\n{then}");
+        let (white, grey) = ("0 strong r5 w0 => ref 128", "0 strong r5 w1 => ref 256");
+        let marking = |then: &str| weak(&format!("{START}{SHADE}{then}"));
+        let sweeping =
+            |then: &str| weak(&format!("{START}{SHADE}gc finish => ok; phase terminate; phase sweep\n{then}"));
+        let asked = [marking(white), marking(grey), sweeping(white), sweeping(grey), weak(white)];
+        assert_eq!(seen("weak-white", &asked), [1, 0, 0, 0, 0]);
+        assert_eq!(seen("weak-unswept", &asked), [0, 0, 1, 0, 0]);
+        let freed = sweeping(&format!("gc sweep 1 => ok; free 128\n{white}"));
+        assert_eq!(times("weak-unswept", &freed), 0, "it is swept");
+        let finalizer = "0 finalizer r1";
+        assert_eq!(
+            seen("finalizer-while-marking", &[marking(finalizer), weak(finalizer), marking("0 clear r1")]),
+            [1, 0, 0]
+        );
+        let runs = |start: &str, answer: &str| {
+            format!("{COLORED}0 finalizer r1\n0 clear r1\n{start}0 finalize r1 => {answer}")
+        };
+        assert_eq!(
+            seen(
+                "finalize-while-marking",
+                &[runs(START, "ref 128"), runs(START, "nil"), runs("", "ref 128"), marking(white)]
+            ),
+            [1, 0, 0, 0]
+        );
+        let cleans = |answer: &str| format!("{COLORED}0 cleanup r1 r2\n0 clear r1\ngc full\n0 clean r1 => {answer}");
+        assert_eq!(seen("clean", &[cleans("ref 256"), cleans("nil"), weak(white)]), [1, 0, 0]);
+    }
+
+    #[test]
+    fn what_is_born_has_the_colour_that_its_heap_says() {
+        let store = |color: &str| met(&format!("{COLORED}{START}0 alloc r4 1 => at 1024 8 0{color}\n0 store r4.0 r1"));
+        let into_black = |color: &str| store(color).contains(&("white-into-black", 1));
+        assert_eq!(
+            [" black", " grey", " white", "", " white; shade 1024; scan 1024"].map(into_black),
+            [true, false, false, false, true]
+        );
+    }
+
+    #[test]
+    fn stacks_of_nobody_and_counts_without_end_are_borne() {
+        let mut history = history(Claims::new("seeing").with(&Capability::ALL), START);
+        history.moments[0].events.push(Event::ScanStack(MutatorId(MUTATORS)));
+        let mut coverage = Coverage::default();
+        coverage.add(&Reading::new(&history));
+        coverage.add_count("refused", 3);
+        coverage.add_count("refused", u64::MAX);
+        coverage.add_count("nothing of that name", 1);
+        let counts: Vec<_> =
+            coverage.counts().filter(|(_, count)| *count > 0).map(|(goal, count)| (goal.id, count)).collect();
+        assert_eq!(counts, [("refused", u64::MAX)]);
+        let unreached = coverage.unreached(&Claims::new("seeing").with(&Capability::ALL));
+        assert_eq!(unreached.len(), ALL.len() - 1);
     }
 }

@@ -243,7 +243,7 @@ pub fn judge_reading(reading: &Reading<'_>, laws: &[&'static Law]) -> Verdict {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use crate::{
         drive::{InProcess, step},
@@ -262,16 +262,58 @@ mod tests {
         text::answer,
     };
 
-    /// What a law says of a heap that answers a story so.
-    pub(super) fn judged(number: u16, claims: Claims, story: &[(&str, &str)]) -> Judgement {
-        let moments = story.iter().map(|(op, answer)| {
-            let (reply, events) = answer::parse(answer).expect("an answer");
-            Moment { op: op.parse().expect("an operation"), reply, events }
+    /// What a law says of a story that a heap tells. The heap claims what the law needs, and `claims` besides. Each line
+    /// is an operation and, behind an arrow, the answer, if that is not `ok`; in that of `gc pace`, numbers that are left
+    /// out are 0.
+    pub(crate) fn judged(number: u16, claims: &str, story: &str) -> Judgement {
+        let law = Law::numbered(number).expect("a law");
+        let claims = answer::parse_claims(&format!("heap told {claims}")).expect("claims");
+        let claims = claims.with(law.needs.capabilities);
+        assert!(law.missing(&claims).is_empty(), "{law:?} needs {:?}", law.missing(&claims));
+        judge(&history(claims, story), &[law]).findings.remove(0).judgement
+    }
+
+    /// The history of such a story.
+    pub(crate) fn history(claims: Claims, story: &str) -> History {
+        let lines = story.lines().map(str::trim).filter(|line| !line.is_empty());
+        let moments = lines.map(|line| {
+            let (op, answer) = line.split_once("=>").unwrap_or((line, "ok"));
+            let (reply, events) = answer::parse(&every_number(answer.trim())).expect(line);
+            Moment { op: op.trim().parse().expect(line), reply, events }
         });
         let moments = moments.collect();
-        let history = History { claims, moments, unclaimed: 0, failure: None, twice: Twice::NotTried };
-        let law = all().find(|law| law.number == number).expect("a law");
-        judge(&history, &[law]).findings.remove(0).judgement
+        History { claims, moments, unclaimed: 0, failure: None, twice: Twice::NotTried }
+    }
+
+    /// An answer to `gc pace` with all its numbers; any other as it is.
+    fn every_number(answer: &str) -> String {
+        let Some(told) = answer.strip_prefix("pace") else { return answer.to_owned() };
+        let (told, events) =
+            told.split_once(';').map_or((told, String::new()), |(told, rest)| (told, format!(";{rest}")));
+        let told: Vec<_> = told.split_whitespace().map(|word| word.split_once('=').expect("name=number")).collect();
+        let number = |name| told.iter().find(|(other, _)| *other == name).map_or(Ok(0), |(_, number)| number.parse());
+        let gauge = Gauge::read(number).expect("numbers");
+        let mut known = Vec::new();
+        gauge.each(|name, _| known.push(name));
+        assert!(told.iter().all(|(name, _)| known.contains(name)), "{answer}");
+        answer::print(&Reply::Pace(Box::new(gauge)), &[]) + &events
+    }
+
+    /// How often a law [held](judged) in a story, or the moment at which it is broken.
+    pub(crate) fn told(number: u16, claims: &str, story: &str) -> Result<u64, usize> {
+        match judged(number, claims, story) {
+            Judgement::Holds { checks } => Ok(checks),
+            Judgement::Broken(witness) => Err(witness.moment),
+            Judgement::NotApplicable => unreachable!("it is claimed"),
+        }
+    }
+
+    /// Why a law is broken by a story.
+    pub(crate) fn why(number: u16, claims: &str, story: &str) -> String {
+        match judged(number, claims, story) {
+            Judgement::Broken(witness) => witness.why,
+            other => panic!("law {number} holds: {other:?}"),
+        }
     }
 
     #[test]
@@ -335,6 +377,39 @@ mod tests {
         check.that(false, 3, || ("second".into(), []));
         let witness = Witness { moment: 3, why: "early".into(), objects: vec![ObjectId(1)] };
         assert_eq!(check.done(), Judgement::Broken(witness));
+        let mut check = Check::default();
+        (0..3).for_each(|moment| check.that(true, moment, || (String::new(), [])));
+        check.held();
+        assert_eq!(check.done(), Judgement::Holds { checks: 4 });
         assert_eq!(Check::default().done(), Judgement::Holds { checks: 0 });
+    }
+
+    #[test]
+    fn a_check_that_does_not_count_as_earlier_is_not_even_described() {
+        let mut check = Check::default();
+        check.failed(3, "early".into(), []);
+        check.that(false, 3, || -> (String, [ObjectId; 0]) { panic!("the same moment") });
+        check.that(false, 7, || -> (String, [ObjectId; 0]) { panic!("a later one") });
+        assert_eq!(check.checks, 3);
+        assert!(matches!(check.done(), Judgement::Broken(witness) if witness.moment == 3));
+    }
+
+    #[test]
+    fn what_a_heap_would_have_to_claim_is_said() {
+        let missing = |number, claims| {
+            let claims = answer::parse_claims(&format!("heap told {claims}")).expect("claims");
+            Law::numbered(number).expect("a law").missing(&claims)
+        };
+        assert_eq!(missing(53, "phases"), ["colors", "the strong invariant"]);
+        assert_eq!(missing(53, "phases colors invariant=strong"), [""; 0]);
+        assert_eq!(missing(54, "phases colors invariant=strong"), ["a weak invariant"]);
+        assert_eq!(missing(54, "phases colors invariant=weak"), [""; 0]);
+        assert_eq!(missing(73, "barrier phases colors invariant=weak"), ["the modified weak invariant"]);
+        assert_eq!(missing(70, "barrier phases colors"), ["an invariant"]);
+        assert_eq!(missing(18, "addresses free placement=bump/16"), ["first-fit"]);
+        assert_eq!(missing(17, "addresses free placement=bump/16"), ["first-, next- or best-fit"]);
+        assert_eq!(missing(22, "addresses placement=bump/16"), [""; 0]);
+        assert_eq!(missing(3, ""), [""; 0]);
+        assert_eq!(format!("{:?}", Law::numbered(3).expect("a law")), "law 3 big enough");
     }
 }

@@ -73,9 +73,10 @@ impl Life {
         self.born <= moment && !turned(&self.garbage, moment)
     }
 
-    /// Whether nothing keeps the object from the first of these moments to the second.
+    /// Whether nothing keeps the object at any time from the first of these moments to the second. What was let go of by
+    /// the operation of the first was kept before it.
     pub fn dead(&self, from: usize, to: usize) -> bool {
-        turned(&self.garbage, from) && !self.garbage.iter().any(|turn| from < *turn && *turn <= to)
+        turned(&self.garbage, from) && !self.garbage.iter().any(|turn| (from..=to).contains(turn))
     }
 
     /// Whether the object exists after the given moment.

@@ -86,8 +86,15 @@ fn timeline(reading: &Reading<'_>, mutator: u8) -> Vec<bool> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::drive::{InProcess, step};
-    use heaplaw_reference::{machine::Machine, protocol::Protocol};
+    use crate::{
+        drive::{InProcess, step},
+        law::tests::history,
+    };
+    use heaplaw_reference::{
+        heap::{Capability, Claims},
+        machine::Machine,
+        protocol::Protocol,
+    };
 
     #[test]
     fn the_worst_window_is_found() {
@@ -116,5 +123,25 @@ mod tests {
         assert_eq!((stopped.longest, incremental.longest), (4, 2), "one mutator, one root, the globals, one object");
         let short = |utilisation: &Utilisation| utilisation.curve().next().map(|(_, part)| part);
         assert_eq!((short(&stopped), short(&incremental)), (Some(0.0), Some(0.0)));
+    }
+
+    #[test]
+    fn a_mutators_time_is_what_it_does_and_what_it_waits_for() {
+        let ran = |mutator: u8, story: &str| {
+            let claims = Claims::new("told").with(&[Capability::Pauses]);
+            let history = history(claims, story);
+            let time = timeline(&Reading::new(&history), mutator);
+            time.iter().map(|ran| if *ran { 'x' } else { '.' }).collect::<String>()
+        };
+        let story = "0 safepoint\n1 join\ngc mark 1 => ok; pause 0 2\n0 safepoint\n1 safepoint => ok; pause all 3\n\
+            0 safepoint => ok; pause 1 1\ngc full => ok; pause all 9";
+        assert_eq!([ran(0, story), ran(1, story), ran(2, story)], ["x..x...x", "xx....", ""]);
+        assert_eq!(ran(0, "0 safepoint => ok; pause 0 1000000").len(), 1 + 128, "no more than the longest window");
+        let mut utilisation = Utilisation::default();
+        let history = history(Claims::new("told").with(&[Capability::Pauses]), story);
+        utilisation.add(&Reading::new(&history));
+        utilisation.add(&Reading::new(&history));
+        assert_eq!((utilisation.pauses, utilisation.longest), (6, 3));
+        assert_eq!(utilisation.curve().collect::<Vec<_>>(), [(4, 0.0), (8, 3.0 / 8.0)]);
     }
 }

@@ -192,3 +192,132 @@ impl<A: Allocator> Heap for Blocks<A> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use heaplaw_reference::text::answer;
+    use std::{
+        cell::{Cell, RefCell},
+        rc::Rc,
+    };
+
+    /// Memory that a test can look into.
+    type Bytes = Rc<RefCell<Vec<u8>>>;
+
+    /// Blocks one behind the other, each with four bytes more than were asked for.
+    #[derive(Default)]
+    struct Shelf {
+        blocks: RefCell<Vec<Bytes>>,
+        refused: Cell<u32>,
+    }
+
+    struct Drawer(u64, Bytes);
+
+    impl Block for Drawer {
+        fn address(&self) -> Address {
+            Address(self.0)
+        }
+
+        fn usable(&self) -> u64 {
+            self.1.borrow().len() as u64
+        }
+
+        fn read(&self, at: u64, into: &mut [u8]) {
+            into.copy_from_slice(&self.1.borrow()[at as usize..][..into.len()]);
+        }
+
+        fn write(&mut self, at: u64, from: &[u8]) {
+            self.1.borrow_mut()[at as usize..][..from.len()].copy_from_slice(from);
+        }
+    }
+
+    impl Allocator for &Shelf {
+        type Block = Drawer;
+
+        fn claims(&self) -> Claims {
+            Claims::new("shelf").with(&[Capability::Faults])
+        }
+
+        fn allocate(&self, shape: Shape, _: u64) -> Option<Drawer> {
+            if self.refused.replace(0) > 0 {
+                return None;
+            }
+            let bytes = Bytes::new(RefCell::new(vec![0; shape.size() as usize + 4]));
+            self.blocks.borrow_mut().push(Rc::clone(&bytes));
+            Some(Drawer(1024 * self.blocks.borrow().len() as u64, bytes))
+        }
+
+        fn refuse(&self, request: u32) {
+            self.refused.set(request);
+        }
+    }
+
+    #[test]
+    fn an_allocator_is_lent_all_that_a_heap_has() {
+        let shelf = Shelf::default();
+        let mut heap = Blocks::new(&shelf);
+        let told = [
+            ("0 alloc r0 3 8", "at 1024 36 0"),
+            ("0 alloc r2 1 8", "at 2048 20 0"),
+            ("0 store r0.0 r0", "ok"),
+            ("0 store r0.1 r2", "ok"),
+            ("0 move r0.1 r0.0 2", "ok"),
+            ("0 load r3 r0.0", "ref 1024"),
+            ("0 load r3 r0.1", "ref 1024"),
+            ("0 load r3 r0.2", "ref 2048"),
+            ("0 wipe r0.1 1", "ok"),
+            ("0 load r3 r0.0", "ref 1024"),
+            ("0 load r3 r0.1", "nil"),
+            ("0 load r3 r0.2", "ref 2048"),
+            ("0 wipe r0.2 1", "ok"),
+            ("0 load r3 r0.2", "nil"),
+            ("0 load r3 r0.3", "trap the object has no field 3"),
+            ("0 store g1 r2", "ok"),
+            ("0 load r4 g1", "ref 2048"),
+            ("0 store g1 nil", "ok"),
+            ("0 load r3 g1", "nil"),
+            ("0 copy r5 r2", "ok"),
+            ("0 read r5", "data 2"),
+            ("0 write r5", "ok"),
+            ("0 write r5", "ok"),
+            ("0 read r2", "data 4"),
+            ("0 read r0", "data 1"),
+            ("0 clear r5", "ok"),
+            ("0 read r5", "trap root r5 is nil"),
+            ("0 safepoint", "ok"),
+            ("0 park", "unknown"),
+            ("1 safepoint", "unknown"),
+            ("gc full", "unknown"),
+            ("0 free r2", "ok"),
+            ("0 read r4", "trap root r4 is nil"),
+            ("env fail 1", "ok"),
+            ("0 alloc r2 0 8", "full"),
+            ("0 alloc r2 0 8", "at 3072 12 0"),
+            ("0 read r2", "data 6"),
+        ];
+        for (op, owed) in told {
+            let reply = heap.perform(&op.parse().expect(op), &mut Vec::new());
+            assert_eq!(answer::print(&reply, &[]), owed, "{op}");
+        }
+    }
+
+    #[test]
+    fn what_somebody_else_writes_shows() {
+        let read = |at: &[usize]| {
+            let shelf = Shelf::default();
+            let mut heap = Blocks::new(&shelf);
+            heap.perform(&"0 alloc r0 1 8".parse().expect("an operation"), &mut Vec::new());
+            for at in at {
+                shelf.blocks.borrow()[0].borrow_mut()[*at] ^= 0xff;
+            }
+            let reply = heap.perform(&"0 read r0".parse().expect("an operation"), &mut Vec::new());
+            answer::print(&reply, &[])
+        };
+        assert_eq!(read(&[]), "data 1");
+        assert_eq!(read(&[16]), "data torn@8", "behind the data, which begins behind the field");
+        assert_eq!(read(&[19]), "data torn@11");
+        assert!(read(&[8]) != "data 1" && !read(&[8]).starts_with("data torn@"), "another stamp: {}", read(&[8]));
+        assert_eq!(read(&[8, 16]), read(&[8]), "what it holds comes first");
+    }
+}

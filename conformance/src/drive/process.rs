@@ -440,3 +440,32 @@ fn shown(bytes: &[u8]) -> String {
     let more = if bytes.len() > MOST { "…" } else { "" };
     format!("\"{}{more}\"", bytes[..bytes.len().min(MOST)].escape_ascii())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn as_much_is_sent_at_once_as_there_is_room_for() {
+        let planned = |lines: &[(&str, bool)]| {
+            let plan = lines.iter().map(|(op, decides)| Planned { op: op.parse().expect(op), decides: *decides });
+            window(&plan.collect())
+        };
+        assert_eq!(planned(&[("gc full", false), ("gc stats", false)]), "gc full\ngc stats\n");
+        assert_eq!(
+            planned(&[("gc full", true), ("gc stats", false)]),
+            "gc full\n",
+            "the next is decided by the answer"
+        );
+        assert_eq!(planned(&[]), "");
+        // 510 lines of eight bytes, and before them perhaps another of six: of 4096 bytes, ten are left.
+        let sent = |last| planned(&[vec![("gc full", false); 510], vec![(last, false)]].concat()).lines().count();
+        assert_eq!([sent("gc mark 1"), sent("gc mark 10")], [511, 510]);
+    }
+
+    #[test]
+    fn a_child_that_starts_afresh_says_so() {
+        assert!(afresh("ok").is_ok() && afresh("ok; free 8").is_ok());
+        assert!(afresh("idle").is_err() && afresh("okay").is_err());
+    }
+}

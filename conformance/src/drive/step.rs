@@ -473,7 +473,16 @@ impl Walk<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::generate::{choices::Seed, scenario::Scenario};
+    use crate::{
+        drive::InProcess,
+        generate::{choices::Seed, scenario::Scenario},
+    };
+    use heaplaw_reference::{
+        heap::Heap,
+        machine::Machine,
+        place::manual::{Manual, Policy},
+        protocol::Protocol,
+    };
 
     /// Which objects an audit reads.
     fn read(graph: &Graph) -> (ObjectSet, usize) {
@@ -514,5 +523,80 @@ mod tests {
         let (read, ops) = read(&graph);
         assert_eq!(read.len(), 5_001);
         assert!(ops < 3 * 5_001, "{ops}");
+    }
+
+    /// What a heap is asked in a run that settles.
+    fn asked<H: Heap + 'static>(make: impl Fn() -> H + 'static, story: &str) -> Vec<String> {
+        let program = story.parse().expect("a program");
+        let history = run(&mut InProcess::new(make), &program, Ending::Settle).expect("it starts");
+        assert!(history.failure.is_none(), "{:?}", history.failure);
+        history.program().ops().iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn a_heap_that_settles_is_asked_for_everything() {
+        let told = asked(|| Machine::new(Protocol::HYBRID), "0 alloc r0 1\n0 clear r5\n1 join\n1 park");
+        let whole = [
+            "0 alloc r0 1",
+            "1 join",
+            "1 park",
+            "1 unpark",
+            "gc start",
+            "gc handshake 0",
+            "gc handshake 1",
+            "gc mark 1048576",
+            "gc finish",
+            "gc sweep 1048576",
+            "gc full",
+            "0 read r0",
+            "0 load r15 r0.0",
+            "gc full",
+            "gc stats",
+            "gc full",
+            "gc stats",
+        ];
+        assert_eq!(told, whole);
+        let none = asked(|| Machine::new(Protocol::HYBRID), "0 exit");
+        assert_eq!(none[..3], ["0 exit", "0 join", "gc start"]);
+    }
+
+    #[test]
+    fn what_is_attached_to_objects_is_asked_for_until_there_is_no_more() {
+        let story = "0 alloc r0 1\n0 alloc r1 1\n0 store r0.0 r1\n0 finalizer r0\n0 finalizer r1\n0 weak w2 r1\n\
+            0 alloc r2 1\n0 alloc r3 0 16\n0 cleanup r2 r3\n0 clear r0\n0 clear r1\n0 clear r2\n0 clear r3";
+        let told = asked(|| Machine::new(Protocol::HYBRID), story);
+        let full = told.iter().position(|op| op == "gc full").expect("it is collected");
+        let into = |action: &str| vec![format!("0 {action} r0"), "0 read r0".into(), "0 clear r0".into()];
+        let nothing = |action: &str| vec![format!("0 {action} r0")];
+        let weak = ["0 strong r0 w2", "0 read r0", "0 clear r0"].map(String::from).to_vec();
+        let all = |parts: &[Vec<String>]| parts.concat();
+        let gc = vec!["gc full".to_owned()];
+        let owed = all(&[
+            weak,
+            into("clean"),
+            nothing("clean"),
+            into("finalize"),
+            nothing("finalize"),
+            gc.clone(),
+            into("finalize"),
+            nothing("finalize"),
+            gc.clone(),
+        ]);
+        assert_eq!(told[full + 1..told.len() - 4], owed);
+    }
+
+    #[test]
+    fn what_is_not_claimed_is_counted_and_not_asked() {
+        let frees = |policy: &Policy| Manual::new(*policy).claims().is_allocator();
+        let policy = Policy::ALL.into_iter().find(frees).expect("one of them");
+        let make = move || Manual::new(policy);
+        let program = "0 alloc r0 0 16\ngc full\n0 weak w0 r0\n0 read r0".parse().expect("a program");
+        let history = run(&mut InProcess::new(make), &program, Ending::Abrupt).expect("it starts");
+        assert_eq!((history.unclaimed, history.moments.len()), (2, 2));
+        // What is held is freed by hand at the end.
+        let told = asked(make, "0 alloc r3 1\n0 alloc r1 1\n0 store g2 r1\n0 clear r1");
+        let frees: Vec<_> =
+            told.iter().filter(|op| op.contains("free") || op.contains("load r15 g")).map(String::as_str).collect();
+        assert_eq!(frees, ["0 load r15 g2", "0 load r15 g2", "0 free r15", "0 free r3"], "looked at, and then freed");
     }
 }

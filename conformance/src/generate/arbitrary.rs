@@ -19,3 +19,13 @@ impl<'a> Arbitrary<'a> for Sample {
         (0, None)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{Arbitrary, Sample};
+
+    #[test]
+    fn a_program_may_take_no_byte_and_any_number_of_them() {
+        assert_eq!(Sample::size_hint(0), (0, None));
+    }
+}

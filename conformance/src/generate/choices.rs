@@ -207,6 +207,8 @@ mod tests {
         let bounds = [1, 2, 7, 256, 257, 70_000, u32::MAX];
         let mut recorder = Recorder::new(Seed::case(4, 4));
         let decisions = bounds.map(|bound| recorder.below(bound));
+        let mut source = Seed::case(4, 4);
+        assert_eq!(decisions, bounds.map(|bound| source.below(bound)), "they are the source's");
         let bytes = recorder.into_bytes();
         let mut again = Bytes(&bytes);
         assert_eq!(bounds.map(|bound| again.below(bound)), decisions);
@@ -220,5 +222,26 @@ mod tests {
             [bytes.below(5), bytes.below(1), bytes.below(1000), bytes.below(256), bytes.below(9)],
             [2, 0, 258, 9, 0]
         );
+    }
+
+    #[test]
+    fn a_recorder_is_dry_when_its_source_is() {
+        let dry = |bytes| Recorder::new(Bytes(bytes)).dry();
+        assert_eq!([dry(&[]), dry(&[0])], [true, false]);
+    }
+
+    #[test]
+    fn an_odometer_shows_every_sequence_once() {
+        let mut all = Odometer::default();
+        let mut seen = Vec::new();
+        while all.turn() {
+            let first = all.below(3);
+            let second = if first == 1 { all.below(2) } else { 0 };
+            seen.push((first, second, all.below(2)));
+            assert!(seen.len() < 20, "{seen:?}");
+        }
+        let expected = [(0, 0, 0), (0, 0, 1), (1, 0, 0), (1, 0, 1), (1, 1, 0), (1, 1, 1), (2, 0, 0), (2, 0, 1)];
+        assert_eq!(seen, expected);
+        assert!(!all.turn(), "the end is the end");
     }
 }

@@ -143,3 +143,79 @@ fn may_be_spared(reading: &Reading<'_>, life: &Life, at: usize) -> bool {
         && life.spans(at)
         && reading.lives().any(|(_, other)| other.shape.is_tiny() && other.kept(at) && neighbour(other))
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::law::tests::told;
+
+    #[test]
+    fn the_statistics_grow_by_what_is_born() {
+        let stats =
+            |then: &str| told(10, "", &format!("0 alloc r0 0 32 => at 64 32 0\n0 alloc r1 0 9 => full\n{then}"));
+        assert_eq!(stats("gc stats => stats 1 32"), Ok(1));
+        assert_eq!(["2 32", "1 33"].map(|told| stats(&format!("gc stats => stats {told}"))), [Err(2); 2]);
+        assert_eq!(stats("gc stats => stats 0 0\ngc stats => stats 1 32"), Err(3), "nothing was born in between");
+        assert_eq!(stats("gc stats => stats 0 0\n0 alloc r1 0 8 => at 128 8 0\ngc stats => stats 1 8"), Ok(2));
+    }
+
+    #[test]
+    fn the_statistics_count_what_there_is() {
+        let born = "0 alloc r0 0 32 => at 64 32 0\n0 alloc r1 0 16 => at 128 16 0\n0 clear r1\n";
+        let counted = |claims: &str, then: &str, stats: &str| {
+            told(123, claims, &format!("{born}{then}gc stats => stats {stats}"))
+        };
+        let frees = ["1 48", "2 47", "2 48", "2 49", "3 48"].map(|stats| counted("frees", "", stats).is_ok());
+        assert_eq!(frees, [false, false, true, false, false]);
+        assert_eq!(counted("frees", "gc full => ok; free 128\n", "1 32"), Ok(1));
+        let unseen = ["0 32", "1 31", "1 32", "2 48", "3 48", "2 49"].map(|stats| counted("", "", stats).is_ok());
+        assert_eq!(unseen, [false, false, true, true, false, false]);
+    }
+
+    #[test]
+    fn a_full_collection_leaves_no_garbage_in_the_statistics() {
+        let collected = |then: &str| told(127, "", &format!("0 alloc r0 0 32 => at 64 32 0\n0 clear r0\n{then}"));
+        let stats = ["0 0", "1 0", "0 1"].map(|stats| collected(&format!("gc full\ngc stats => stats {stats}")));
+        assert_eq!(stats, [Ok(1), Err(3), Err(3)]);
+        assert_eq!(collected("gc full\ngc stats => stats 0 0\ngc stats => stats 1 0"), Err(4));
+        assert_eq!(collected("gc full => idle\ngc stats => stats 1 32"), Ok(0), "it was none");
+        assert_eq!(collected("gc full\n0 safepoint\ngc stats => stats 1 32"), Ok(0));
+    }
+
+    #[test]
+    fn garbage_is_excused_by_a_tiny_neighbour_that_is_kept() {
+        let two = |claims: &str, one: &str, other: &str, then: &str| {
+            let born = format!("0 alloc r0 {one} 0\n0 alloc r1 {other} 0\n0 clear r0\n{then}");
+            let bytes = if other.ends_with("16") { 24 } else { 16 };
+            told(127, claims, &format!("{born}gc stats => stats 2 {bytes}")).is_ok()
+        };
+        let full = "gc full\n";
+        assert!(two("addresses", "0 8 => at 64 8", "0 8 => at 72 8", full));
+        assert!(!two("addresses", "0 8 => at 64 8", "0 8 => at 80 8", full), "another block");
+        assert!(two("", "0 8 => at 64 8", "0 8 => at 80 8", full), "who knows where they are");
+        assert!(!two("addresses", "0 8 => at 64 8", "0 16 => at 72 16", full), "what is not tiny is no neighbour");
+        assert!(!two("addresses", "1 0 => at 64 8", "0 8 => at 72 8", full), "nor has it one");
+        assert!(!two("addresses", "0 8 => at 64 8", "0 8 => at 72 8", "0 clear r1\ngc full\n"), "it is garbage too");
+        assert!(
+            !two("addresses frees", "0 8 => at 64 8", "0 8 => at 72 8", "gc full => ok; free 64\n"),
+            "it was freed"
+        );
+        // It goes for the pacer, too.
+        let paced = |at: u64, live: u64| {
+            let born = format!("0 alloc r0 0 8 => at 64 8 0\n0 alloc r1 0 8 => at {at} 8 0\n0 clear r0\n{full}");
+            told(127, "addresses", &format!("{born}gc pace => pace live={live}"))
+        };
+        assert_eq!([paced(72, 16), paced(72, 17), paced(80, 16), paced(80, 8)], [Ok(2), Err(4), Err(4), Ok(2)]);
+    }
+
+    #[test]
+    fn what_a_pacer_takes_for_live_is_what_is_kept_after_a_full_collection() {
+        let live = |before: &str, live: u64| {
+            let two = "0 alloc r0 0 32 => at 64 32 0\n0 alloc r1 0 16 => at 128 16 0\n0 clear r1\n";
+            told(127, "", &format!("{two}{before}gc pace => pace live={live}")).is_ok()
+        };
+        assert_eq!([31, 32, 48, 99].map(|bytes| live("", bytes)), [false, true, true, true]);
+        assert_eq!([31, 32, 33].map(|bytes| live("gc full\n", bytes)), [false, true, false]);
+        assert!(!live("gc full\ngc stats => stats 1 32\ngc pace => pace live=32\n", 33), "only looked");
+        assert!(live("gc full\n0 safepoint\n", 33) && live("gc full => idle\n", 33) && live("gc start\n", 33));
+    }
+}

@@ -115,3 +115,80 @@ fn paid(reading: &Reading<'_>, deeds: &[(Deed, &str)]) -> Judgement {
     }
     check.done()
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::law::tests::{told, why};
+
+    /// The first of three objects refers to the second, a global to the third; and a cycle begins.
+    const MARKING: &str = "0 alloc r0 2 => at 64 16 0\n0 alloc r1 1 => at 80 8 0\n0 alloc r2 1 => at 96 8 0\n\
+        0 store r0.0 r1\n0 store g0 r2\n1 join\ngc start => ok; phase mark\n";
+
+    fn marking(law: u16, invariant: &str, then: &str) -> Result<u64, usize> {
+        told(law, &format!("invariant={invariant}"), &format!("{MARKING}{then}"))
+    }
+
+    #[test]
+    fn what_is_stored_does_not_stay_white_under_the_strong_invariant() {
+        assert_eq!(marking(70, "strong", "0 store r0.1 r2"), Err(7));
+        assert_eq!(marking(70, "strong", "0 store r0.1 r2 => ok; shade 96"), Ok(1));
+        assert_eq!(marking(70, "strong", "0 store r0.0 r1"), Ok(0), "it was there");
+        assert_eq!(marking(70, "strong", "0 store r0.0 nil"), Ok(0));
+        assert_eq!(marking(70, "weak", "0 store r0.1 r2"), Ok(0));
+    }
+
+    #[test]
+    fn what_a_global_loses_does_not_stay_white_under_a_weak_one() {
+        for change in ["store g0 r1", "store g0 nil"] {
+            assert_eq!(marking(70, "weak", &format!("0 {change}")), Err(7));
+            assert_eq!(marking(70, "weak", &format!("0 {change} => ok; shade 96")), Ok(1));
+        }
+        assert_eq!(marking(70, "weak", "0 store g0 r2"), Ok(0), "it is still there");
+        let said = |then: &str| why(70, "invariant=weak", &format!("{MARKING}{then}"));
+        assert_eq!(said("0 store g0 nil"), "c is overwritten in a global and stays white");
+        assert_eq!(said("0 wipe r0.0 2"), "b is overwritten in bulk and stays white");
+        assert_eq!(marking(70, "weak", "0 store r0.0 r2"), Ok(0), "no global");
+        for change in ["wipe r0.0 2", "move r0.0 r0.1 1"] {
+            assert_eq!(marking(70, "weak", &format!("0 {change}")), Err(7));
+            assert_eq!(marking(70, "weak", &format!("0 {change} => ok; shade 80")), Ok(1));
+        }
+        assert_eq!(marking(70, "weak", "0 wipe r0.1 1"), Ok(0), "nothing was there");
+    }
+
+    #[test]
+    fn what_a_field_loses_does_not_stay_white() {
+        let (another, nil) = ("0 store r0.0 r2", "0 store r0.0 nil");
+        for (law, change, other) in [(71, another, nil), (72, nil, another)] {
+            assert_eq!(marking(law, "weak", change), Err(7));
+            assert_eq!(marking(law, "weak", &format!("{change} => ok; shade 80")), Ok(1));
+            assert_eq!(marking(law, "weak", other), Ok(0));
+            assert_eq!(marking(law, "weak", &format!("{change} => ok; phase terminate")), Ok(0), "in another phase");
+        }
+    }
+
+    #[test]
+    fn what_is_handed_to_a_scanned_stack_does_not_stay_white() {
+        let scanned = "gc handshake 1 => ok; stack 1\n";
+        let sent = |then: &str| marking(73, "modified-weak", then);
+        assert_eq!(sent(&format!("{scanned}0 send r1 1.r0")), Err(8));
+        assert_eq!(sent(&format!("{scanned}0 send r1 1.r0 => ok; shade 80")), Ok(1));
+        assert_eq!(sent("0 send r1 1.r0"), Ok(0), "it will be scanned");
+        assert_eq!(sent(&format!("{scanned}gc handshake 0 => ok; stack 0\n0 send r1 1.r0")), Ok(0), "so was its own");
+    }
+
+    #[test]
+    fn nothing_is_marked_by_mutators_when_nothing_is_being_marked() {
+        let off = |then: &str| told(77, "", &format!("0 alloc r0 1 => at 64 8 0\n{then}"));
+        for mark in ["shade 64", "scan 64", "stack 0", "globals"] {
+            assert_eq!(off(&format!("0 write r0 => ok; {mark}")), Err(1), "{mark}");
+            assert_eq!(off(&format!("gc mark 1 => ok; {mark}")), Ok(1), "it is for law 80");
+        }
+        assert_eq!(off("0 write r0 => ok; free 80"), Ok(2));
+        assert_eq!(off("gc start => ok; phase mark\n0 write r0 => ok; shade 64"), Ok(1));
+        assert_eq!(off("0 write r0 => ok; phase mark; shade 64"), Ok(1), "it begins");
+        assert_eq!(off("0 write r0 => ok; phase mark; shade 64; phase terminate; phase sweep; phase off"), Ok(1));
+        let sweep = "gc full => ok; phase mark; phase terminate; phase sweep\n";
+        assert_eq!(off(&format!("{sweep}0 write r0 => ok; shade 64")), Err(2));
+        assert_eq!(off(&format!("{sweep}0 write r0 => ok; phase off")), Ok(1));
+    }
+}

@@ -71,3 +71,44 @@ fn monotone(reading: &Reading<'_>) -> Judgement {
     }
     check.done()
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::law::tests::{told, why};
+
+    #[test]
+    fn a_class_is_less_than_twice_what_it_serves_and_sixteen_bytes() {
+        let has = |shape: &str, usable: u64| told(28, "", &format!("0 alloc r0 {shape} => at 128 {usable} 0"));
+        assert_eq!([35, 36].map(|usable| has("0 10", usable)), [Ok(1), Err(0)]);
+        assert_eq!([55, 56].map(|usable| has("2 4", usable)), [Ok(1), Err(0)]);
+        assert_eq!([143, 144].map(|usable| has("0 10 @64", usable)), [Ok(1), Err(0)]);
+        assert_eq!([15, 16].map(|usable| has("0 0", usable)), [Ok(1), Err(0)]);
+    }
+
+    #[test]
+    fn who_asks_for_more_has_no_less() {
+        let has = |objects: &[(&str, u64)]| {
+            let born = objects.iter().map(|(shape, usable)| format!("0 alloc r0 {shape} => at 128 {usable} 0\n"));
+            told(30, "", &born.collect::<String>())
+        };
+        assert_eq!(has(&[("0 10", 16), ("0 20", 32), ("0 15", 16), ("0 18", 32), ("0 10", 16)]), Ok(5));
+        assert_eq!(has(&[("0 10", 16), ("0 10", 32)]), Err(1));
+        assert_eq!(has(&[("0 10", 16), ("0 10", 12)]), Err(1));
+        assert_eq!(has(&[("0 10", 32), ("0 20", 31)]), Err(1), "the larger has less");
+        assert_eq!(has(&[("0 20", 31), ("0 10", 32)]), Err(1));
+        assert_eq!(has(&[("0 20", 32), ("0 10", 32)]), Ok(2));
+        assert_eq!(
+            has(&[("0 10", 16), ("0 20", 32), ("0 30", 64), ("0 25", 24)]),
+            Err(3),
+            "of its neighbours the next"
+        );
+        assert_eq!(has(&[("0 10", 16), ("0 20", 32), ("0 30", 64), ("0 15", 48)]), Err(3));
+        // Pointers and alignments have classes of their own.
+        assert_eq!(has(&[("0 16", 16), ("2 0", 32), ("0 16 @64", 64), ("0 16", 16)]), Ok(4));
+        assert_eq!(has(&[("0 24", 24), ("1 0", 32), ("0 25 @64", 8)]), Ok(3));
+        let said = |last: &str| why(30, "", &format!("0 alloc r0 0 10 => at 128 16 0\n0 alloc r0 {last} 0"));
+        assert_eq!(said("0 10 => at 128 8"), "b asked for 10 bytes and has 8, a for 10 and has 16");
+        assert_eq!(said("0 20 => at 128 8"), "b asked for 20 bytes and has 8, a for 10 and has 16");
+        assert_eq!(said("0 9 => at 128 32"), "b asked for 9 bytes and has 32, a for 10 and has 16");
+    }
+}

@@ -139,3 +139,68 @@ fn scan_once(reading: &Reading<'_>) -> Judgement {
     }
     check.done()
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::law::tests::told;
+
+    /// Two objects, one with pointers and one without, and a cycle that begins.
+    const MARKING: &str = "0 alloc r0 1 => at 64 8 0\n0 alloc r1 0 8 => at 80 8 0\ngc start => ok; phase mark\n";
+
+    fn marking(law: u16, then: &str) -> Result<u64, usize> {
+        told(law, "invariant=weak", &format!("{MARKING}{then}"))
+    }
+
+    #[test]
+    fn colours_only_darken() {
+        assert_eq!(marking(55, "gc mark 1 => ok; shade 64; scan 64"), Ok(2));
+        assert_eq!(marking(55, "gc mark 1 => ok; scan 64; shade 64"), Err(3));
+    }
+
+    #[test]
+    fn what_has_fields_is_grey_before_it_is_black() {
+        assert_eq!(marking(56, "gc mark 1 => ok; shade 64; scan 64"), Ok(1));
+        assert_eq!(marking(56, "gc mark 1 => ok; scan 64"), Err(3));
+        assert_eq!(marking(56, "gc mark 1 => ok; scan 80"), Ok(0), "nothing to look into");
+        assert_eq!(marking(56, "0 alloc r2 1 => at 96 8 0 white; scan 96"), Ok(0), "a newborn");
+    }
+
+    #[test]
+    fn nothing_is_grey_when_marking_finds_nothing_to_do() {
+        let grey = |then: &str| marking(56, &format!("gc handshake 0 => ok; shade 64\n{then}"));
+        assert_eq!(grey("gc mark 1 => idle"), Err(4));
+        assert_eq!(grey("gc mark 1 => idle; shade 64; scan 64"), Ok(2));
+        assert_eq!(grey("gc mark 1048576 => ok"), Err(4), "as many steps as there can be");
+        assert_eq!(grey("gc mark 1048575 => ok"), Ok(0), "more may be to come");
+        assert_eq!(grey("0 write r0\ngc mark 1 => idle"), Ok(0), "somebody may have shaded since");
+        assert_eq!(grey("env gogc 50\ngc mark 1 => idle"), Ok(0));
+        assert_eq!(grey("gc stats => stats 2 16\ngc mark 1 => idle"), Err(5));
+        assert_eq!(grey("1 join\ngc handshake 0\ngc mark 1 => idle"), Ok(0), "not everybody was greeted");
+        assert_eq!(grey("1 join\ngc handshake 0\ngc handshake 1\ngc mark 1 => idle"), Err(7));
+        assert_eq!(grey("gc finish => ok; scan 64; phase terminate; phase sweep\ngc mark 1 => idle"), Ok(1));
+    }
+
+    #[test]
+    fn an_object_is_scanned_once_in_a_cycle() {
+        assert_eq!(marking(65, "gc mark 1 => ok; shade 64; scan 64"), Ok(1));
+        assert_eq!(marking(65, "gc mark 1 => ok; shade 64; scan 64\ngc mark 1 => ok; scan 64"), Err(4));
+    }
+
+    #[test]
+    fn a_step_of_marking_is_one_object_with_fields() {
+        let two = "0 alloc r2 1 => at 96 8 0 white\n";
+        let marked = |then: &str| marking(66, &format!("{two}{then}"));
+        assert_eq!(marked("gc mark 2 => ok; shade 64 96; scan 64 96"), Ok(1));
+        assert_eq!(marked("gc mark 1 => ok; shade 64 96; scan 64 96"), Err(4));
+        assert_eq!(marked("gc mark 1 => ok; shade 64 80; scan 80 64"), Ok(1), "one has none");
+        assert_eq!(marked("0 write r0 => ok; shade 64; scan 64\ngc mark 1 => ok; shade 96; scan 96"), Ok(1));
+    }
+
+    #[test]
+    fn a_stack_is_scanned_once_in_a_cycle() {
+        let next = "gc finish => ok; phase terminate; phase sweep; phase off\ngc start => ok; phase mark\n";
+        assert_eq!(marking(84, &format!("gc handshake 0 => ok; stack 0\n{next}gc handshake 0 => ok; stack 0")), Ok(2));
+        assert_eq!(marking(84, "gc handshake 0 => ok; stack 0\ngc handshake 0 => ok; stack 0"), Err(4));
+        assert_eq!(marking(84, "gc handshake 0 => ok; stack 0\n1 join\ngc handshake 1 => ok; stack 1"), Ok(2));
+    }
+}

@@ -126,3 +126,44 @@ fn stamped_by(reading: &Reading<'_>, content: Content, until: usize) -> String {
     }
     String::new()
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::law::tests::{told, why};
+
+    /// Of two objects the first refers to the second; then one of their fields is loaded.
+    const TWO: &str = "0 alloc r0 1 => at 64 8 0\n0 alloc r1 1 => at 80 8 0\n0 store r0.0 r1\n";
+
+    #[test]
+    fn a_load_finds_what_was_stored() {
+        let loaded = |claims, load: &str| told(14, claims, &format!("{TWO}0 load r2 {load}"));
+        let full = ["r0.0 => ref 80", "r0.0 => ref 64", "r0.0 => nil"].map(|load| loaded("", load));
+        assert_eq!(full, [Ok(1), Err(3), Err(3)]);
+        assert_eq!(["r1.0 => nil", "r1.0 => ref 64"].map(|load| loaded("", load)), [Ok(1), Err(3)]);
+        // Where nobody lives: if addresses mean something, it has moved, which is for law 7.
+        assert_eq!(["", "addresses"].map(|claims| loaded(claims, "r0.0 => ref 96")), [Err(3), Ok(1)]);
+        let said = |load: &str| why(14, "", &format!("{TWO}0 load r2 {load}"));
+        assert_eq!(said("r0.0 => ref 64"), "b was stored there, and a is loaded");
+        assert_eq!(said("r0.0 => nil"), "b was stored there, and nil is loaded");
+        assert_eq!(said("r1.0 => ref 96"), "nil was stored there, and 0x60, where no object lives, is loaded");
+    }
+
+    #[test]
+    fn data_that_is_not_an_objects_own_is_told_whose_it_is() {
+        let story = "0 alloc r0 0 8 => at 64 8 0\n0 alloc r1 0 8 => at 80 8 0\n0 write r0\n\
+            0 alloc r2 0 8 => at 96 8 0\n";
+        let read = |root: &str, stamp: u64| format!("{story}0 read {root} => data {stamp}");
+        assert_eq!([told(6, "", &read("r1", 2)), told(6, "", &read("r0", 3))], [Ok(1); 2]);
+        let stamps = [0, 1, 3, 4, 5].map(|stamp| why(6, "", &read("r1", stamp)));
+        assert!(stamps[1].ends_with(", which is a's") && stamps[3].ends_with(", which is c's"), "{stamps:?}");
+        assert!([0, 2, 4].iter().all(|place| !stamps[*place].contains("which")), "nobody's, or written: {stamps:?}");
+    }
+
+    #[test]
+    fn new_memory_reads_zero() {
+        let born = |found: &str| format!("0 alloc r0 0 8 => at 64 8 0\n0 alloc r1 0 8 => at 80 8 {found}");
+        assert_eq!(["0", "1", "torn@3"].map(|found| told(5, "", &born(found))), [Ok(2), Err(1), Err(1)]);
+        assert!(why(5, "", &born("1")).ends_with(", which is a's"));
+        assert!(why(5, "", &born("2")).ends_with(", which is b's"), "the stamp that it is going to have");
+    }
+}

@@ -213,4 +213,39 @@ mod tests {
         assert_eq!(law(&[&[sized(1, 10, 16)], &[sized(3, 10, 32)]]), Some(30));
         assert_eq!(law(&[&[sized(1, 10, 48), sized(2, 17, 32)]]), Some(30));
     }
+
+    #[test]
+    fn what_is_looked_at_is_counted_and_whose_note_shows_a_breach_is_told() {
+        let (one, other) = ([born(1, 64, 16), Note::Freed(1, 5)], [born(6, 128, 16), born(7, 256, 17)]);
+        let claims = |capabilities: &[Capability]| Claims::new("x").with(capabilities);
+        let account = |threads: &[&[Note]], capabilities: &[Capability]| {
+            let threads = threads.iter().map(|notes| notes.to_vec()).collect();
+            Account { claims: claims(capabilities), threads, counted: None, left: None }
+        };
+        // Three births that are apart, four notes; three classes; two counts.
+        let plain = account(&[&one, &other, &[]], &[]);
+        assert_eq!(judge(&plain).ok(), Some(3 + 4));
+        assert_eq!(judge(&account(&[&one, &other, &[]], &[Capability::Classes])).ok(), Some(3 + 4 + 3));
+        assert_eq!(judge(&Account { counted: Some((2, 2)), ..plain.clone() }).ok(), Some(3 + 4 + 1));
+        assert_eq!(judge(&Account { counted: Some((2, 2)), left: Some(0), ..plain }).ok(), Some(3 + 4 + 2));
+        // The last entry is what was noted when all was quiet, and nobody's.
+        let trouble = [Note::Trouble(String::new())];
+        let whose = |threads: &[&[Note]]| judge(&account(threads, &[])).err().and_then(|breach| breach.thread);
+        assert_eq!(whose(&[&trouble, &one, &[]]), Some(0));
+        assert_eq!(whose(&[&one, &trouble, &[]]), Some(1));
+        assert_eq!(whose(&[&one, &other, &trouble]), None);
+    }
+
+    #[test]
+    fn a_larger_request_may_have_the_same_class_and_another_alignment_any() {
+        let sized = |block: Number, size, align, usable: u64| match born(block, block * 1024, size) {
+            Note::Born { block, shape, address, found, .. } => {
+                Note::Born { block, shape: Shape { align, ..shape }, address, usable, found }
+            }
+            note => note,
+        };
+        assert_eq!(law(&[&[sized(1, 10, 1, 32), sized(2, 17, 1, 32)]]), None);
+        assert_eq!(law(&[&[sized(1, 10, 1, 64), sized(2, 17, 32, 32)]]), None);
+        assert_eq!(law(&[&[sized(1, 10, 1, 33), sized(2, 17, 1, 32)]]), Some(30));
+    }
 }

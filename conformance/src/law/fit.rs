@@ -124,3 +124,64 @@ fn reuse(reading: &Reading<'_>) -> Judgement {
     }
     check.done()
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::law::tests::told;
+
+    const OBJECT: &str = "0 alloc r0 0 32 => at 64 32 0\n";
+
+    #[test]
+    fn nothing_is_never_refused() {
+        assert_eq!(
+            ["0 0 => full", "0 1 => full", "0 0 => at 64 0 0"].map(|asked| told(9, "", &format!("0 alloc r0 {asked}"))),
+            [Err(0), Ok(0), Ok(1)]
+        );
+    }
+
+    /// A refusal that is none to any law: nobody was given so much.
+    const TOO_LARGE: &str = "0 alloc r2 0 99 => full\n";
+
+    #[test]
+    fn when_all_is_free_what_was_given_is_given_again() {
+        let (born, full) = ("0 alloc r1 0 32 => at 64 32 0", "0 alloc r1 0 32 => full");
+        let again = |then: &str| told(21, "", &format!("{OBJECT}0 free r0\n{then}"));
+        assert_eq!([again(born), again(full)], [Ok(1), Err(2)]);
+        assert_eq!(told(21, "collect", &format!("{OBJECT}0 free r0\n{full}")), Ok(0), "it frees by itself");
+        assert_eq!(again("0 alloc r1 0 31 => full"), Ok(0), "never given");
+        assert_eq!(again("1 join\n1 alloc r1 0 32 => full"), Ok(0), "to another");
+        assert_eq!(told(21, "", &format!("{OBJECT}{full}")), Ok(0), "it is still there");
+        assert_eq!(told(21, "", &format!("{OBJECT}0 free r9\n{full}")), Ok(0), "that freed nothing");
+        let two = format!("{OBJECT}0 alloc r1 0 32 => at 128 32 0\n0 free r0\n");
+        assert_eq!(
+            [told(21, "", &format!("{two}{full}")), told(21, "", &format!("{two}0 free r1\n{full}"))],
+            [Ok(0), Err(4)]
+        );
+        assert_eq!(again(&format!("{TOO_LARGE}{full}")), Err(3), "what is refused is not there");
+        assert_eq!(again("0 alloc r1 0 99 => full\n0 alloc r1 0 99 => full"), Ok(0), "nor was it given");
+        assert_eq!(again(&format!("env fail 1\n{full}")), Ok(1));
+        assert_eq!(again(&format!("env fail 0\n{full}")), Err(3));
+        assert_eq!(again(&format!("env fail 1\n{full}\n{full}")), Err(4), "one request is refused");
+        assert_eq!(again(&format!("env fail 1\n{TOO_LARGE}{full}")), Err(4), "that was it");
+        assert_eq!(again(&format!("env fail 1\n{born}\n0 free r1\n{full}")), Ok(2), "it is still to come");
+    }
+
+    #[test]
+    fn what_was_freed_has_room_for_its_like() {
+        let (born, full) = ("0 alloc r1 0 32 => at 64 32 0", "0 alloc r1 0 32 => full");
+        let again = |then: &str| told(41, "", &format!("{OBJECT}0 free r0\n{then}"));
+        assert_eq!([again(born), again(full)], [Ok(1), Err(2)]);
+        assert_eq!(again("0 alloc r1 0 31 => full"), Ok(0), "another shape");
+        assert_eq!(again("1 join\n1 alloc r1 0 32 => full"), Ok(0), "another mutator");
+        assert_eq!(told(41, "", &format!("{OBJECT}0 free r9\n{full}")), Ok(0), "that freed nothing");
+        assert_eq!(again(&format!("0 alloc r2 0 8 => at 64 8 0\n{full}")), Ok(0), "it may have taken the room");
+        assert_eq!(again(&format!("{TOO_LARGE}{full}")), Err(3), "that took nothing");
+        assert_eq!(again(&format!("env fail 1\n{full}")), Ok(1));
+        assert_eq!(again(&format!("env fail 0\n{full}")), Err(3));
+        assert_eq!(again(&format!("env fail 1\n{full}\n{full}")), Err(4), "one request is refused");
+        assert_eq!(again(&format!("env fail 1\n{born}\n0 free r1\n{full}")), Ok(2), "it is still to come");
+        let tiny = "0 alloc r0 0 8 => at 64 8 0\n0 free r0\n";
+        assert_eq!(told(41, "", &format!("{tiny}0 alloc r0 0 8 => full")), Ok(0), "its block may not be free");
+        assert_eq!(told(41, "", "0 alloc r0 2 => at 64 16 0\n0 free r0\n0 alloc r0 2 => full"), Err(2));
+    }
+}

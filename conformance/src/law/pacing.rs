@@ -206,3 +206,164 @@ fn below_the_trigger(reading: &Reading<'_>, cycle: &Cycle, next: Option<&Cycle>,
         });
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::law::tests::{told, why};
+
+    const MIB: u64 = 1 << 20;
+    const START: &str = "gc start => ok; phase mark\n";
+    const WHOLE: &str = "phase mark; phase terminate; phase sweep; phase off";
+
+    #[test]
+    fn the_goal_is_what_the_pacer_makes_of_the_figures() {
+        let goal = |before: &str, figures: &str, goal: u64| {
+            told(98, "", &format!("{before}gc pace => pace marked={} {figures} goal={goal}", 8 * MIB)).is_ok()
+        };
+        let exactly = |before: &str, figures: &str, at: u64| {
+            [at - 1, at, at + 1].map(|told| goal(before, figures, told)) == [false, true, false]
+        };
+        // What was marked, and as much again for it and for the roots.
+        assert!(exactly("", "roots=1048576", 17 * MIB));
+        assert!(exactly("env gogc 50\n", "roots=1048576", 12 * MIB + MIB / 2));
+        // A cycle that runs has 64 KiB at least, if it started beyond the goal.
+        assert!(exactly(START, "started=20971520", 20 * MIB + (64 << 10)));
+        assert!(exactly("", "started=20971520", 16 * MIB), "that is over");
+        // A sweep that is not finished may move it by 1 MiB beyond what is live.
+        let sweep = "gc start => ok; phase mark; phase terminate; phase sweep\n";
+        assert!([16 * MIB, 21 * MIB].iter().all(|told| goal(sweep, "live=20971520", *told)));
+        assert!([16 * MIB - 1, 21 * MIB + 1].iter().all(|told| !goal(sweep, "live=20971520", *told)));
+        assert!(exactly("", "live=20971520", 16 * MIB), "nothing is swept");
+        // A limit of 12 MiB, 1 of which is no heap, and 1 is left as headroom.
+        let memory = "mapped=11534336 free=1048576 used=9437184";
+        assert!(exactly("env limit 12582912\n", memory, 10 * MIB));
+        assert!(exactly(&format!("env limit 12582912\n{sweep}"), &format!("live=20971520 {memory}"), 10 * MIB));
+        assert!(exactly("env limit 125829120\n", memory, 16 * MIB), "a limit that is far away");
+    }
+
+    #[test]
+    fn the_trigger_lies_between_45_and_61_of_64_parts_of_the_way() {
+        let trigger = |before: &str, figures: &str, at: u64| {
+            told(99, "", &format!("{before}gc pace => pace goal=7400 marked=1000 {figures} trigger={at}")).is_ok()
+        };
+        assert_eq!([5499, 5500, 7100, 7101].map(|at| trigger("", "", at)), [false, true, true, false]);
+        let sweep = "gc start => ok; phase mark; phase terminate; phase sweep\n";
+        assert_eq!([5499, 5500, 7400, 7401].map(|at| trigger(sweep, "", at)), [false, true, true, false]);
+        let limit = format!("env limit 4194304\n{sweep}");
+        assert_eq!([7100, 7101].map(|at| trigger(&limit, "", at)), [true, false], "the limit does not give way");
+    }
+
+    #[test]
+    fn an_allocation_that_reaches_the_trigger_starts_a_cycle() {
+        let born = "0 alloc r0 0 8 => at 64 8 0";
+        let asked = |before: &str, figures: &str| {
+            told(99, "", &format!("{before}\ngc pace => pace goal=6400 trigger=5000 {figures}"))
+        };
+        assert_eq!([asked(born, "live=4999"), asked(born, "live=5000")], [Ok(2), Err(1)]);
+        assert_eq!(asked("", "live=5000"), Ok(1), "nothing was allocated");
+        assert_eq!(asked(&format!("{born}\n0 safepoint"), "live=5000"), Ok(1));
+        assert_eq!(asked("0 alloc r0 0 8 => full", "live=5000"), Ok(1));
+        assert_eq!(asked(born, "live=5000 limiting=1"), Ok(1), "the limiter lets it go on");
+        assert_eq!(asked(&format!("{START}{born}"), "live=5000"), Ok(1), "one is running");
+        assert_eq!(asked(&format!("{born}; {WHOLE}"), "live=5000"), Ok(2), "it has run");
+    }
+
+    #[test]
+    fn a_heap_that_was_not_marked_for_two_minutes_is_collected_when_the_clock_says_so() {
+        let full = format!("gc full => ok; {WHOLE}\n");
+        let rests = |then: &str| told(105, "", &format!("{full}{then}"));
+        assert_eq!(rests("env clock 120000"), Ok(0));
+        assert_eq!(rests("env clock 120001"), Err(1));
+        assert_eq!(rests("env clock 100000\nenv clock 20001"), Err(2));
+        assert_eq!(rests("env clock 120001 => ok; phase mark"), Ok(1));
+        assert_eq!(rests(&format!("env clock 120001 => ok; {WHOLE}")), Ok(1));
+        assert_eq!(told(105, "", "env clock 999999"), Ok(0), "it never was");
+        assert_eq!(rests(&format!("{START}env clock 120001")), Ok(0), "it is being marked");
+        let given_up = format!("{START}gc abort => ok; phase off\n");
+        assert_eq!(rests(&format!("env clock 100000\n{given_up}env clock 30000")), Ok(0), "that was marking too");
+        assert_eq!(told(105, "", &format!("{given_up}env clock 130000 => ok; {WHOLE}")), Ok(0), "it never was before");
+        let swept_late = "gc start => ok; phase mark; phase terminate; phase sweep\nenv clock 100000\n\
+            gc sweep 9 => ok; phase off\nenv clock 30000";
+        assert_eq!(told(105, "", swept_late), Err(3), "sweeping is not marking");
+        assert_eq!(rests("env gogc off\nenv clock 120001"), Ok(1));
+        assert_eq!(rests("env gogc off\nenv clock 120001 => ok; phase mark"), Err(2));
+        assert_eq!(rests("env gogc off\nenv gogc 50\nenv clock 120001"), Err(3));
+    }
+
+    #[test]
+    fn a_cycle_that_nobody_asked_for_needs_an_allocation_or_time() {
+        let born = "0 alloc r0 0 8 => at 64 8 0\n";
+        let starts = |story: &str| told(106, "", story);
+        assert_eq!(starts("0 safepoint => ok; phase mark"), Err(0));
+        assert_eq!(starts(&format!("{born}0 safepoint => ok; phase mark")), Ok(1));
+        assert_eq!(starts("0 alloc r0 0 8 => at 64 8 0; phase mark"), Ok(1));
+        assert_eq!(starts("gc start => ok; phase mark"), Ok(1));
+        assert_eq!(starts(&format!("gc full => ok; {WHOLE}")), Ok(1));
+        let once = format!("{born}0 safepoint => ok; {WHOLE}\n");
+        assert_eq!(starts(&format!("{once}0 safepoint => ok; phase mark")), Err(2));
+        assert_eq!(starts(&format!("{once}{born}0 safepoint => ok; phase mark")), Ok(2));
+        let clock = |time: u32| format!("env clock 100000\n{once}env clock {time} => ok; {WHOLE}");
+        assert_eq!([120_000, 120_001].map(|time| starts(&clock(time))), [Err(3), Ok(2)]);
+        assert!(why(106, "", &clock(9)).contains("the clock does not say so"));
+        assert!(why(106, "", "0 safepoint => ok; phase mark").contains("by itself"));
+    }
+
+    #[test]
+    fn a_cycle_says_truly_why_it_starts() {
+        let started =
+            |before: &str, op: &str, cause: &str| told(106, "", &format!("{before}{op}; start {cause}; phase mark"));
+        let (born, told_to) = ("0 alloc r0 0 8 => at 64 8 0", "gc start => ok");
+        let all = |before: &str, op: &str| {
+            ["told", "time", "trigger", "limit"].map(|cause| started(before, op, cause).is_ok())
+        };
+        assert_eq!(all("", told_to), [true, false, false, false]);
+        assert_eq!(all("", born), [false, false, true, true]);
+        let due = format!("gc full => ok; {WHOLE}\n");
+        let late = format!("{due}env clock 130000\n");
+        assert_eq!(all(&due, "env clock 130000 => ok"), [false, true, false, false]);
+        assert_eq!(all(&late, born), [false, false, true, true]);
+        assert_eq!(all(&format!("{due}{born}\n"), "env clock 10 => ok"), [false; 4]);
+    }
+
+    #[test]
+    fn a_cycle_does_not_start_below_the_trigger() {
+        let (born, start) = ("0 alloc r0 0 8 => at 64 8 0", "0 alloc r0 0 8 => at 64 8 0; start trigger; phase mark\n");
+        let asked = |story: &str| told(106, "", story);
+        let pace = |started: u64| format!("gc pace => pace started={started} due=10\n");
+        assert_eq!([9, 10].map(|at| asked(&format!("{start}{}", pace(at)))), [Err(1), Ok(3)]);
+        assert_eq!(asked(&format!("gc start => ok; start told; phase mark\n{}", pace(9))), Ok(2), "it was told to");
+        let next = format!("{born}; phase terminate; phase sweep; phase off; phase mark\n");
+        assert_eq!(asked(&format!("{start}{next}{}", pace(9))), Ok(3), "that is about the next");
+        assert_eq!(
+            asked(&format!("{start}{born}\n{}; phase off; phase mark", pace(9).trim())),
+            Ok(3),
+            "it begins there"
+        );
+        assert_eq!(
+            asked(&format!("{born}\n{}; start trigger; phase mark", pace(9).trim())),
+            Err(1),
+            "in the same breath"
+        );
+    }
+
+    #[test]
+    fn a_cycle_starts_at_the_trigger_that_was_told() {
+        let start = "0 alloc r0 0 8 => at 64 8 0; start trigger; phase mark\n";
+        let asked = |first: &str, live: u64, between: &str, trigger: u64| {
+            let before = format!("{first}gc pace => pace live={live} trigger={trigger}\n{between}");
+            told(106, "", &format!("{before}{start}gc pace => pace started=10 due=10"))
+        };
+        assert_eq!([9, 10, 11].map(|live| asked("", live, "", 10)), [Ok(4), Ok(4), Err(2)]);
+        assert_eq!([9, 11].map(|trigger| asked("", 5, "", trigger)), [Err(2); 2]);
+        for change in ["env gogc 50\n", "env limit 4194304\n", "gc sweep 1 => ok; phase off\n"] {
+            assert_eq!(asked("", 5, change, 9), Ok(3), "{change}");
+            assert_eq!(asked("", 5, "env clock 5\n", 9), Err(3), "that changes nothing");
+        }
+        assert_eq!(asked("env limit 4194304\n", 5, "", 9), Ok(3), "a limit moves it at any time");
+        assert_eq!(
+            asked("gc full => ok; phase mark; phase terminate; phase sweep\n", 5, "", 9),
+            Ok(4),
+            "so does sweeping"
+        );
+    }
+}

@@ -564,6 +564,10 @@ mod tests {
         assert_eq!(law(&account(&[&stores], &[loaded(None)])), Some(14));
         let mine = [born(1), Note::Stored(G0, Some(1)), loaded(None)];
         assert_eq!(law(&account(&[&mine, &[]], &[])), Some(14), "nobody else has stored nil");
+        let overwritten = [born(1), Note::Stored(G0, Some(1)), born(2), Note::Stored(G0, Some(2)), loaded(Some(1))];
+        assert_eq!(law(&account(&[&overwritten], &[])), Some(14), "its own store");
+        let unborn = [Note::Stored(G0, Some(9)), loaded(Some(9))];
+        assert_eq!(law(&account(&[&unborn], &[])), Some(14), "that was never born");
         assert_eq!(law(&account(&[&mine, &[Note::Stored(G0, None)]], &[])), None);
         assert_eq!(law(&account(&[&mine, &[born(2), Note::Stored(G0, Some(2))]], &[])), Some(137));
     }
@@ -615,6 +619,9 @@ mod tests {
         let strange = Note::Loaded(G0, Some((place(1), Content::Uniform(2))));
         let stored = [born(1), Note::Stored(G0, Some(1)), strange];
         assert_eq!(law(&account(&[&stored, &other], &[])), Some(51), "the right place, and another object in it");
+        let well = [born(1), Note::Read(1, Content::Uniform(1))];
+        assert_eq!(law(&account(&[&well], &[])), None);
+        assert_eq!(law(&account(&[&well, &other], &[])), None, "the other came later");
         let trouble = Note::Trouble(Action::Read(Root(0)), "gone".to_owned());
         assert_eq!(law(&account(&[&[trouble]], &[])), Some(51));
         assert_eq!(law(&account(&[&[born(1), born(1)]], &[])), Some(6));
@@ -628,13 +635,22 @@ mod tests {
         let early = [Note::Loaded(G0, Some((place(1), Content::ZERO)))];
         assert_eq!(law(&account(&[&maker, &early], &[loaded(Some(1))])), Some(136));
         assert_eq!(law(&account(&[&maker, &early], &[])), Some(51));
+        assert_eq!(law(&account(&[&maker, &early, &[loaded(Some(1))]], &[])), Some(51), "it may have been well before");
     }
 
     #[test]
     fn a_crash_is_no_breach() {
-        let failed = Note::Failed(Op::mutate(0, Action::Read(Root(0))), Failure::Crashed("boom".to_owned()));
-        let findings = examine(&account(&[&[failed]], &[]));
+        let failed_note = || Note::Failed(Op::mutate(0, Action::Read(Root(0))), Failure::Crashed("boom".to_owned()));
+        let findings = examine(&account(&[&[failed_note()]], &[]));
         assert!(findings.breaches.is_empty() && findings.failure.is_some());
+        let wrong = |note: Note| {
+            let left = Some(Books { objects: 5, bytes: 5 });
+            let findings = examine(&Account { left, ..account(&[&[note]], &[]) });
+            findings.breaches.iter().map(|breach| breach.law.number).collect::<Vec<_>>()
+        };
+        assert_eq!(wrong(failed_note()), [0; 0], "a heap that was not asked to the end owes no account of it");
+        assert_eq!(wrong(Note::Trouble(Action::Read(Root(0)), String::new())), [51]);
+        assert_eq!(wrong(Note::Refused), [97]);
     }
 
     #[test]
@@ -656,7 +672,10 @@ mod tests {
         assert_eq!(law(&Account { counted: books(0, 0), ..right.clone() }), Some(123));
         assert_eq!(law(&Account { counted: books(1, 24), again: books(1, 24), ..right.clone() }), Some(123));
         assert_eq!(law(&Account { again: books(0, 0), ..right.clone() }), Some(139));
-        assert_eq!(law(&Account { left: books(1, 16), ..right }), Some(97));
+        assert_eq!(law(&Account { left: books(1, 16), ..right.clone() }), Some(97));
+        assert_eq!(law(&Account { left: books(0, 8), ..right.clone() }), Some(123));
+        let findings = examine(&Account { left: books(1, 16), ..right });
+        assert_eq!(findings.breaches.len(), 1, "an object may have bytes: {findings:?}");
     }
 
     #[test]
@@ -676,6 +695,9 @@ mod tests {
         assert_eq!(law(&heard(&[(1, 1)], [3; 4])), Some(91));
         assert_eq!(law(&heard(&[(1, 1), (2, 1), (3, 1)], [3; 4])), Some(91));
         assert_eq!(law(&heard(&[(1, 1), (2, 1)], [4, 3, 3, 3])), Some(81));
+        let unasked = Claims::new("any").with(&[Capability::Stats, Capability::Frees, Capability::Phases]);
+        let unfinished = Account { claims: unasked, ..heard(&[(1, 1), (2, 1)], [4, 3, 3, 3]) };
+        assert_eq!(law(&unfinished), None, "nobody asked for the last cycle to end");
     }
 
     #[test]
@@ -694,5 +716,40 @@ mod tests {
             ..account(&[&[at(1, 4096), at(2, second)]], &[])
         };
         assert_eq!((law(&both(4112)), law(&both(4104))), (None, Some(1)));
+    }
+
+    #[test]
+    fn what_is_looked_at_is_counted_and_the_first_breach_of_each_law_is_kept() {
+        let maker = [born(1), Note::Stored(G0, Some(1)), loaded(Some(1))];
+        let findings = examine(&account(&[&maker, &[loaded(Some(1)), loaded(Some(1))]], &[loaded(Some(1))]));
+        let checks =
+            [3, 5, 6, 7, 14, 51, 136, 137].map(|number| findings.checks.get(&number).copied().unwrap_or_default());
+        assert_eq!(checks, [1, 1, 1, 4, 4, 4, 2, 0], "two of the four loads are of what another thread made");
+        let torn = |at| Note::Read(1, Content::Torn { at });
+        let broken = examine(&account(
+            &[&[born(1), torn(1)], &[torn(2), Note::Trouble(Action::Read(Root(0)), String::new())]],
+            &[],
+        ));
+        let breaches = broken.breaches.iter().map(|breach| (breach.law.number, breach.thread));
+        assert_eq!(breaches.collect::<Vec<_>>(), [(6, Some(0)), (51, Some(1))]);
+        let first = |numbers: &[u16]| {
+            let laws: Vec<_> = numbers.iter().filter_map(|number| numbered(*number)).collect();
+            broken.first(&laws).map(|breach| breach.law.number)
+        };
+        assert_eq!([first(&[51, 6]), first(&[51]), first(&[3])], [Some(6), Some(51), None]);
+    }
+
+    #[test]
+    fn what_happens_between_threads_is_counted() {
+        let maker = [born(1), Note::Stored(G0, Some(1)), loaded(Some(1)), born(2)];
+        let again = Note::Born { at: place(1), size: 16, usable: 16, found: Content::ZERO, holds: Content::Uniform(3) };
+        let other = [loaded(Some(1)), Note::Stored(G0, None), loaded(Some(1)), again];
+        let heard = Heard { phases: BTreeMap::from([(Phase::Mark, 5), (Phase::Off, 4)]), ..Heard::default() };
+        let crossings = examine(&Account { heard, ..account(&[&maker, &other], &[loaded(None)]) }).crossings;
+        assert_eq!(crossings, Crossings { foreign: 2, contested: 1, cycles: 5, reused: 1 });
+        assert_eq!(examine(&account(&[&maker], &[])).crossings, Crossings::default(), "nobody is alone with himself");
+        let mut sum = crossings;
+        sum.add(Crossings { foreign: 10, contested: 20, cycles: 30, reused: 40 });
+        assert_eq!(sum, Crossings { foreign: 12, contested: 21, cycles: 35, reused: 41 });
     }
 }

@@ -108,8 +108,8 @@ fn progress(reading: &Reading<'_>) -> Judgement {
 
 #[cfg(test)]
 mod tests {
-    use super::LAWS;
-    use super::{ALWAYS, EACH_MUTATOR, EACH_ROOT, EACH_WORD};
+    use super::{ALWAYS, EACH_MUTATOR, EACH_ROOT, EACH_WORD, LAWS};
+    use crate::law::tests::told;
 
     #[test]
     fn the_laws_say_their_constants() {
@@ -117,5 +117,64 @@ mod tests {
         says(0, &format!("at most {ALWAYS} units of work and {EACH_MUTATOR} for each mutator"));
         says(1, &format!("at most {ALWAYS} units of work, {EACH_ROOT} for each"));
         says(1, &format!("{EACH_WORD} for each word"));
+    }
+
+    #[test]
+    fn the_world_is_stopped_for_a_time_that_depends_on_mutators_alone() {
+        let stopped = |before: &str, units: u64| told(85, "", &format!("{before}gc mark 1 => ok; pause all {units}"));
+        assert_eq!([20, 21].map(|units| stopped("", units)), [Ok(1), Err(0)]);
+        assert_eq!([24, 25].map(|units| stopped("1 join\n", units)), [Ok(1), Err(1)]);
+        assert_eq!([24, 25].map(|units| stopped("1 join\n3 join\n3 exit\n", units)), [Ok(1), Err(3)]);
+        assert_eq!(told(85, "", "gc full => ok; pause all 99"), Ok(0), "who asks for it wants to wait");
+        assert_eq!(told(85, "", "gc mark 1 => ok; pause 0 99"), Ok(0));
+        // One that comes or goes meanwhile counts.
+        assert_eq!(
+            ["1 join => ok; pause all 24", "1 join => ok; pause all 25"].map(|story| told(85, "", story)),
+            [Ok(1), Err(0)]
+        );
+        assert_eq!(
+            [24, 25].map(|units| told(85, "", &format!("1 join\n1 exit => ok; pause all {units}"))),
+            [Ok(1), Err(1)]
+        );
+    }
+
+    #[test]
+    fn a_mutator_is_stopped_for_its_own_roots_and_words() {
+        let three = "0 alloc r0 1 => at 64 8 0\n0 copy r1 r0\n0 copy r2 r0\n";
+        let stopped = |op: &str, units: u64| told(86, "", &format!("{three}{op}; pause 0 {units}"));
+        assert_eq!([22, 23].map(|units| stopped("gc mark 1 => ok", units)), [Ok(1), Err(3)]);
+        assert_eq!([22, 23].map(|units| stopped("0 clear r0 => ok", units)), [Ok(1), Err(3)], "it had them");
+        assert_eq!([24, 25].map(|units| stopped("0 copy r3 r0 => ok", units)), [Ok(1), Err(3)], "it has them");
+        assert_eq!([25, 26].map(|units| stopped("0 alloc r0 2 8 => at 128 24 0", units)), [Ok(1), Err(3)]);
+        assert_eq!([23, 24].map(|units| stopped("0 alloc r0 0 1 => at 128 24 0", units)), [Ok(1), Err(3)]);
+        let other =
+            |units: u64| told(86, "", &format!("{three}1 join\n1 alloc r0 0 80 => at 128 80 0; pause 0 {units}"));
+        assert_eq!([22, 23].map(other), [Ok(1), Err(4)], "the words of another");
+        assert_eq!(told(86, "", "gc mark 1 => ok; pause all 99"), Ok(0));
+    }
+
+    #[test]
+    fn who_only_looks_and_stores_is_not_stopped() {
+        let two = "0 alloc r0 1 => at 64 8 0\n1 join\n";
+        let acts = |op: &str| told(87, "", &format!("{two}{op}"));
+        for op in [
+            "load r1 r0.0 => nil",
+            "store r0.0 r0 => ok",
+            "move r0.0 r0.0 1 => ok",
+            "wipe r0.0 1 => ok",
+            "copy r1 r0 => ok",
+            "clear r0 => ok",
+            "write r0 => ok",
+            "read r0 => data 1",
+        ] {
+            assert_eq!(acts(&format!("0 {op}")), Ok(1), "{op}");
+            assert_eq!(acts(&format!("0 {op}; pause 0 1")), Err(2), "{op}");
+            assert_eq!(acts(&format!("0 {op}; pause all 1")), Err(2), "{op}");
+            assert_eq!(acts(&format!("0 {op}; pause 0 1; pause 1 1")), Err(2), "{op}");
+            assert_eq!(acts(&format!("0 {op}; pause 1 1")), Ok(1), "another is");
+        }
+        assert_eq!(acts("0 alloc r1 1 => at 72 8 0; pause 0 1"), Ok(0));
+        assert_eq!(acts("gc mark 1 => ok; pause 0 1\n0 write r0"), Ok(1), "by the collector");
+        assert_eq!(acts("gc mark 1 => ok; pause 0 1\n0 write r0 => ok; pause 0 1"), Err(3));
     }
 }

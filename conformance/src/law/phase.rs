@@ -241,3 +241,158 @@ fn trace_order(reading: &Reading<'_>) -> Judgement {
     }
     check.done()
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::law::tests::{told, why};
+
+    const START: &str = "gc start => ok; phase mark\n";
+
+    #[test]
+    fn phases_follow_one_another() {
+        let started = |then: &str| told(80, "", &format!("0 alloc r0 1 => at 64 8 0\n{START}{then}"));
+        assert_eq!(started("gc finish => ok; phase terminate; phase sweep; phase off"), Ok(4));
+        assert_eq!(started("gc finish => ok; phase sweep"), Err(2));
+        assert_eq!(started("gc finish => ok; phase off"), Err(2), "nobody gave up");
+        assert_eq!(started("gc abort => ok; phase off"), Ok(2));
+        assert_eq!(started("gc abort => ok; phase sweep"), Err(2), "that is not how one gives up");
+    }
+
+    #[test]
+    fn objects_change_colour_only_while_marking() {
+        for mark in ["shade 64", "scan 64", "stack 0", "globals"] {
+            let marked =
+                |before: &str| told(80, "", &format!("0 alloc r0 1 => at 64 8 0\n{before}gc mark 1 => ok; {mark}"));
+            assert_eq!(marked(""), Err(1), "{mark}");
+            assert_eq!(marked(START), Ok(2), "{mark}");
+            assert_eq!(marked("gc start => ok; phase mark; phase terminate\n"), Ok(3), "{mark}");
+            assert_eq!(marked("gc start => ok; phase mark; phase terminate; phase sweep\n"), Err(2), "{mark}");
+        }
+    }
+
+    #[test]
+    fn what_is_asked_out_of_season_is_idle() {
+        let (start, finish) = (START.trim(), "gc finish => ok; phase terminate; phase sweep");
+        let asked = |story: &str| told(81, "", story);
+        assert_eq!(asked(&format!("{start}\n{finish}")), Ok(0));
+        assert_eq!(asked(&format!("{start}\ngc start => idle")), Ok(1));
+        assert_eq!(asked(&format!("{start}\ngc start => idle; shade 64")), Ok(1), "a shade that was put off");
+        assert_eq!(asked(&format!("{start}\ngc start")), Err(1));
+        assert_eq!(asked(&format!("{start}\ngc start => idle; phase terminate")), Err(1));
+        assert_eq!(asked(&format!("{start}\n{finish}\ngc finish => idle")), Ok(1));
+        assert_eq!(asked("gc finish"), Err(0));
+        assert_eq!(asked(&format!("{start}\ngc mark 1\ngc sweep 1")), Ok(0), "no such question");
+    }
+
+    #[test]
+    fn a_cycle_that_is_given_all_it_needs_ends() {
+        let all = "gc handshake 0\ngc mark 1048576\n";
+        let given = |then: &str| told(83, "", then);
+        assert_eq!(given(&format!("{START}{all}gc finish => idle")), Err(3));
+        let ended = format!("{START}{all}gc finish => ok; phase terminate; phase sweep\n");
+        assert_eq!(given(&ended), Ok(1));
+        assert_eq!(given(&format!("{ended}gc sweep 1048576 => ok; phase off")), Ok(2));
+        assert_eq!(given(&format!("{ended}gc sweep 1048576")), Err(4));
+        assert_eq!(given(&format!("{ended}gc sweep 1048575")), Ok(1), "not enough steps");
+        assert_eq!(given(&format!("{ended}0 safepoint\ngc sweep 1048576")), Ok(1), "a mutator in between");
+        assert_eq!(given(&format!("{ended}env gogc 50\ngc sweep 1048576")), Ok(1));
+        assert_eq!(given("gc finish => idle\ngc sweep 1048576"), Ok(0), "no cycle was begun");
+        // What is missing excuses a cycle that does not end.
+        for begun in [
+            format!("{START}gc mark 1048576\n"),
+            format!("{START}gc handshake 0\n"),
+            format!("{START}gc handshake 0\ngc mark 1048575\n"),
+            format!("{all}{START}"),
+            format!("gc handshake 0\n{START}gc mark 1048576\n"),
+            format!("{START}{all}0 safepoint\n"),
+            format!("{START}{all}env clock 1\n"),
+            format!("{START}gc handshake 0\n0 safepoint\ngc mark 1048576\n"),
+            format!("1 join\n{START}{all}"),
+            all.to_owned(),
+        ] {
+            assert_eq!(given(&format!("{begun}gc finish => idle")), Ok(0), "{begun}");
+        }
+        assert_eq!(given(&format!("1 join\n1 exit\n{START}{all}gc finish => idle")), Err(5), "it has left");
+        assert_eq!(given(&format!("1 join\n{START}gc handshake 1\n{all}gc finish => idle")), Err(5));
+    }
+
+    #[test]
+    fn marking_ends_when_nothing_is_grey() {
+        let object = "0 alloc r0 1 => at 64 8 0\n";
+        let ends =
+            |grey: &str| told(82, "", &format!("{object}{START}{grey}gc finish => ok; phase terminate; phase sweep"));
+        let roots = "gc handshake 0 => ok; globals; stack 0\n";
+        assert_eq!(ends(roots), Ok(1));
+        assert_eq!(ends(&format!("{roots}gc mark 1 => ok; shade 64\n")), Err(4));
+        assert_eq!(ends("gc handshake 0 => ok; globals\n"), Err(3));
+        assert_eq!(ends("gc handshake 0 => ok; stack 0\n"), Err(3));
+        assert_eq!(ends(&format!("{roots}1 join\n")), Ok(1), "an empty stack");
+    }
+
+    #[test]
+    fn only_the_sweep_frees_and_only_what_was_white_and_that_once() {
+        let object = "0 alloc r0 1 => at 64 8 0\n0 clear r0\n";
+        let freed = |claims: &str, then: &str| told(90, claims, &format!("{object}{then}"));
+        let (sweep, full) = ("gc start => ok; phase mark; phase terminate; phase sweep\n", "gc full => ok; free 64");
+        assert_eq!(freed("", full), Ok(1));
+        assert_eq!(freed("", "gc full => ok; free 80"), Err(2));
+        assert_eq!(freed("", "gc full => ok; free 64 64"), Err(2));
+        assert_eq!(freed("phases", full), Err(2));
+        assert_eq!(freed("phases", &format!("{sweep}{full}")), Ok(2));
+        assert_eq!(freed("colors", full), Ok(1), "nobody says when marking ends");
+        let marked = "gc start => ok; phase mark; shade 64; scan 64; phase terminate; phase sweep\n";
+        assert_eq!(freed("phases colors", &format!("{marked}{full}")), Err(3));
+        assert_eq!(freed("phases", &format!("{marked}{full}")), Ok(2), "colours mean nothing");
+        assert_eq!(freed("phases colors", &format!("{sweep}{full}")), Ok(2));
+        // It was white in the first of two cycles, whose sweep ends as it is freed.
+        let twice = "gc start => ok; phase mark; phase terminate; phase sweep\n\
+            gc full => ok; free 64; phase off; phase mark; phase terminate; phase sweep; phase off";
+        assert_eq!(freed("phases colors", twice), Ok(2));
+        assert_eq!(freed("phases colors", &format!("{sweep}gc sweep 1 => ok; phase off\n{marked}{full}")), Err(5));
+    }
+
+    #[test]
+    fn only_mutators_that_are_there_are_scanned_and_paused() {
+        let stops = |story: &str| told(132, "pauses", &format!("{START}{story}"));
+        assert_eq!(stops("gc handshake 0 => ok; stack 0; pause 0 1"), Ok(1));
+        assert_eq!(stops("gc handshake 0 => ok; stack 1"), Err(1));
+        assert_eq!(stops("gc handshake 0 => ok; pause 1 1"), Err(1));
+        assert_eq!(stops("1 join\ngc handshake 1 => ok; stack 1; pause 1 1"), Ok(1));
+        assert_eq!(stops("1 join\n1 exit => ok; pause 1 1; stack 1"), Ok(1), "before it has left");
+        assert_eq!(stops("1 join\n1 exit\ngc mark 1 => ok; stack 1"), Ok(1), "it was there in this cycle");
+        assert_eq!(stops("1 join\n1 exit\ngc finish => ok; pause 1 1"), Err(3));
+        let said = |story: &str| why(132, "pauses", &format!("{START}{story}"));
+        assert!(said("gc mark 1 => ok; stack 1").contains("the stack of mutator 1"));
+        assert!(said("gc mark 1 => ok; pause 1 1").contains("kept from running"));
+        assert!(said("gc mark 1 => ok; finalize 64").contains("where no object lives"));
+    }
+
+    #[test]
+    fn an_object_is_kept_for_its_finalizer_once_and_if_it_has_one() {
+        let object = "0 alloc r0 0 16 => at 64 16 0\n";
+        let kept = |before: &str, then: &str| told(132, "", &format!("{object}{before}0 clear r0\n{START}{then}"));
+        assert_eq!(kept("0 finalizer r0\n", "gc finish => ok; phase terminate; finalize 64; phase sweep"), Ok(1));
+        assert_eq!(kept("0 finalizer r0\n", "gc handshake 0 => ok; stack 0\ngc finish => ok; finalize 64"), Ok(2));
+        let runs = "0 finalize r1 => ref 64; finalize 64";
+        assert_eq!(kept("0 finalizer r0\n", runs), Ok(1), "it is found and handed out at once");
+        assert_eq!(
+            kept("0 finalizer r0\n", "0 finalize r1 => ref 64\ngc mark 1 => ok; finalize 64"),
+            Err(5),
+            "it has run"
+        );
+        assert_eq!(kept("", "gc finish => ok; phase terminate; finalize 64; phase sweep"), Err(3));
+        assert_eq!(kept("0 finalizer r0\n", "gc finish => ok; finalize 64 64"), Err(4));
+        assert_eq!(
+            kept("0 finalizer r0\n", "gc finish => ok; phase terminate; phase sweep; phase off; finalize 64"),
+            Err(4)
+        );
+    }
+
+    #[test]
+    fn nothing_is_marked_where_nobody_lives() {
+        let marked = |mark: &str| told(96, "", &format!("0 alloc r0 1 => at 64 8 0\n{START}gc mark 1 => ok; {mark}"));
+        assert_eq!(["shade 80", "scan 80"].map(marked), [Err(2); 2]);
+        assert_eq!(["shade 64", "scan 64"].map(marked), [Ok(1); 2]);
+        assert_eq!(marked("free 80"), Ok(0), "it is for law 90");
+    }
+}

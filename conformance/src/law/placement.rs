@@ -130,3 +130,60 @@ fn address_stability(reading: &Reading<'_>) -> Judgement {
     }
     check.done()
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::law::tests::{told, why};
+
+    #[test]
+    fn two_objects_that_exist_have_no_byte_in_common() {
+        let second = |at: u64, size: u32| {
+            told(1, "", &format!("0 alloc r0 0 16 => at 64 16 0\n0 alloc r1 0 {size} => at {at} {size} 0"))
+        };
+        assert_eq!([80, 48].map(|at| second(at, 16)), [Ok(1); 2]);
+        assert_eq!([79, 72, 64, 49].map(|at| second(at, 16)), [Err(1); 4]);
+        assert_eq!([second(64, 0), second(72, 0)], [Ok(1); 2], "it has no byte");
+        let nothing_first = "0 alloc r0 0 => at 72 0 0\n0 alloc r1 0 16 => at 64 16 0";
+        assert_eq!(told(1, "", nothing_first), Ok(1));
+        assert_eq!(told(8, "", nothing_first), Ok(3));
+    }
+
+    #[test]
+    fn what_was_freed_is_in_nobodys_way() {
+        let again = |between: &str| {
+            format!("0 alloc r0 0 16 => at 64 16 0\n0 clear r0\n{between}\n0 alloc r1 0 16 => at 64 16 0")
+        };
+        for law in [1, 8] {
+            let births = if law == 8 { 2 } else { 0 };
+            assert_eq!(told(law, "", &again("")), Ok(births), "who says that it was not freed?");
+            assert_eq!(told(law, "frees", &again("")), Err(2));
+            assert_eq!(told(law, "frees", &again("gc full => ok; free 64")), Ok(births));
+        }
+    }
+
+    #[test]
+    fn nobody_lives_where_another_does_or_at_0() {
+        let born = |at: u64| told(8, "", &format!("0 alloc r0 0 16 => at 64 16 0\n0 alloc r1 0 16 => at {at} 16 0"));
+        assert_eq!([0, 64, 72].map(born), [Err(1), Err(1), Ok(3)]);
+    }
+
+    #[test]
+    fn objects_are_as_large_and_as_aligned_as_they_have_to_be() {
+        let born = |law, shape: &str, at: &str| told(law, "", &format!("0 alloc r0 {shape} => at {at} 0"));
+        assert_eq!([15, 16, 17].map(|usable| born(3, "0 16", &format!("64 {usable}"))), [Err(0), Ok(1), Ok(1)]);
+        let no_answer = "0 alloc r0 0 8 => ok\n0 alloc r1 0 8 => at 64 7 0";
+        assert!(why(3, "", no_answer).starts_with("b asked"), "what has no answer has a number all the same");
+        assert_eq!(["68 8", "72 8"].map(|at| born(4, "1 0", at)), [Err(0), Ok(1)]);
+        assert_eq!(["66 12", "68 12"].map(|at| born(4, "0 12", at)), [Err(0), Ok(1)]);
+    }
+
+    #[test]
+    fn an_object_is_found_where_it_was_born() {
+        let loaded = |at: u64| {
+            let born = "0 alloc r0 1 => at 64 8 0\n0 alloc r1 0 8 => at 80 8 0\n0 store g0 r0\n";
+            told(7, "", &format!("{born}0 load r2 g0 => ref {at}"))
+        };
+        // Where another lives is for law 14.
+        assert_eq!([64, 72, 80].map(loaded), [Ok(1), Err(3), Ok(1)]);
+    }
+}

@@ -170,3 +170,68 @@ fn bump(reading: &Reading<'_>) -> Judgement {
     }
     check.done()
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::law::tests::told;
+
+    const FIRST: &str = "placement=first-fit/16/32/0/64";
+
+    /// Three objects of 32 bytes, of which the first and the last are freed, the last joining what is free behind it.
+    const HOLES: &str = "0 alloc r0 0 32 => at 1000 32 0\n0 alloc r1 0 32 => at 1032 32 0\n\
+        0 alloc r2 0 32 => at 1064 32 0\n0 alloc r3 0 32 => at 1096 32 0\n0 free r0\n0 free r2\n";
+
+    #[test]
+    fn each_rule_has_its_own_place() {
+        // After four objects the first hole is at 1000, and a smaller one is made at 1064 by another of half the size.
+        let placed = |law, rule: &str, at: u64| {
+            told(law, &format!("placement={rule}/16/16/0/128"), &format!("{HOLES}0 alloc r0 0 32 => at {at} 32 0"))
+        };
+        assert_eq!([1000, 1064].map(|at| placed(18, "first-fit", at)), [Ok(5), Err(6)]);
+        assert_eq!([1000, 1064].map(|at| placed(20, "best-fit", at)), [Ok(5), Err(6)]);
+        let grown = told(
+            18,
+            FIRST,
+            "0 alloc r0 0 32 => at 8 32 0\n0 alloc r1 0 32 => at 40 32 0\n0 alloc r2 0 32 => at 72 32 0",
+        );
+        assert_eq!(grown, Ok(3), "the range grows as it has to");
+        assert_eq!(
+            told(18, FIRST, "0 alloc r0 0 0 => at 7 0 0\n0 alloc r1 0 32 => at 40 32 0"),
+            Ok(1),
+            "nothing is nowhere"
+        );
+        // Behind an object that is out of place nothing can be said.
+        let lost = "0 alloc r0 0 32 => at 8 32 0\n0 alloc r1 0 32 => at 80 32 0\n0 alloc r2 0 32 => at 1 32 0";
+        assert_eq!([told(18, FIRST, lost), told(17, FIRST, lost)], [Err(1), Ok(2)]);
+    }
+
+    #[test]
+    fn a_request_is_refused_only_if_no_block_is_large_enough() {
+        let refused = |claims: &str, size: u32| told(17, claims, &format!("{HOLES}0 alloc r0 0 {size} => full"));
+        let tight = "placement=first-fit/16/16/0/128";
+        assert_eq!([32, 33].map(|size| refused(tight, size)), [Err(6), Ok(5)]);
+        assert_eq!(told(17, tight, "0 alloc r0 0 200 => full"), Ok(1), "nobody knows how far it can grow");
+    }
+
+    #[test]
+    fn a_cursor_places_each_behind_the_one_before() {
+        let placed = |sizes: [u32; 2], at: u64| {
+            let [one, other] = sizes;
+            told(
+                22,
+                "placement=bump/8",
+                &format!("0 alloc r0 0 {one} => at 64 {one} 0\n0 alloc r1 0 {other} => at {at} {other} 0"),
+            )
+        };
+        assert_eq!([72, 80, 88].map(|at| placed([12, 8], at)), [Err(1), Ok(1), Err(1)]);
+        assert_eq!([placed([8, 0], 3), placed([0, 8], 8)], [Ok(0); 2], "nothing is nowhere");
+        assert_eq!(
+            [128, 72].map(|at| told(
+                22,
+                "placement=bump/8",
+                &format!("0 alloc r0 0 8 => at 64 8 0\n0 alloc r1 0 8 @128 => at {at} 8 0")
+            )),
+            [Ok(1), Err(1)]
+        );
+    }
+}

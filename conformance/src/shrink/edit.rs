@@ -84,3 +84,24 @@ fn roots_read(op: &Op) -> Vec<Root> {
     });
     roots
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::shrink::trace::traced;
+    use heaplaw_reference::op::Program;
+
+    /// An edit of a program, carried through so that operations follow their objects.
+    fn repaired(story: &str, edit: &Edit) -> Vec<String> {
+        let program: Program = story.parse().expect("a program");
+        edit.apply(&traced(program.ops()), Carry::Repaired).iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn what_reads_other_roots_does_so_on_purpose_and_what_does_not_follows_its_object() {
+        let read = Edit::change([(2, "0 read r1".parse().expect("an operation"))]);
+        assert_eq!(repaired("0 alloc r0 1\n0 alloc r1 1\n0 read r0\n", &read)[2], "0 read r1");
+        let fewer = Edit::fold(1, 2, "0 wipe r2.0 1".parse().expect("an operation"));
+        assert_eq!(repaired("0 alloc r0 2\n0 copy r2 r0\n0 wipe r2.0 2\n", &fewer), ["0 alloc r0 2", "0 wipe r0.0 1"]);
+    }
+}

@@ -138,4 +138,46 @@ mod tests {
         let shrunk = shrink(&plan(), (100, 100), Duration::from_secs(60), |_| std::mem::take(&mut first));
         assert_eq!(shrunk.plan, plan());
     }
+
+    #[test]
+    fn lanes_are_cut_and_only_mutators_at_the_end_go() {
+        let plan = |story: &str| Plan::of(&story.parse::<Program>().expect("a program")).expect("a plan");
+        let whole = plan("0 clear r0\n0 clear r1\n0 clear r2\n1 clear r3\ngc full\ngc start\n");
+        let cut = |lane, at, count| without(&whole, lane, at, count).to_string();
+        assert_eq!(cut(0, 1, 1), plan("0 clear r0\n0 clear r2\n1 clear r3\ngc full\ngc start\n").to_string());
+        assert_eq!(cut(0, 1, 9), plan("0 clear r0\n1 clear r3\ngc full\ngc start\n").to_string());
+        assert_eq!(cut(2, 0, 1), plan("0 clear r0\n0 clear r1\n0 clear r2\n1 clear r3\ngc start\n").to_string());
+        assert_eq!([0, 1, 2].map(|lane| length(&whole, lane)), [3, 1, 2]);
+        let idle = |lanes: &[usize]| {
+            let mutators = lanes.iter().map(|length| vec![Action::Safepoint; *length]).collect();
+            let shrunk = Shrunk { plan: Plan { mutators, ..whole.clone() }, tries: 0, cut_off: false };
+            shrunk.without_idle().plan.mutators.len()
+        };
+        assert_eq!([idle(&[1, 0, 0]), idle(&[0, 1, 0]), idle(&[0, 0]), idle(&[1, 1])], [1, 2, 1, 2]);
+    }
+
+    #[test]
+    fn a_candidate_is_run_as_often_as_the_plan_would_have_to() {
+        let runs_of_one = |failed, runs| {
+            let mut calls = 0_u64;
+            let one = Plan::of(&"0 clear r0\n".parse::<Program>().expect("a program")).expect("a plan");
+            let shrunk = shrink(&one, (failed, runs), Duration::from_secs(60), |_| {
+                calls += 1;
+                false
+            });
+            assert_eq!((shrunk.plan, shrunk.tries, shrunk.cut_off), (one, 1, false));
+            calls
+        };
+        assert_eq!([runs_of_one(10, 10), runs_of_one(3, 10), runs_of_one(0, 10)], [8, 27, 80]);
+        // It is believed at the fourth failure.
+        let mut calls = 0;
+        let shrunk = shrink(&plan(), (1, 1), Duration::from_secs(60), |_| {
+            calls += 1;
+            true
+        });
+        assert_eq!((shrunk.plan.len(), calls), (0, 4 * shrunk.tries));
+        assert_eq!(shrunk.tries, 4, "each lane goes as a whole");
+        let late = shrink(&plan(), (1, 1), Duration::ZERO, |_| true);
+        assert_eq!((late.plan, late.tries, late.cut_off), (plan(), 0, true));
+    }
 }

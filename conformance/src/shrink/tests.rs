@@ -119,6 +119,8 @@ fn every_candidate_is_simpler_than_the_best_and_new() {
         while let Some(candidate) = shrinker.propose() {
             assert!(Measure::of(candidate.ops()) < Measure::of(shrinker.best().ops()));
             assert!(seen.insert(candidate.clone()), "proposed twice:\n{candidate}");
+            let meant = trace::meaningful(candidate.ops().iter().copied());
+            assert_eq!(meant, candidate.ops(), "all operations mean something, as they did");
             if loses(Protocol::NO_BARRIER, &candidate) {
                 shrinker.accept();
                 assert_eq!(*shrinker.best(), candidate);
@@ -215,4 +217,43 @@ fn long_programs_shrink_too() {
     assert!(needs_three(&program));
     let shrunk = shrink(&program, Budget::default(), needs_three);
     assert_eq!((shrunk.program.len(), shrunk.exhausted), (3, false), "{}", shrunk.program);
+}
+
+#[test]
+fn a_candidate_that_was_rejected_is_not_accepted_any_more() {
+    let program: Program = "gc full\ngc stats\n".parse().unwrap();
+    let mut shrinker = Shrinker::new(program.clone());
+    assert!(shrinker.propose().is_some());
+    shrinker.reject();
+    shrinker.accept();
+    assert_eq!(*shrinker.best(), program);
+    while shrinker.propose().is_some() {}
+    shrinker.accept();
+    assert_eq!(*shrinker.best(), program, "nothing was proposed");
+}
+
+#[test]
+fn fine_passes_start_again_when_one_gets_somewhere_and_all_do_in_the_next_round() {
+    let mut course = Course::new(4);
+    let (coarse, all) = (course.fine, course.passes.len());
+    let round: Vec<_> = (0..all).collect();
+    // Where it is, until it ends, if one pass gains something.
+    let mut walk = |gaining: usize| {
+        let mut places = Vec::new();
+        for pass in 0.. {
+            places.push(course.at);
+            if pass == gaining {
+                course.progress();
+            }
+            if course.advance().is_none() {
+                break;
+            }
+        }
+        course = Course::new(4);
+        places
+    };
+    assert_eq!(walk(usize::MAX), round);
+    assert_eq!(walk(1), [&round[..], &round].concat(), "a coarse pass goes by once in a round");
+    assert_eq!(walk(coarse), [&round[..=coarse], &round[coarse..], &round].concat());
+    assert_eq!(walk(coarse + 2), [&round[..=coarse + 2], &round[coarse..], &round].concat());
 }

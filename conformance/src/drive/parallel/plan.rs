@@ -293,4 +293,64 @@ mod tests {
             assert!(refused.is_err(), "{story}");
         }
     }
+
+    #[test]
+    fn what_a_plan_has_uses_the_lower_roots_and_needs_nobody_else() {
+        let is_one = |line: &str| Plan::of(&format!("{line}\n").parse::<Program>().expect("a program")).is_ok();
+        let (used, beyond) = (USED - 1, USED);
+        // Each place of a root by itself.
+        for line in [
+            "0 alloc R 1",
+            "0 load R r0.0",
+            "0 load r0 R.0",
+            "0 load R g0",
+            "0 store R.0 r0",
+            "0 store r0.0 R",
+            "0 store R.0 nil",
+            "0 store g0 R",
+            "0 wipe R.0 1",
+            "0 clear R",
+            "0 read R",
+            "0 copy R r0",
+            "0 copy r0 R",
+            "0 weak w0 R",
+            "0 strong R w0",
+            "0 finalizer R",
+            "0 finalize R",
+        ] {
+            let with = |root: u8| line.replace('R', &format!("r{root}"));
+            assert!(is_one(&with(used)) && !is_one(&with(beyond)), "{line}");
+        }
+        for (line, stands) in [
+            ("0 safepoint", true),
+            ("0 exit", true),
+            ("0 store g0 nil", true),
+            ("0 write r0", false),
+            ("0 park", false),
+            ("1 join", false),
+            ("0 send r0 1.r0", false),
+            ("0 free r0", false),
+            ("gc full", true),
+        ] {
+            assert_eq!(is_one(line), stands, "{line}");
+        }
+    }
+
+    #[test]
+    fn lanes_are_the_mutators_and_then_the_collector() {
+        let plan = Plan::of(&"0 clear r0\n2 clear r2\ngc full\ngc start\n".parse::<Program>().expect("a program"))
+            .expect("a plan");
+        let op = |lane, step| plan.op(lane, step).map(|op| op.to_string());
+        assert_eq!(
+            [op(0, 0), op(0, 1), op(1, 0), op(2, 0)].map(Option::unwrap_or_default),
+            ["0 clear r0", "", "", "2 clear r2"]
+        );
+        assert_eq!(
+            [op(3, 0), op(3, 1), op(3, 2), op(4, 0)].map(Option::unwrap_or_default),
+            ["gc full", "gc start", "", ""]
+        );
+        assert_eq!((plan.len(), plan.is_empty()), (4, false));
+        let nothing = Plan { mutators: vec![Vec::new(); 2], collector: Vec::new(), pointers: 1 };
+        assert_eq!((nothing.is_empty(), nothing.len()), (true, 0));
+    }
 }

@@ -200,4 +200,49 @@ mod tests {
         board.ended(1);
         assert_eq!(board.longest(), Duration::ZERO);
     }
+
+    #[test]
+    fn a_lane_too_many_is_written_on_the_last_line() {
+        let board = Board::default();
+        board.begins(99, 1);
+        std::thread::sleep(Duration::from_millis(1));
+        assert!(board.longest() >= Duration::from_millis(1));
+        let crowd = Plan { pointers: 1, mutators: vec![Vec::new(); 9], collector: Vec::new() };
+        let told = board.told(&crowd);
+        assert!(told.contains("walk at the end has been in looking at what is left, for 0.0 s"), "{told}");
+        board.ended(99);
+        assert_eq!(board.longest(), Duration::ZERO);
+        assert!(board.told(&crowd).contains("walk at the end has done looking at what is left"));
+        board.clear();
+        assert!(board.told(&crowd).lines().all(|line| line.ends_with("has not begun")));
+    }
+
+    #[test]
+    fn dice_follow_from_the_seed_and_the_thread() {
+        // The first two of Marsaglia's sequence that begins with 1.
+        DICE.set(1);
+        assert_eq!([roll(), roll()], [1_082_269_761, 1_152_992_998_833_853_505]);
+        let rolled = |seed| {
+            let (board, seeds) = (Board::default(), [AtomicU64::new(0), AtomicU64::new(0)]);
+            let body = |at: usize| {
+                let seeds = &seeds;
+                Box::new(move || seeds[at].store(DICE.get(), Ordering::Relaxed)) as Box<dyn FnOnce() + Send + '_>
+            };
+            Disturbed::new(seed, &board).run(vec![body(0), body(1)]);
+            seeds.map(AtomicU64::into_inner)
+        };
+        let [one, other] = rolled(8);
+        assert!(one != other && one % 2 == 1 && other % 2 == 1, "{one} and {other}: 0 would stay 0");
+        assert_eq!(rolled(8), [one, other]);
+        let third = rolled(1 << 40);
+        assert_eq!([third[0] ^ one, third[1] ^ other], [1 << 40 ^ 8; 2], "each seed has dice of its own");
+        // And the threads are watched.
+        let board = Board::default();
+        let disturbed = Disturbed::new(1, &board);
+        disturbed.begins(0, 0);
+        std::thread::sleep(Duration::from_millis(1));
+        assert!(board.longest() > Duration::ZERO);
+        disturbed.ended(0);
+        assert_eq!(board.longest(), Duration::ZERO);
+    }
 }
