@@ -701,7 +701,7 @@ impl<H: Heap> SharedHeap for OneAtATime<H> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use heaplaw_reference::{machine::Machine, protocol::Protocol};
+    use heaplaw_reference::{machine::Machine, op::Program, protocol::Protocol};
 
     /// One thread after the other.
     struct InTurn;
@@ -828,5 +828,104 @@ mod tests {
         assert_eq!(sum, heard(&[(8, 2)], &[(Phase::Off, 1)]));
         sum.add(heard(&[(8, 3), (16, 1)], &[(Phase::Off, 4), (Phase::Mark, 1)]));
         assert_eq!(sum, heard(&[(8, 5), (16, 1)], &[(Phase::Off, 5), (Phase::Mark, 1)]));
+    }
+
+    /// A heap that only writes down what it is asked, with whose stamp. It claims nothing, and traps when root 5 is read.
+    #[derive(Clone, Default)]
+    struct Tape(Arc<Mutex<Vec<String>>>);
+
+    struct Writes(Tape, u8, Stamp);
+
+    impl Mutator for Writes {
+        fn perform(&mut self, action: &Action, stamp: Stamp, _: &mut Vec<Event>) -> Reply {
+            let op = Op::Mutate { by: MutatorId(self.1), action: *action };
+            let mut asked = self.0.0.lock().expect("nobody panics");
+            match action {
+                Action::Alloc { .. } => {
+                    asked.push(format!("{op} as {:#x}", stamp.0));
+                    self.2 = stamp;
+                    Reply::Born { at: Address(8), usable: 16, found: Content::ZERO, color: None }
+                }
+                Action::Read(Root(5)) => Reply::Trap("gone".into()),
+                Action::Read(_) => Reply::Data(Content::Uniform(self.2.0)),
+                Action::Load { .. } => Reply::Nil,
+                _ => {
+                    asked.push(op.to_string());
+                    Reply::Done
+                }
+            }
+        }
+    }
+
+    impl SharedHeap for Tape {
+        type Mutator = Writes;
+
+        fn claims(&self) -> Claims {
+            Claims::new("tape")
+        }
+
+        fn join(&self, id: MutatorId, _: &mut Vec<Event>) -> Writes {
+            self.0.lock().expect("nobody panics").push(format!("{id} joins"));
+            Writes(self.clone(), id.0, Stamp(0))
+        }
+
+        fn leave(&self, mutator: Writes, _: &mut Vec<Event>) {
+            self.0.lock().expect("nobody panics").push(format!("{} leaves", mutator.1));
+        }
+
+        fn send(&self, _: (&mut Writes, Root), _: (&mut Writes, Root), _: &mut Vec<Event>) -> Reply {
+            Reply::Unsupported
+        }
+
+        fn collect(&self, _: &Collect, _: &mut Vec<Event>) -> Reply {
+            Reply::Done
+        }
+    }
+
+    #[test]
+    fn a_mutator_has_stamps_of_its_own_and_after_trouble_it_is_only_parked() {
+        let lane = |story: &str| -> Vec<Action> {
+            let action = |op: &Op| match op {
+                Op::Mutate { action, .. } => *action,
+                other => panic!("{other}"),
+            };
+            story.parse::<Program>().expect("a program").ops().iter().map(action).collect()
+        };
+        let own = lane(
+            "0 safepoint\n0 alloc r0 0 8\n0 alloc r1 0 8\n0 clear r4\n0 clear r0\n0 exit\n0 clear r1\n0 alloc r2 0 8",
+        );
+        let trouble = lane("1 alloc r0 0 8\n1 copy r3 r0\n1 copy r3 r3\n1 alloc r5 0 8\n1 safepoint\n1 clear r0");
+        let tape = Tape::default();
+        let plan = Plan { pointers: 0, mutators: vec![own, trouble], collector: vec![Collect::Full] };
+        let account = run(&tape, &plan, &InTurn);
+        let asked = tape.0.lock().expect("nobody panics").clone();
+        let globals = ["0 store g0 nil", "0 store g1 nil", "0 store g2 nil", "0 store g3 nil"];
+        let owed = [
+            &[
+                "0 joins",
+                "1 joins",
+                "0 safepoint",
+                "0 alloc r0 0 8 as 0x10000000001",
+                "0 alloc r1 0 8 as 0x10000000002",
+                "0 clear r0",
+                "0 leaves",
+                "0 joins",
+                "0 alloc r2 0 8 as 0x10000000003",
+                "0 park",
+                "1 alloc r0 0 8 as 0x20000000001",
+                "1 copy r3 r0",
+                "1 alloc r5 0 8 as 0x20000000002",
+                "1 park",
+                "0 unpark",
+                "0 park",
+                "0 unpark",
+                "0 clear r2",
+            ][..],
+            &globals,
+            &["0 park"],
+        ];
+        assert_eq!(asked, owed.concat());
+        assert_eq!((account.counted, account.again, account.left), (None, None, None), "it cannot be asked");
+        assert!(matches!(account.threads[1][..], [Note::Born { .. }, Note::Trouble(Action::Read(Root(5)), _)]));
     }
 }
