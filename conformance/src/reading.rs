@@ -101,7 +101,8 @@ pub struct Cycle {
     pub marked: Option<usize>,
     /// The moment the sweep ended.
     pub swept: Option<usize>,
-    /// What was allocated and garbage when marking began.
+    /// What was allocated and garbage after the operation in which marking began. What was so before it as well is
+    /// [dead](Life::dead) from there on.
     pub garbage: ObjectSet,
     /// What was white when marking ended (if colours are reported).
     pub white: ObjectSet,
@@ -915,10 +916,10 @@ impl<'h> Reader<'h> {
         self.reading.cycles.push(cycle);
     }
 
-    /// What is allocated, and garbage on both sides of this operation.
+    /// What is allocated, and garbage after this operation.
     fn garbage(&self) -> ObjectSet {
         let alive = self.reading.lives().filter(|(_, life)| life.freed.is_none()).map(|(id, _)| id);
-        alive.filter(|id| !self.before.kept().contains(*id) && !self.after.kept().contains(*id)).collect()
+        alive.filter(|id| !self.after.kept().contains(*id)).collect()
     }
 
     fn end_of_marking(&mut self, at: usize) {
