@@ -205,6 +205,8 @@ fn an_allocator_is_judged_under_threads() {
         assert!(text.contains("20 programs, ") && text.contains("no law is broken in "), "{text}");
     }
     let text = check(1, &scratch.shim("SHORT"), "20");
+    let program = |start: &str| text.split(start).nth(1).and_then(|rest| rest.split([' ', ':']).next());
+    assert_eq!(program("broken by program "), program(" --cases "), "no more are run again than it took\n{text}");
     assert!(text.contains("law 3 big enough: broken by program ") && text.contains("times when"), "{text}");
     let again = text.lines().find_map(|line| line.strip_prefix("  again  heaplaw ")).expect("a line");
     assert!(again.contains(" --allocator ") && again.contains(" --mutators 3 "), "{again}");
@@ -230,7 +232,14 @@ fn only_allocators_have_threads_that_hand_blocks_around() {
     for heap in ["system", "optimized:global", "optimized:global-hardened"] {
         let text = scratch.heaplaw(0, &["check", "--mutators", "3", "--heap", heap, "--cases", "20", "--seed", "1"]);
         assert!(text.contains("no law is broken in "), "{text}");
+        let acts = text.split("20 programs, ").nth(1).and_then(|rest| rest.split_once(" acts in ")).expect("acts").0;
+        // 600 of each thread, of which some come to nothing.
+        let acts: u32 = acts.replace(',', "").parse().expect("a number");
+        assert!((20_000..45_000).contains(&acts), "{acts}");
     }
+    let endless = ["check", "--mutators", "2", "--heap", "system", "--cases", "1000000000", "--time", "1s"];
+    let text = scratch.heaplaw(0, &endless);
+    assert!(text.contains("no law is broken in "), "{text}");
 }
 
 #[test]

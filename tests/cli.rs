@@ -323,13 +323,15 @@ fn mutators_on_threads_conform_or_leave_a_plan_that_is_replayed() {
     assert!(fs::read_to_string(scratch.0.join("r.xml")).expect("a report").contains("<failure"));
     let again = scratch.heaplaw(&[&["replay", &wrote, "--times", "50"], &broken[..]].concat()).exits(1);
     assert!(again.out.contains(" of 50 times"), "{}", again.out);
+    assert_eq!(again.line("^ "), run.line("^ "), "what is told is what is wrong with the plan that is left");
     scratch.heaplaw(&["replay", &wrote, "--times", "50"]).exits(0);
     let shrunk = scratch.heaplaw(&[&["shrink", &wrote], &broken[..]].concat()).exits(1);
     assert!(shrunk.out.parse::<Program>().is_ok_and(|program| !program.is_empty()), "{}", shrunk.out);
 
     // It runs first from then on, and programs without threads do not look at it.
+    scratch.write("failures/000-right.threads", "gc start\n");
     let run = check(&broken).exits(1);
-    assert!(run.out.contains("1 saved plan of failures first, 20 times each\n"), "{}", run.out);
+    assert!(run.out.contains("2 saved plans of failures first, 20 times each\n"), "{}", run.out);
     assert!(run.out.contains(&format!("broken by {wrote}, ")), "{}", run.out);
     scratch.heaplaw(&["check", "--cases", "10"]).exits(0);
 }
@@ -344,6 +346,11 @@ fn what_goes_wrong_on_threads_has_its_exit_code() {
     assert!(scratch.saved().iter().all(|name| name.starts_with("hang-") && name.ends_with(".threads")), "{}", run.err);
     let run = check("faulty:panics").exits(5);
     assert!(run.out.contains("this heap panics on purpose"), "{}", run.out);
+    // A plan in which nothing is done cannot be shrunk, and is kept.
+    let other = Scratch::new();
+    let nothing = ["check", "--mutators", "1", "--seed", "1", "--ops", "0", "--heap", "faulty:panics"];
+    let run = other.heaplaw(&nothing).exits(5);
+    assert_eq!(other.saved(), [run.line("wrote ").trim_start_matches("failures/")]);
     assert!(check("racy:drops-a-store-when-it-is-busy").exits(1).out.contains("law "));
     for wrong in [
         vec!["check", "--mutators", "5"],
@@ -357,6 +364,14 @@ fn what_goes_wrong_on_threads_has_its_exit_code() {
     scratch.write("wide.threads", "0 alloc r0 1\n1 alloc r0 2\n");
     let run = scratch.heaplaw(&["replay", "wide.threads"]).exits(2);
     assert!(run.err.contains("operation 2, `1 alloc r0 2`"), "{}", run.err);
+}
+
+#[test]
+fn only_laws_that_were_looked_at_on_threads_are_conformed_to() {
+    let check = ["check", "--mutators", "2", "--seed", "1", "--ops", "1", "--cases", "1", "--laws", "7,139"];
+    let run = heaplaw(&check).exits(0);
+    assert!(run.line("7  address stability ").ends_with("never checked"), "{}", run.out);
+    assert!(run.out.ends_with(": conforms to 1 law, as far as threads show (exit 0)\n"), "{}", run.out);
 }
 
 #[test]
@@ -676,6 +691,18 @@ fn shrink_prints_a_program_that_still_fails() {
 }
 
 #[test]
+fn a_failure_that_shows_only_once_is_not_shrunk() {
+    let scratch = Scratch::new();
+    scratch.write("x.heap", "0 alloc r0 1\n0 read r0\n");
+    // Ends at its first operation, once in all its lives.
+    let script = "read hello; echo heap x; while read line; do [ \"$line\" = reset ] && echo ok && continue; \
+                  [ -e seen ] || { touch seen; exit 3; }; case $line in *alloc*) echo full;; *) echo ok;; esac; done";
+    let run = scratch.heaplaw(&["shrink", "x.heap", "--", "sh", "-c", script]).exits(8);
+    assert_eq!(run.out, "", "there is no program to be shown");
+    assert!(run.err.contains("x.heap: the failure did not show again when it was run 20 times\n"), "{}", run.err);
+}
+
+#[test]
 fn a_story_is_replayed_on_any_heap() {
     let told = heaplaw(&["replay", STORY]).exits(0).out;
     assert!(told.ends_with("hide-on-a-scanned-stack.heap: every law that applies holds\n"), "{told}");
@@ -683,6 +710,25 @@ fn a_story_is_replayed_on_any_heap() {
     assert!(run.out.contains("law 51  reachable never freed"), "{}", run.out);
     heaplaw(&["replay", STORY, "--", "python3", ADAPTER]).exits(0);
     heaplaw(&["replay", STORY, "--", "python3", ADAPTER, "--break", "nil-is-special"]).exits(1);
+}
+
+/// Interrupts a command, once it listens: as Linux tells of it, or else after a while.
+#[cfg(unix)]
+fn interrupt(child: &Child) {
+    let patience = Instant::now() + Duration::from_secs(60);
+    let listens = || {
+        let status = fs::read_to_string(format!("/proc/{}/status", child.id())).ok()?;
+        let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:"))?;
+        // Signal 2 is the second bit.
+        Some(u64::from_str_radix(caught.trim(), 16).ok()? & 0b10 != 0)
+    };
+    while listens() == Some(false) {
+        assert!(Instant::now() < patience, "it does not listen");
+        thread::sleep(Duration::from_millis(10));
+    }
+    thread::sleep(Duration::from_secs(if listens().is_some() { 1 } else { 3 }));
+    let kill = format!("kill -INT {}", child.id());
+    assert!(Command::new("sh").args(["-c", &kill]).status().expect("a shell").success());
 }
 
 #[cfg(unix)]
@@ -699,15 +745,31 @@ fn an_interrupt_ends_a_run_with_the_table_and_130() {
         let mut banner = String::new();
         out.read_line(&mut banner).expect("a banner");
         assert!(banner.starts_with("heaplaw "), "{banner}");
-        // The banner comes just before the interrupt is listened to.
-        thread::sleep(Duration::from_secs(1));
-        let kill = format!("kill -INT {}", child.id());
-        assert!(Command::new("sh").args(["-c", &kill]).status().expect("a shell").success());
+        interrupt(&child);
         let start = Instant::now();
         let run = finish_reading(child, out, err).exits(130);
         assert!(start.elapsed() < Duration::from_secs(5), "it took {:?}", start.elapsed());
         assert!(run.out.contains("reachable never freed") && run.out.contains("held so far"), "{}", run.out);
         assert!(run.out.ends_with("interrupted; this is how far it went (exit 130)\n"), "{}", run.out);
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn an_interrupt_ends_what_threads_do_with_130() {
+    let scratch = Scratch::new();
+    scratch.write("x.threads", "0 alloc r0 1\ngc start\n");
+    let many = "100000000";
+    for (arguments, end) in [
+        (["check", "--mutators", "2", "--cases", many], "interrupted; this is how far it went (exit 130)\n"),
+        (["replay", "x.threads", "--times", many, "--timeout=60s"], " times\n"),
+    ] {
+        let child = scratch.command(&arguments).spawn().expect("the command starts");
+        interrupt(&child);
+        let start = Instant::now();
+        let run = finish(child).exits(130);
+        assert!(start.elapsed() < Duration::from_secs(5), "it took {:?}", start.elapsed());
+        assert!(run.out.ends_with(end), "{}", run.out);
     }
 }
 

@@ -127,6 +127,8 @@ fn four_shards_one_of_them_killed_and_started_again_come_to_exactly_what_one_run
     let next = 2_000 + 250 * lines;
     let missing = format!("  NOT RUN: cases {},{:03} to 2,999 ({} of them)\n", next / 1000, next % 1000, 3_000 - next);
     assert!(out.contains(&missing) && out.contains("held so far") && !out.contains("   holds\n"), "{missing}{out}");
+    let left = format!(": {} cases not run; a `check` with the same --dir goes on (exit 9)\n", 1_000 - 250 * lines);
+    assert!(out.ends_with(&left), "{left}{out}");
     assert!(out.contains(" in 4 journals, 1 end in the middle of a line\n") && out.contains("(exit 9)"), "{out}");
 
     let out = scratch.heaplaw(0, &third, &[]);
@@ -212,6 +214,9 @@ fn shards_that_share_a_directory_share_a_seed() {
     let out = scratch.heaplaw(0, &[&endless[..], &["--time", "1s"]].concat(), &[]);
     assert!(out.contains("the time was up before all programs had run"), "{out}");
     assert!(scratch.heaplaw(9, &["merge", "e"], &[]).contains("NOT RUN: cases "));
+    // Where nothing is written down, a shard is as long as it is elsewhere.
+    let out = shard(0, "2/2", &["--seed", "3"]);
+    assert!(out.contains("   shard 2/2 by --shard, cases 500 to 999") && out.contains("\n500 programs, "), "{out}");
     // More shards than blocks: some have nothing to do, which is no failure.
     assert!(shard(0, "1/9", &["--dir", "d"]).contains("nothing is to be done"));
 }
@@ -278,9 +283,29 @@ fn whether_a_known_failure_is_stale_is_for_all_shards_to_say() {
     shards("reference:no-barrier", "d");
     let out = scratch.heaplaw(0, &["merge", "d"], &[]);
     assert!(out.contains("law 51 is broken, as is known"), "{out}");
+    assert!(out.ends_with(": conforms to 2 laws (exit 0)\n"), "{out}");
     shards("reference:hybrid", "e");
     let out = scratch.heaplaw(7, &["merge", "e"], &[]);
     assert!(out.contains("law 51 reachable never freed holds, but is listed as known"), "{out}");
+    assert!(out.contains(": a law that is listed as a known failure holds; take it off the list (exit 7)"), "{out}");
+}
+
+#[test]
+fn a_merge_says_in_words_what_it_comes_to() {
+    let scratch = Scratch::new();
+    let check = |code, laws, dir| {
+        let check = ["check", "--heap", "reference:hybrid", "--seed", "1", "--cases", "250"];
+        scratch.heaplaw(code, &[&check[..], &["--laws", laws, "--dir", dir]].concat(), &[])
+    };
+    // Law 53 is for heaps that claim what this one does not.
+    check(0, "1,53", "d");
+    let out = scratch.heaplaw(0, &["merge", "d"], &[]);
+    assert!(out.ends_with(": conforms to 1 law (exit 0)\n"), "{out}");
+    let out = scratch.heaplaw(3, &["merge", "d", "--goals"], &[]);
+    assert!(out.ends_with(": no law is broken, but a goal was not reached (exit 3)\n"), "{out}");
+    check(4, "53", "e");
+    let out = scratch.heaplaw(4, &["merge", "e"], &[]);
+    assert!(out.ends_with(": nothing was judged: no program ran, or no law applies (exit 4)\n"), "{out}");
 }
 
 #[test]

@@ -480,6 +480,7 @@ mod tests {
         heap::{Heap, Reply},
         machine::Machine,
         op::{Action, Collect, Op},
+        place::manual::{Manual, Policy},
         protocol::Protocol,
     };
     use std::cell::Cell;
@@ -639,5 +640,122 @@ mod tests {
     fn patience_is_measured_by_how_often_something_fails() {
         let patience = |failed| Again { runs: 20, failed }.patience();
         assert_eq!([20, 18, 10, 7, 1].map(patience), [1, 2, 5, 7, 20]);
+    }
+
+    #[test]
+    fn breaches_of_the_same_law_or_the_same_way_to_fail_are_alike() {
+        let witness = |why: &str| Witness { moment: 0, why: why.to_owned(), objects: Vec::new() };
+        let law = |number, why: &str| Breach::Law(Law::numbered(number).expect("a law"), witness(why));
+        let failure = |failure| Breach::Failure(failure);
+        assert!(law(51, "a").is_like(&law(51, "b")) && !law(51, "a").is_like(&law(52, "a")));
+        let crash = |how: &str| failure(Failure::Crashed(how.to_owned()));
+        assert!(crash("a").is_like(&crash("b")));
+        assert!(!crash("a").is_like(&failure(Failure::Garbled("a".to_owned()))));
+        assert!(!crash("a").is_like(&law(51, "a")) && !law(51, "a").is_like(&crash("a")));
+        assert_eq!(Again { runs: 20, failed: 3 }.to_string(), "fails 3 of 20 times");
+    }
+
+    #[test]
+    fn one_case_in_sixteen_is_run_twice_if_a_law_wants_that() {
+        let twice: Vec<_> = law::all().filter(|law| law.needs.twice).collect();
+        let heaps = |laws: Vec<&'static Law>, first: &[Program]| {
+            let count = Cell::new(0);
+            let mut subject = InProcess::new(|| {
+                count.set(count.get() + 1);
+                Machine::new(Protocol::HYBRID)
+            });
+            let campaign = Campaign { from: 1, cases: 33, laws, ..Campaign::default() };
+            let outcome = campaign.run(&mut subject, first, &mut ());
+            assert!(matches!(outcome.end, End::Finished), "{:?}", outcome.end);
+            count.get()
+        };
+        let saved: Program = "0 alloc r0 1\n".parse().expect("a program");
+        // One for the claims, one for each program, one more for cases 16 and 32.
+        assert_eq!((heaps(law_51(), &[]), heaps(twice.clone(), &[])), (34, 36));
+        assert_eq!(heaps(twice, &[saved]), 38, "what was saved is run twice as well");
+    }
+
+    /// Keeps how many programs there were before each, and says stop once.
+    struct Stopping(u64, Vec<u64>);
+
+    impl Watch for Stopping {
+        fn about_to_run(&mut self, _: &Program, programs_so_far: u64) -> bool {
+            self.1.push(programs_so_far);
+            self.1.len() as u64 != self.0
+        }
+    }
+
+    #[test]
+    fn whoever_watches_shrinking_is_told_of_each_try_and_can_stop_it() {
+        let mut subject = InProcess::new(|| Machine::new(Protocol::NO_BARRIER));
+        let found = found(&mut subject);
+        let mut watch = Stopping(0, Vec::new());
+        let shrunk = shrink(&mut subject, found.clone(), Budget::default(), &mut watch);
+        let (before, rest) = watch.1.split_at(AGAIN as usize);
+        let (tries, after) = rest.split_at(rest.len() - AGAIN as usize);
+        assert_eq!((before, after), (&(0..AGAIN).collect::<Vec<_>>()[..], before));
+        assert_eq!(tries, (0..shrunk.tries).collect::<Vec<_>>());
+        // Who says stop at the third try is not asked about a fourth.
+        let mut watch = Stopping(AGAIN + 3, Vec::new());
+        let shrunk = shrink(&mut subject, found, Budget::default(), &mut watch);
+        assert!(shrunk.cut_off && shrunk.tries >= 3);
+        assert_eq!(watch.1.len() as u64, 2 * AGAIN + 3);
+    }
+
+    /// An allocator that panics when it is refused memory, if it is so minded.
+    struct Sulking(Manual, bool);
+
+    impl Heap for Sulking {
+        fn claims(&self) -> Claims {
+            self.0.claims()
+        }
+
+        fn perform(&mut self, op: &Op, events: &mut Vec<Event>) -> Reply {
+            let reply = self.0.perform(op, events);
+            assert!(reply != Reply::OutOfMemory || !self.1, "it sulks");
+            reply
+        }
+    }
+
+    #[test]
+    fn each_request_for_memory_is_refused_until_none_is_felt() {
+        crate::drive::print_no_panics_of_subjects();
+        let first = ["0 alloc r0 0 4096\n0 alloc r1 0 9000\n".parse::<Program>().expect("a program")];
+        let run = |faults, sulks, watch: &mut dyn Watch| {
+            let mut subject = InProcess::new(|| Sulking(Manual::new(Policy::FirstFit), sulks));
+            let time = Some(Duration::from_secs(3600));
+            let campaign = Campaign { cases: 0, faults, time, ..Campaign::default() };
+            campaign.run(&mut subject, &first, watch)
+        };
+        let mut programs: Vec<Program> = Vec::new();
+        let outcome = run(true, false, &mut programs);
+        assert!(matches!(outcome.end, End::Finished) && outcome.programs == 1, "{:?}", outcome.end);
+        // The program as it is; each request refused, which is felt; two more, which nobody makes.
+        let fails: Vec<String> = programs[1..].iter().map(|program| program.ops()[0].to_string()).collect();
+        assert_eq!((programs[0].clone(), outcome.faults), (first[0].clone(), 2));
+        assert_eq!(fails, ["env fail 1", "env fail 2", "env fail 3", "env fail 4"]);
+        assert!(programs[1..].iter().all(|program| program.ops()[1..] == *first[0].ops()));
+        assert_eq!(run(false, false, &mut ()).faults, 0);
+        let stopped = run(true, false, &mut Stopping(3, Vec::new()));
+        assert!(matches!(stopped.end, End::Interrupted) && stopped.faults == 1, "{stopped:?}");
+        let found = run(true, true, &mut ());
+        let End::Found(found) = found.end else { panic!("{found:?}") };
+        assert!(matches!(&found.breach, Breach::Failure(Failure::Crashed(why)) if why.contains("it sulks")));
+        // The time is up before anything is run.
+        let none = Campaign { time: Some(Duration::ZERO), ..Campaign::default() };
+        let outcome = none.run(&mut InProcess::new(|| Machine::new(Protocol::HYBRID)), &[], &mut ());
+        assert!(matches!(outcome.end, End::OutOfTime) && outcome.programs == 0, "{outcome:?}");
+    }
+
+    #[test]
+    fn what_memory_there_is_shows_in_blocks_counts_and_refusals() {
+        use heaplaw_reference::object::{Address, Content};
+        let op: Op = "0 alloc r0 1\n".trim().parse().expect("an operation");
+        let of = |reply| outline(&Moment { op, reply, events: Vec::new() });
+        let born = |at, usable| Reply::Born { at: Address(at), usable, found: Content::ZERO, color: None };
+        assert_eq!(of(born(8, 16)), (op, Some(16), false));
+        assert_eq!(of(born(8, 16)), of(born(64, 16)), "where it lies does not matter");
+        assert_eq!(of(Reply::Stats { objects: 2, bytes: 24 }), (op, Some(24), false));
+        assert_eq!([of(Reply::OutOfMemory), of(Reply::Done)], [(op, None, true), (op, None, false)]);
     }
 }

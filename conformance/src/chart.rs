@@ -109,10 +109,11 @@ fn run(story: &Program) -> (Vec<Column>, Vec<Cycle>) {
         });
         let marks = machine.phase() == Phase::Mark || events.contains(&Event::Phase(Phase::Mark));
         let started: Vec<Cause> = started.collect();
-        if let Some(cycle) = cycles.last_mut().filter(|cycle| started.is_empty() || cycle.after.ended == 0) {
-            // One that ended and was followed by the next within an operation is told by what is left of it.
-            let after = if started.is_empty() { *gauge } else { Gauge { ended: 0, ..cycle.after } };
-            cycle.after = after;
+        // One that is followed by the next within an operation is told as it was before that.
+        if started.is_empty()
+            && let Some(cycle) = cycles.last_mut()
+        {
+            cycle.after = *gauge;
         }
         cycles.extend(started.into_iter().map(|cause| Cycle { cause, step: step + 1, before: last, after: *gauge }));
         columns.push(Column { live: gauge.live, goal: gauge.goal, marks });
@@ -169,5 +170,53 @@ mod tests {
     #[test]
     fn a_story_in_which_nothing_happens_is_told_as_that() {
         assert_eq!(chart(&Program::default()), "  nothing happens\n");
+    }
+
+    #[test]
+    fn a_chart_is_drawn_on_one_scale() {
+        let growth = "  goal   ▂▅▇████
+  live   ▁▂▅▆▆▃▃
+  marks   ━━━━
+         a column is an operation, a full one 215 KiB
+
+   step  why        trigger      start        end       goal     marked  background    assists
+      2  trigger     39 KiB     47 KiB                                          0 B        0 B
+      3  trigger     48 KiB    112 KiB                                       47 KiB        0 B
+      4  trigger     65 KiB    140 KiB                                          0 B     64 KiB
+      5  trigger     76 KiB    151 KiB    151 KiB    215 KiB     75 KiB      75 KiB     75 KiB
+";
+        assert_eq!(chart(&include_str!("../programs/growth-is-paid-for.heap").parse().expect("a story")), growth);
+        // The goal of four million bytes is out of sight.
+        let told = "  goal   ███████
+  live   ▁██████
+  marks    ━
+         a column is an operation, a full one 40 KiB
+
+   step  why        trigger      start        end       goal     marked  background    assists
+      3  told      3904 KiB     40 KiB     40 KiB   4096 KiB     40 KiB         0 B        0 B
+";
+        assert_eq!(chart(&include_str!("../programs/goal-and-trigger.heap").parse().expect("a story")), told);
+    }
+
+    #[test]
+    fn what_means_nothing_or_is_not_claimed_has_no_column() {
+        let (columns, _) = run(&"0 alloc r0 1\n0 load r1 r5.0\n0 free r0\n0 clear r0\n".parse().expect("a story"));
+        assert_eq!(columns.len(), 2);
+        let merged = merged(&[
+            Column { live: 3, goal: 9, marks: true },
+            Column { live: 5, goal: 8, marks: false },
+            Column { live: 4, goal: 7, marks: false },
+        ]);
+        assert_eq!((merged.live, merged.goal, merged.marks), (5, 7, true));
+        assert!(!super::merged(&[Column::default()]).marks);
+    }
+
+    #[test]
+    fn a_long_story_has_several_operations_in_a_column() {
+        let chart = |operations| chart(&"0 alloc r0 1\n".repeat(operations).parse().expect("a story"));
+        let columns = |text: &str| text.lines().nth(1).expect("live").chars().count() - "  live   ".len();
+        assert_eq!((columns(&chart(WIDTH)), columns(&chart(WIDTH + 1))), (WIDTH, WIDTH / 2 + 1));
+        assert!(chart(WIDTH).contains("a column is an operation,"));
+        assert!(chart(WIDTH + 1).contains("a column is 2 operations,"));
     }
 }

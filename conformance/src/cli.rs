@@ -445,4 +445,39 @@ mod tests {
         use clap::CommandFactory;
         Cli::command().debug_assert();
     }
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        who: Who,
+    }
+
+    fn who(words: &[&str]) -> Who {
+        Line::try_parse_from(["x"].iter().chain(words)).expect("a command line").who
+    }
+
+    #[test]
+    fn a_line_to_be_pasted_names_what_was_meant_and_no_more() {
+        use heaplaw_reference::{machine::Machine, protocol::Protocol};
+        let heaps = vec![Bundled::new("mine", "my heap", || Machine::new(Protocol::HYBRID))];
+        let line = |words: &[&str], laws: &str| who(words).line("heaplaw x".to_owned(), laws, &heaps);
+        assert_eq!(line(&[], ""), "heaplaw x --heap mine");
+        assert_eq!(line(&["--timeout", "10s"], "51,54"), "heaplaw x --laws 51,54 --heap mine");
+        assert_eq!(line(&["--timeout", "1m 2s", "--heap", "a b"], ""), "heaplaw x --timeout '1m 2s' --heap 'a b'");
+        assert_eq!(line(&["--allocator", "l.so"], "1"), "heaplaw x --laws 1 --allocator l.so");
+        let python = ["--", "python3", "my heap.py"];
+        assert_eq!(line(&python, ""), "heaplaw x -- python3 'my heap.py'");
+        assert_eq!(who(&python).command_line(), "python3 'my heap.py'");
+        let by_hand = who(&["--allocator", "/l.so"]).command_line();
+        assert_eq!(by_hand, "env LD_PRELOAD=/l.so HEAPLAW_ALLOCATOR=/l.so heaplaw serve malloc");
+        assert_eq!(who(&[]).replay(Path::new("a b"), "", &heaps), "heaplaw replay 'a b' --heap mine");
+        // Only what runs in this process needs a watchdog.
+        let watchdog = who(&["--timeout", "3s"]).watchdog(Some(Path::new("out")), "51", &heaps).expect("a watchdog");
+        let (timeout, out) = (watchdog.timeout, watchdog.out.as_deref());
+        assert_eq!((timeout, out), (Duration::from_secs(3), Some(Path::new("out"))));
+        let replay = (watchdog.replay)(Path::new("a b"));
+        assert_eq!(replay, "heaplaw replay 'a b' --laws 51 --timeout 3s --heap mine");
+        assert!(who(&python).watchdog(None, "", &heaps).is_none());
+        assert!(who(&["--allocator", "l.so"]).watchdog(None, "", &heaps).is_none());
+    }
 }

@@ -126,19 +126,24 @@ macro_rules! conforms {
 /// If the law is broken, with the counterexample; if the heap crashes; if the law was never looked at although the heap
 /// claims what it needs; or if there is no law of this number.
 pub fn to<H: Heap>(number: u16, make: impl FnMut() -> H) {
+    let campaign = campaign(number, |variable| std::env::var(variable).ok());
+    if let Err(report) = judge(&campaign, &mut InProcess::new(make), Path::new("failures")) {
+        panic!("{}", text::plain(&report));
+    }
+}
+
+/// The campaign of a law, as the environment would have it.
+fn campaign(number: u16, variable: impl Fn(&str) -> Option<String>) -> Campaign {
     let law = Law::numbered(number).unwrap_or_else(|| panic!("there is no law {number}"));
-    let number_from = |variable: &str, default: u64| match std::env::var(variable) {
-        Ok(text) => text.parse().unwrap_or_else(|_| panic!("{variable} is not a number: {text:?}")),
-        Err(_) => default,
+    let number_from = |name: &str, default: u64| match variable(name) {
+        Some(text) => text.parse().unwrap_or_else(|_| panic!("{name} is not a number: {text:?}")),
+        None => default,
     };
-    let campaign = Campaign {
+    Campaign {
         seed: number_from("HEAPLAW_SEED", 0),
         cases: number_from("HEAPLAW_CASES", 2_000),
         laws: vec![law],
         ..Campaign::default()
-    };
-    if let Err(report) = judge(&campaign, &mut InProcess::new(make), Path::new("failures")) {
-        panic!("{}", text::plain(&report));
     }
 }
 
@@ -231,5 +236,26 @@ mod tests {
         let campaign = Campaign { cases: 0, laws: vec![law], ..Campaign::default() };
         let report = judge(&campaign, &mut InProcess::new(|| Machine::new(Protocol::HYBRID)), Path::new("none-such"));
         assert!(report.is_err_and(|report| report.contains("never looked at")));
+    }
+
+    #[test]
+    fn the_environment_says_how_many_programs_and_which() {
+        let plain = campaign(51, |_| None);
+        assert_eq!((plain.seed, plain.cases), (0, 2_000));
+        assert_eq!(plain.laws.iter().map(|law| law.number).collect::<Vec<_>>(), [51]);
+        let told = campaign(52, |name| Some(if name == "HEAPLAW_SEED" { "7" } else { "9" }.to_owned()));
+        assert_eq!((told.seed, told.cases, told.laws[0].number), (7, 9, 52));
+    }
+
+    #[test]
+    #[should_panic(expected = "HEAPLAW_SEED is not a number: \"x\"")]
+    fn what_is_no_number_is_not_passed_over() {
+        campaign(51, |_| Some("x".to_owned()));
+    }
+
+    #[test]
+    #[should_panic(expected = "there is no law 2000")]
+    fn a_test_of_a_law_that_there_is_not_fails() {
+        to(2_000, || Machine::new(Protocol::HYBRID));
     }
 }

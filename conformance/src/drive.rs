@@ -164,3 +164,55 @@ fn message(panic: &(dyn Any + Send)) -> &str {
     let text = panic.downcast_ref::<&str>().copied();
     text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("(no message)")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use heaplaw_reference::{machine::Machine, protocol::Protocol};
+
+    /// Keeps what it is told.
+    #[derive(Default)]
+    struct Told {
+        ahead: usize,
+        afresh: bool,
+    }
+
+    impl Subject for Told {
+        fn reset(&mut self) -> Result<Claims, Failure> {
+            Ok(Claims::new("told"))
+        }
+
+        fn ahead(&mut self, plan: &dyn Fn() -> Vec<Planned>) -> bool {
+            self.ahead += plan().len();
+            self.ahead > 1
+        }
+
+        fn perform(&mut self, op: &Op, _: &mut Vec<Event>) -> Result<Reply, Failure> {
+            Err(Failure::Crashed(op.to_string()))
+        }
+
+        fn begin_from_nothing(&mut self) {
+            self.afresh = true;
+        }
+    }
+
+    #[test]
+    fn a_subject_in_a_box_is_told_what_the_box_is_told() {
+        let mut boxed = Box::new(Told::default());
+        let op: Op = "gc full".parse().expect("an operation");
+        let plan = || vec![Planned { op, decides: false }];
+        assert_eq!([Subject::ahead(&mut boxed, &plan), Subject::ahead(&mut boxed, &plan)], [false, true]);
+        Subject::begin_from_nothing(&mut boxed);
+        assert!(boxed.afresh && Subject::reset(&mut boxed).is_ok_and(|claims| claims.name == "told"));
+        assert!(Subject::perform(&mut boxed, &op, &mut Vec::new()).is_err());
+    }
+
+    #[test]
+    fn a_heap_in_this_process_takes_no_plans() {
+        let mut subject = InProcess::new(|| Machine::new(Protocol::HYBRID));
+        assert!(!subject.ahead(&|| panic!("nobody asks for the plan")));
+        let op: Op = "gc full".parse().expect("an operation");
+        let crashed = subject.perform(&op, &mut Vec::new());
+        assert!(crashed.is_err_and(|failure| failure.to_string().contains("was not reset")), "there is no heap yet");
+    }
+}

@@ -13,6 +13,9 @@ mod export;
 mod schedule;
 pub mod termination;
 
+#[cfg(test)]
+mod shortest;
+
 pub use schedule::Schedule;
 
 use heaplaw_reference::{
@@ -408,5 +411,23 @@ mod tests {
             assert!(matches!(explored.verdict, Verdict::Exhausted), "{}", protocol.name);
             assert!(explored.states > 2_000, "{}: {}", protocol.name, explored.states);
         }
+    }
+
+    #[test]
+    fn as_many_states_as_there_are_may_be_kept() {
+        let scope = Scope::new(2, 1, 1, 1);
+        let run =
+            |most_states| Exploration { protocol: Protocol::HYBRID, scope, invariant: true, most_states }.run_on(1);
+        let states = run(1_000_000).states;
+        assert!(matches!(run(states).verdict, Verdict::Exhausted), "{states}");
+        assert!(matches!(run(states - 1).verdict, Verdict::TooLarge), "{states}");
+        let fast = Explored {
+            verdict: Verdict::Exhausted,
+            states: 3_000,
+            transitions: 0,
+            elapsed: Duration::from_millis(500),
+            threads: 2,
+        };
+        assert_eq!(fast.states_per_second_and_thread(), 3_000.0);
     }
 }

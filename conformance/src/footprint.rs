@@ -148,6 +148,8 @@ mod tests {
         let one = used(Policy::FirstFit, &again).expect("an allocator");
         assert_eq!((one.used, one.live, one.sizes), (8000, 8000, (8000, 8000)));
         assert_eq!((one.lower_bound(), one.first_fit_bound()), (1.0, 1.0));
+        let empty = used(Policy::FirstFit, "0 alloc r0 0 8000\n0 alloc r1 0\n").expect("an allocator");
+        assert_eq!(empty.sizes, (8000, 8000), "what has no bytes has no size");
     }
 
     #[test]
@@ -176,5 +178,37 @@ mod tests {
         assert_eq!(of(&[(100, 2), (200, 1)]), Some(1.0));
         assert_eq!(of(&[(100, 1), (150, 1), (900, 1)]), Some(1.5));
         assert_eq!(of(&[(100, 1), (300, 5)]), Some(3.0));
+    }
+
+    #[test]
+    fn the_worst_program_is_the_first_of_the_worst() {
+        let mut all = Footprint::default();
+        let mut add = |policy: Policy, story: &str, program| {
+            let mut subject = InProcess::new(|| Manual::new(policy));
+            let history = step::run(&mut subject, &story.parse().expect("a program"), step::Ending::Abrupt);
+            all.add(&Reading::new(&history.expect("it starts")), program);
+            (
+                all.programs(),
+                all.median(),
+                all.worst().map(|worst| (worst.program, worst.used, worst.live, worst.ratio())),
+            )
+        };
+        let tight = "0 alloc r0 0 8000\n";
+        // The second is too large for the gap of the first.
+        let loose = "0 alloc r0 0 8000\n0 alloc r1 0 8000\n0 free r0\n0 alloc r2 0 16000\n";
+        let (used, live) = (32_000, 24_000);
+        let ratio = used as f64 / live as f64;
+        assert_eq!(add(Policy::FirstFit, tight, 1), (1, Some(1.0), Some((1, 8_000, 8_000, 1.0))));
+        assert_eq!(add(Policy::FirstFit, loose, 2), (2, Some(1.0), Some((2, used, live, ratio))));
+        assert_eq!(add(Policy::FirstFit, loose, 3), (3, Some(1.33), Some((2, used, live, ratio))));
+        assert_eq!(add(Policy::FirstFit, tight, 4).2, Some((2, used, live, ratio)));
+        assert_eq!(add(Policy::FirstFit, "0 alloc r0 0 8\n", 5).0, 4, "too little to tell of");
+        assert_eq!(
+            crate::report::text::footprint(&all),
+            "  memory 1.00 bytes used for each live at the peak (median of 4 programs); 1.33 at worst, in program 2: \
+             31.2 KiB for 23.4 KiB\n         of objects of 8,000 to 16,000 bytes any allocator can be made to use 1.50, \
+             first fit no more than about 2.00 (Robson)\n"
+        );
+        assert_eq!(crate::report::text::footprint(&Footprint::default()), "");
     }
 }

@@ -159,6 +159,8 @@ pub fn run(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::drive::InProcess;
+    use heaplaw_reference::{heap::Heap, machine::Machine, protocol::Protocol};
 
     #[test]
     fn a_list_is_read() {
@@ -184,5 +186,78 @@ mod tests {
             let (place, message) = parse(&text).expect_err(&text);
             assert!(place.start == at && message.contains(told), "{text:?}: {place:?} {message}");
         }
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_file_is_told_with_its_line() {
+        let file = std::env::temp_dir().join(format!("heaplaw-known-{}.toml", std::process::id()));
+        let load_of = |text: &[u8]| {
+            std::fs::write(&file, text).expect("a file for the test");
+            let list = load(&file).map_err(|error| error.to_string().replace(&file.display().to_string(), "FILE"));
+            std::fs::remove_file(&file).expect("it goes");
+            list.map(|list| list.iter().map(|known| known.law.number).collect::<Vec<_>>())
+        };
+        let entry = "[[known]]\nlaw = 51\nreason = 'r'\n";
+        assert_eq!(load_of(entry.as_bytes()), Ok(vec![51]));
+        let second = load_of(format!("{entry}\n[[known]]\nreason = 'r'\n  law = 2000\n").as_bytes());
+        let told = "FILE:7:9: there is no law 2000; `heaplaw laws` lists them\n    law = 2000\n          ^";
+        assert_eq!(second, Err(told.to_owned()));
+        let first = load_of(b"x");
+        assert!(first.as_ref().is_err_and(|error| error.starts_with("FILE:1:2: ")), "{first:?}");
+        assert!(load_of(b"\xff").is_err_and(|error| error.starts_with("FILE: invalid utf-8")));
+        assert!(load(&file).is_err(), "it is gone");
+    }
+
+    fn listed(number: u16, heap: Option<&str>) -> Known {
+        let law = Law::numbered(number).expect("a law");
+        Known { law, reason: "r".to_owned(), heap: heap.map(str::to_owned) }
+    }
+
+    /// A campaign on this design; the laws that were seen broken, those that are stale, and whether a law is broken that
+    /// is not excused.
+    fn excused(protocol: Protocol, known: &[Known], time: Option<Duration>) -> (Vec<Seen>, Vec<u16>, Option<u16>) {
+        let laws = [51, 52, 53, 123].into_iter().filter_map(Law::numbered).collect();
+        let campaign = Campaign { seed: 1, cases: 300, laws, time, ..Campaign::default() };
+        let mut subject = InProcess::new(|| Machine::new(protocol));
+        let Excused { outcome, seen, stale } = run(&campaign, known, &mut subject, &[], &mut ());
+        assert!(outcome.elapsed > Duration::ZERO || time.is_some());
+        let broken = match outcome.end {
+            End::Found(found) => match found.breach {
+                Breach::Law(law, _) => Some(law.number),
+                Breach::Failure(failure) => panic!("{failure}"),
+            },
+            _ => None,
+        };
+        let left: Vec<_> = outcome.tallies.iter().map(|tally| tally.law.number).collect();
+        assert!(seen.iter().all(|seen| !left.contains(&seen.known.law.number)), "{left:?}");
+        (seen, stale.iter().map(|known| known.law.number).collect(), broken)
+    }
+
+    #[test]
+    fn what_is_known_is_excused_on_the_heap_that_it_is_known_of() {
+        let name = Machine::new(Protocol::NO_BARRIER).claims().name;
+        let both = [listed(51, None), listed(52, Some(&name))];
+        let (seen, stale, broken) = excused(Protocol::NO_BARRIER, &both, None);
+        let mut numbers: Vec<_> = seen.iter().map(|seen| seen.known.law.number).collect();
+        numbers.sort_unstable();
+        assert_eq!((numbers, stale, broken), (vec![51, 52], vec![], None));
+        for Seen { known, counterexample, tally } in &seen {
+            assert!(matches!(&counterexample.breach, Breach::Law(law, _) if law.number == known.law.number));
+            assert_eq!(tally.law.number, known.law.number);
+            assert!(counterexample.case.is_some_and(|case| case < 300));
+        }
+        assert!(seen.iter().any(|seen| seen.tally.checks > 0));
+        let (seen, _, broken) = excused(Protocol::NO_BARRIER, &[listed(51, Some("other")), listed(52, None)], None);
+        assert!(broken == Some(51) && seen.iter().all(|seen| seen.known.law.number == 52));
+        assert!(excused(Protocol::NO_BARRIER, &[], None).2.is_some());
+    }
+
+    #[test]
+    fn what_holds_to_the_end_is_stale_if_it_was_looked_at() {
+        // The strong invariant is nothing that this design claims, and law 1 is not judged.
+        let known = [listed(51, None), listed(52, Some("other")), listed(53, None), listed(1, None)];
+        let (seen, stale, broken) = excused(Protocol::HYBRID, &known, None);
+        assert_eq!((seen.len(), stale, broken), (0, vec![51], None));
+        assert_eq!(excused(Protocol::HYBRID, &known, Some(Duration::ZERO)).1, [0; 0], "it did not come to the end");
     }
 }

@@ -114,4 +114,24 @@ mod tests {
         assert!(endings[2].told.contains(" shaded at step "), "{}", endings[2].told);
         assert!(endings[3].told.contains(" shaded at step "), "{}", endings[3].told);
     }
+
+    #[test]
+    fn steps_are_those_of_the_story() {
+        let story = include_str!("../programs/cut-by-overwriting.heap").parse().expect("a story");
+        let told: Vec<_> = play(&story).into_iter().map(|ending| ending.told).collect();
+        let rescan = "all stacks are scanned again at the end, with the world stopped";
+        let expected = [
+            "a is freed although a mutator can reach it at step 12 (invariant broken at step 9)".to_owned(),
+            format!("nothing is lost: no store or hand-over shades; {rescan}"),
+            "nothing is lost: a shaded at step 9; all stacks are scanned before anything is black".to_owned(),
+            "nothing is lost: a shaded at step 9; each stack is scanned once".to_owned(),
+        ];
+        assert_eq!(told, expected);
+        // It ends before the object is freed.
+        let broken = "0 alloc r1 1\ngc start\ngc mark 1\n0 alloc r0 1\n0 store r0.0 r1\n0 clear r1\n";
+        let told = &play(&broken.parse().expect("a story"))[0].told;
+        let expected = "nothing is lost, but the invariant is broken at step 5: no store or hand-over shades; each stack is \
+                        scanned once";
+        assert_eq!(told, expected);
+    }
 }

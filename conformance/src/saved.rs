@@ -283,4 +283,74 @@ mod tests {
         let (line, caret) = shown.split_once('\n').unwrap();
         assert!(line.ends_with('x') && line.len() == caret.len(), "{shown}");
     }
+
+    #[test]
+    fn a_long_line_is_cut_down_to_what_is_around_the_column() {
+        let line: String = ('a'..='z').cycle().take(200).collect();
+        let shown = |column: usize| {
+            let shown = pointed(&line, column);
+            let (text, caret) = shown.split_once('\n').expect("two lines");
+            (text[2..].to_owned(), caret.len() - 3)
+        };
+        assert_eq!(shown(1), (line[..72].to_owned(), 0));
+        assert_eq!(shown(37), (line[..72].to_owned(), 36));
+        assert_eq!(shown(38), (line[1..73].to_owned(), 36));
+        assert_eq!(shown(200), (line[163..].to_owned(), 36));
+    }
+
+    #[test]
+    fn a_file_may_be_as_long_as_the_longest() {
+        let file = std::env::temp_dir().join(format!("heaplaw-saved-{}.heap", std::process::id()));
+        let longest = vec![b'#'; LONGEST as usize];
+        let longer = [&longest[..], b"#"].concat();
+        fs::write(&file, &longest).expect("a file for the test");
+        assert!(load(&file).is_ok_and(|program| program.is_empty()));
+        fs::write(&file, &longer).expect("a file for the test");
+        let told = "this is no list: it has more than 1048576 bytes";
+        assert!(read(&file, "list").is_err_and(|error| error.to_string().ends_with(told)));
+        fs::remove_file(&file).expect("it goes");
+        assert!(load(&file).is_err_and(|error| error.to_string().contains("No such file")));
+        assert!(parse(&file, longest).is_ok());
+        assert!(parse(&file, longer).is_err_and(|error| error.to_string().contains("no file of operations")));
+    }
+
+    #[test]
+    fn what_is_no_program_is_told_with_line_and_column() {
+        let told = |text: &[u8]| parse(Path::new("f"), text.to_vec()).map_err(|error| error.to_string());
+        let utf8 = |at: &str, line: &str| Err(format!("f:{at}: this is not UTF-8 text\n{line}"));
+        assert_eq!(told(b"\xff"), utf8("1:1", "  \n  ^"));
+        assert_eq!(told(b"gc full\n0 read\xff"), utf8("2:7", "  0 read\n        ^"));
+        assert_eq!(told(b"gc full\n\n\xff"), utf8("3:1", "  \n  ^"));
+        let wrong = told(b"gc full\n0 read r0\ngc dance\ngc full\n").expect_err("no such step");
+        assert!(wrong.starts_with("f:3:4: ") && wrong.ends_with("\n  gc dance\n     ^"), "{wrong}");
+    }
+
+    #[test]
+    fn plans_and_programs_of_a_directory_are_told_apart_and_sorted() {
+        let dir = std::env::temp_dir().join(format!("heaplaw-saved-{}", std::process::id()));
+        assert!(all(&dir).is_ok_and(|files| files.is_empty()), "there is no such directory");
+        let program: Program = "0 alloc r0 1\n1 alloc r0 1\ngc full\n".parse().expect("a program");
+        let plan = Plan::of(&program).expect("a plan");
+        let breach = Breach::Failure(Failure::Hung(std::time::Duration::ZERO));
+        let name = plan_name(&breach, &plan);
+        assert!(name.starts_with("hang-") && name.ends_with(".threads") && name.len() == 19, "{name}");
+        save_plan(&dir.join(&name), "one\ntwo", &plan).expect("it is saved");
+        let text = fs::read_to_string(dir.join(&name)).expect("the file");
+        assert_eq!(text, format!("# one\n# two\n{plan}"));
+        for other in ["b.heap", "a.heap", "c.txt"] {
+            write_whole(&dir.join(other), "gc full\n").expect("a file");
+        }
+        let names = |files: Vec<PathBuf>| -> Vec<String> {
+            files.iter().map(|path| path.strip_prefix(&dir).expect("in it").display().to_string()).collect()
+        };
+        let programs = all(&dir).expect("programs").into_iter().map(|(path, _)| path).collect();
+        assert_eq!(names(programs), ["a.heap", "b.heap"]);
+        let found = plans(&dir).expect("plans");
+        assert!(found.len() == 1 && found[0].1 == plan && is_plan(&found[0].0), "{found:?}");
+        assert!(!is_plan(Path::new("threads")) && !is_plan(Path::new("a.heap")));
+        write_whole(&dir.join("wide.threads"), "0 alloc r0 1\n1 alloc r0 2\n").expect("a file");
+        assert!(plans(&dir).is_err_and(|error| error.to_string().contains("wide.threads: ")));
+        assert!(all(&dir.join("c.txt")).is_err(), "a file is no directory");
+        fs::remove_dir_all(&dir).expect("it goes");
+    }
 }

@@ -159,4 +159,31 @@ mod tests {
         assert!(bite.catches.len() == 1 && bite.alone.is_empty() && !bite.holds(), "{bite:?}");
         assert!(put("wrong".to_owned(), Some(52), 0..1, wrong).holds(), "the same heap, and a law that is listed");
     }
+
+    #[test]
+    fn each_seed_is_a_campaign_of_its_own_by_all_laws_and_one_by_the_law_that_is_owed() {
+        let wrong = || -> Box<dyn Subject> { Box::new(InProcess::new(|| Machine::new(Protocol::NO_BARRIER))) };
+        let bite = put("wrong".to_owned(), Some(51), 3..6, wrong);
+        assert_eq!((bite.seeds, bite.catches.len(), bite.alone.len()), (3, 3, 3));
+        for (at, seed) in (3..6).enumerate() {
+            let programs =
+                |laws| Campaign { seed, laws, ..Campaign::default() }.run(&mut wrong(), &[], &mut ()).programs;
+            assert_eq!(bite.catches[at].programs, programs(law::all().collect()));
+            assert_eq!(bite.alone[at].0, programs(Law::numbered(51).into_iter().collect()));
+        }
+        assert!(bite.alone.iter().zip(&bite.catches).any(|(alone, all)| alone.0 > all.programs), "{bite:?}");
+        assert!(bite.catches.iter().any(|catch| catch.programs != bite.catches[0].programs), "{bite:?}");
+    }
+
+    #[test]
+    fn the_middle_and_the_most_are_told_of_all() {
+        assert_eq!(median_and_most([3, 1, 2]), Some((2, 3)));
+        assert_eq!(median_and_most([4, 1, 3, 2]), Some((3, 4)));
+        assert_eq!(median_and_most([0_u64; 0]), None);
+        let at = |law, programs| Catch { law, programs, found: Duration::ZERO, shrunk: Duration::ZERO, ops: 1 };
+        let catches = vec![at(Some(51), 5), at(None, 9), at(Some(54), 1), at(Some(51), 7)];
+        let bite = Bite { heap: "h".to_owned(), owed: None, catches, seeds: 4, alone: Vec::new() };
+        assert_eq!(bite.laws(), BTreeSet::from([51, 54]));
+        assert_eq!(bite.median_and_most(|catch| catch.programs), Some((7, 9)));
+    }
 }

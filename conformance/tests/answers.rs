@@ -6,7 +6,7 @@
 //! ```text
 //! for story in conformance/programs/*.heap; do
 //!     name=$(basename $story .heap)
-//!     heap=$(grep -q '^[0-9] free' $story && echo first-fit || { grep -q '^gc pace' $story && echo paced || echo hybrid; })
+//!     heap=$(grep -q '^[0-9] free' $story && echo first-fit || { grep -q '^gc pace\|^env gogc' $story && echo paced || echo hybrid; })
 //!     heaplaw replay $story --answers --heap reference:$heap > conformance/programs/answers/$name.answers
 //! done
 //! ```

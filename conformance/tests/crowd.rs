@@ -45,6 +45,8 @@ enum Wrong {
     WritesLate,
     /// It takes a larger class when another thread has allocated before.
     Classless,
+    /// It panics.
+    Panics,
 }
 
 /// Memory of 4 MiB that anybody may touch at any time without harm to anybody else, and lists of free blocks in it.
@@ -53,6 +55,7 @@ struct Arena {
     /// By size, where free blocks are; and where the rest begins.
     free: Mutex<(HashMap<u64, Vec<u64>>, u64)>,
     live: AtomicU64,
+    turns: Mutex<Vec<u64>>,
     requests: AtomicU64,
     wrong: Wrong,
 }
@@ -73,7 +76,8 @@ impl Shared {
     fn new(wrong: Wrong) -> Shared {
         let memory = (0..MEMORY).map(|_| AtomicU8::new(0)).collect();
         let free = Mutex::new((HashMap::new(), 4096));
-        Shared(Arc::new(Arena { memory, free, live: AtomicU64::new(0), requests: AtomicU64::new(0), wrong }))
+        let (live, requests, turns) = (AtomicU64::new(0), AtomicU64::new(0), Mutex::new(Vec::new()));
+        Shared(Arc::new(Arena { memory, free, live, turns, requests, wrong }))
     }
 
     fn lists(&self) -> MutexGuard<'_, (HashMap<u64, Vec<u64>>, u64)> {
@@ -107,8 +111,10 @@ impl Allocator for Shared {
         Claims::new("arena").with(&[Capability::Classes])
     }
 
-    fn allocate(&self, shape: Shape, _: u64) -> Option<Piece> {
-        let Arena { memory, live, requests, wrong, .. } = &*self.0;
+    fn allocate(&self, shape: Shape, turn: u64) -> Option<Piece> {
+        let Arena { memory, live, turns, requests, wrong, .. } = &*self.0;
+        assert!(*wrong != Wrong::Panics, "this allocator panics on purpose");
+        turns.lock().expect("no thread panics").push(turn);
         let align = if *wrong == Wrong::Misaligns { 1 } else { shape.alignment() };
         let size = shape.size().max(align).max(16).next_power_of_two();
         let larger = *wrong == Wrong::Classless && requests.fetch_add(1, Ordering::Relaxed) % 5 == 4;
@@ -192,6 +198,7 @@ fn every_wrong_allocator_is_caught_by_its_law() {
         (Wrong::Dirty, 5),
         (Wrong::Miscounts, 123),
         (Wrong::Classless, 30),
+        (Wrong::Panics, 51),
     ];
     for (wrong, law) in wrong {
         let laws = broken(wrong, 20, 3);
@@ -204,6 +211,14 @@ fn what_only_races_is_caught_too() {
     // An overlap shows in where blocks lie, or in what they hold when they are born or later.
     assert!((0..20).any(|_| broken(Wrong::Racy, 10, 4).iter().any(|law| [1, 5, 6].contains(law))));
     assert!((0..20).any(|_| broken(Wrong::WritesLate, 10, 4).iter().any(|law| [5, 6].contains(law))));
+}
+
+#[test]
+fn every_request_of_a_thread_has_its_turn() {
+    let arena = Shared::new(Wrong::Nothing);
+    run(&arena, &Plan::draw(&mut Seed::case(6, 0), 1, 300), &Native);
+    let turns = arena.0.turns.lock().expect("no thread panics").clone();
+    assert!(turns.len() > 50 && turns.iter().copied().eq(1..=turns.len() as u64), "{turns:?}");
 }
 
 #[test]

@@ -314,7 +314,8 @@ fn shell(script: &str, timeout: Duration) -> Process {
 #[test]
 fn an_answer_may_be_long_but_not_longer() {
     let trap = |letters: usize| {
-        let script = format!("printf 'trap '; head -c {letters} /dev/zero | tr '\\0' x; echo; read op");
+        // The end of the line comes after the rest has been looked at.
+        let script = format!("printf 'trap '; head -c {letters} /dev/zero | tr '\\0' x; sleep 0.3; echo; read op");
         let mut subject = shell(&script, PATIENT);
         subject.reset().unwrap();
         subject.perform(&op("gc full"), &mut Vec::new())
@@ -322,6 +323,9 @@ fn an_answer_may_be_long_but_not_longer() {
     let most = LONGEST - "trap ".len();
     assert!(matches!(trap(most), Ok(Reply::Trap(why)) if why.len() == most));
     assert!(matches!(trap(most + 1), Err(Failure::Garbled(_))));
+    // What has no end is not waited for, however it comes in pieces.
+    let script = format!("printf x; sleep 0.3; head -c {} /dev/zero | tr '\\0' x; exec sleep 60", 2 * LONGEST);
+    assert!(matches!(failure(&mut shell(&script, PATIENT), PATIENT), Failure::Garbled(_)));
 }
 
 #[test]

@@ -291,3 +291,141 @@ fn a_template_is_written_once() {
         assert!(again.contains("is there already; name another file"), "{again}");
     }
 }
+
+#[test]
+fn what_is_explored_is_told_in_a_table() {
+    let scratch = Scratch::new();
+    let text = scratch.heaplaw(0, &["explore", "X10", "--objects", "1", "--registers", "1"]);
+    let row = text.lines().find(|line| line.starts_with("X10 ")).unwrap_or_else(|| panic!("{text}"));
+    let told = "X10   hybrid-allocate-white       1, 1, 1, 1                           LOST in 2 (inv.)";
+    assert!(row.starts_with(told), "{row}");
+    assert!(text.contains("design") && !text.contains("rule of termination"), "{text}");
+    assert!(text.contains("    at the start of marking: ") && !text.contains("some worlds have more"), "{text}");
+    let text = scratch.heaplaw(0, &["explore", "X10", "--objects", "1", "--registers", "1", "--no-invariant"]);
+    assert!(text.lines().any(|line| line.starts_with("X10 ") && line.contains("LOST in 2  ")), "{text}");
+    let text = scratch.heaplaw(4, &["explore", "X10", "--objects", "1", "--most-states", "1"]);
+    assert!(text.contains("too large") && text.contains("some worlds have more than 1 states"), "{text}");
+
+    let text = scratch.heaplaw(0, &["explore", "no-wave"]);
+    let row = text.lines().find(|line| line.starts_with("no-wave ")).unwrap_or_else(|| panic!("{text}"));
+    assert!(row.contains("LOST in 2                  251           478 "), "{row}");
+    assert!(text.contains("\n     1  ") && text.contains("rule of termination"), "{text}");
+    assert!(!text.contains("objects, fields, mutators"), "{text}");
+}
+
+#[test]
+fn a_run_that_misses_a_goal_can_be_made_to_fail() {
+    let scratch = Scratch::new();
+    let few = ["check", "--seed", "1", "--cases", "3", "--json", "report.json"];
+    let text = scratch.heaplaw(3, &[&few[..], &["--goals"]].concat());
+    assert!(text.contains(" of the goals not reached (exit 3)") && text.contains("  power: 3 programs "), "{text}");
+    let text = scratch.heaplaw(0, &[&few[..], &["--ops", "61"]].concat());
+    assert!(!text.contains("power:"), "what was measured is of programs of 60 operations: {text}");
+    // A part of a campaign is told as that.
+    scratch.heaplaw(0, &[&few[..], &["--from", "7"]].concat());
+    let report = scratch.json();
+    assert_eq!([&report["from"], &report["cases"], &report["programs"]], [7, 3, 3]);
+}
+
+#[test]
+fn a_failure_that_was_saved_under_another_name_keeps_it() {
+    let scratch = Scratch::new();
+    let check = ["check", "--heap", "reference:no-barrier", "--laws", "51", "--seed", "5"];
+    let text = scratch.heaplaw(1, &check);
+    assert!(!text.contains("  by hand "), "it runs in this process: {text}");
+    let failures = || {
+        let files = fs::read_dir(scratch.0.join("failures")).expect("failures");
+        files.map(|file| file.expect("one").file_name().into_string().expect("UTF-8")).collect::<Vec<_>>()
+    };
+    let [saved] = &failures()[..] else { panic!("{:?}", failures()) };
+    let at = |name: &str| scratch.0.join("failures").join(name);
+    fs::rename(at(saved), at("mine.heap")).expect("it has another name");
+    let text = scratch.heaplaw(1, &check);
+    assert!(
+        text.contains("broken by failures/mine.heap, ") && text.contains("  wrote  failures/mine.heap\n"),
+        "{text}"
+    );
+    assert_eq!(failures(), ["mine.heap"]);
+}
+
+#[test]
+fn what_happens_once_is_told_and_not_shrunk() {
+    let scratch = Scratch::new();
+    let script = format!("{GREETS} [ -e was ] && while true; do echo ok; read line || exit; done; touch was; exit 3");
+    let text = scratch.heaplaw(8, &["check", "--seed", "1", "--", "sh", "-c", &script]);
+    assert!(text.contains("  not shrunk: it did not show again when it was run 20 times by itself\n"), "{text}");
+    assert!(text.contains("  by hand sh -c ") && text.contains("# FLAKY: fails 0 of 20 times"), "{text}");
+    assert!(!text.contains("  shrunk from "), "{text}");
+}
+
+#[test]
+fn the_run_that_came_upon_something_flaky_is_told_from_where_it_began() {
+    let scratch = Scratch::new();
+    let check = ["check", "--heap", "faulty:flaky", "--laws", "51", "--seed", "1", "--from", "3"];
+    let text = scratch.heaplaw(8, &check);
+    let line = text.lines().find_map(|line| line.strip_prefix("  again  heaplaw ")).expect("a line");
+    let line = line.split("   # ").next().expect("a command");
+    assert!(line.starts_with("check --seed 0x1 --from 3 --cases "), "{line}");
+    fs::remove_dir_all(scratch.0.join("failures")).expect("it goes");
+    let again = scratch.heaplaw(8, &line.split(' ').collect::<Vec<_>>());
+    let found =
+        |text: &str| text.split("broken by program ").nth(1).and_then(|rest| rest.split(',').next()).map(str::to_owned);
+    assert!(found(&text).is_some() && found(&text) == found(&again), "{text}{again}");
+    // One case fewer, and nothing is found.
+    let (head, rest) = line.split_once("--cases ").expect("so many");
+    let (cases, tail) = rest.split_once(' ').expect("and more");
+    let fewer = format!("{head}--cases {} {tail}", cases.parse::<u64>().expect("a number") - 1);
+    fs::remove_dir_all(scratch.0.join("failures")).expect("it goes");
+    scratch.heaplaw(0, &fewer.split(' ').collect::<Vec<_>>());
+}
+
+#[test]
+fn a_file_is_replayed_as_often_as_one_likes() {
+    let scratch = Scratch::new();
+    fs::write(scratch.0.join("a.heap"), "0 alloc r0 1\n0 read r0\n").expect("a file");
+    let text = scratch.heaplaw(0, &["replay", "a.heap"]);
+    assert!(text.contains("\na.heap: every law that applies holds\n"), "{text}");
+    let text = scratch.heaplaw(0, &["replay", "a.heap", "--times", "3"]);
+    assert!(text.contains("\na.heap: every law that applies holds, 3 of 3 times\n"), "{text}");
+    for nothing in ["0 free r0\n", "0 read r0\n", ""] {
+        fs::write(scratch.0.join("none.heap"), nothing).expect("a file");
+        let text = scratch.heaplaw(4, &["replay", "none.heap"]);
+        assert!(text.contains("\nnone.heap: nothing was judged: no operation ran, or no law applies\n"), "{text}");
+    }
+    fs::write(scratch.0.join("one.heap"), "gc full\n").expect("a file");
+    scratch.heaplaw(0, &["replay", "one.heap"]);
+    fs::write(scratch.0.join("none.threads"), "").expect("a file");
+    scratch.heaplaw(4, &["replay", "none.threads", "--heap", "faulty:miscounts-by-one"]);
+}
+
+#[test]
+fn a_run_on_threads_ends_with_what_it_comes_to() {
+    let scratch = Scratch::new();
+    let check = |exit, more: &[&str]| {
+        scratch.heaplaw(exit, &[&["check", "--seed", "1", "--heap", "reference:hybrid", "--mutators"], more].concat())
+    };
+    let text = check(0, &["4", "--cases", "20", "--laws", "97,123"]);
+    assert!(text.contains("\n20 plans, ") && text.contains(" by 5 threads in "), "{text}");
+    assert!(
+        text.contains(": conforms to 2 laws, as far as threads show (exit 0)") && !text.contains("known.toml"),
+        "{text}"
+    );
+    scratch.known("");
+    let text = check(4, &["2", "--cases", "0"]);
+    assert!(text.contains(": nothing was judged: no plan ran, or no law applies (exit 4)"), "{text}");
+    assert!(text.contains("known.toml is for programs without threads, and is not looked at"), "{text}");
+    // A mutator that is alone is not judged by what happens between several.
+    assert!(check(0, &["2", "--cases", "5"]).contains("\n  136  "));
+    assert!(!check(0, &["1", "--cases", "5"]).contains("\n  136  "));
+    assert!(check(0, &["1", "--cases", "20", "--laws", "136,123"]).contains("\n  136  "));
+
+    let wrong = ["check", "--mutators", "2", "--seed", "1", "--heap", "faulty:miscounts-by-one", "--laws", "123"];
+    let text = scratch.heaplaw(1, &wrong);
+    assert!(text.contains(": a law is broken; the others are as far as the run went (exit 1)"), "{text}");
+    assert!(text.contains("    ^ law 123 balance, when all was quiet: "), "{text}");
+    let file = text.lines().find_map(|line| line.strip_prefix("  wrote  ")).expect("a file");
+    let saved = fs::read_dir(scratch.0.join("failures")).expect("failures").count();
+    assert_eq!(saved, 1, "what it was before it was shrunk is gone");
+    let again = ["replay", file, "--times", "7", "--heap", "faulty:miscounts-by-one"];
+    assert!(scratch.heaplaw(1, &again).contains(": it fails 7 of 7 times\n"));
+}

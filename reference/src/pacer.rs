@@ -277,8 +277,8 @@ pub struct Shares {
     pub idle: f64,
 }
 
-/// Cons/mark as one cycle measures it; nothing, if nothing was allocated while it ran, or nothing scanned. Idle time counts for the collector,
-/// which used it, but not against the mutators, which could have had it.
+/// Cons/mark as one cycle measures it; nothing, if nothing was allocated while it ran, or nothing scanned. Idle time
+/// counts for the collector, which used it, but not against the mutators, which could have had it.
 pub fn cons_mark(triggered: u64, live_at_end: u64, work: u64, shares: Shares) -> Option<f64> {
     let allocated = live_at_end.checked_sub(triggered).filter(|bytes| *bytes > 0 && work > 0)?;
     let collector = UTILIZATION + shares.assists;

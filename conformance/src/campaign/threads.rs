@@ -181,3 +181,156 @@ pub fn law_of(breach: &Breach) -> Vec<&'static Law> {
         Breach::Failure(_) => Vec::new(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        campaign::End,
+        drive::{
+            Failure,
+            parallel::{Account, OneAtATime, Threads, run},
+        },
+    };
+    use heaplaw_reference::{
+        event::Event,
+        heap::{Heap, Reply},
+        machine::Machine,
+        op::Op,
+        protocol::Protocol,
+    };
+    use std::cell::Cell;
+
+    /// One thread after the other.
+    struct InTurn;
+
+    impl Threads for InTurn {
+        fn run(&self, bodies: Vec<Box<dyn FnOnce() + Send + '_>>) {
+            bodies.into_iter().for_each(|body| body());
+        }
+
+        fn pause(&self) {}
+    }
+
+    /// Counts an object that is not there, if it is wrong.
+    struct Counting(Machine, bool);
+
+    impl Heap for Counting {
+        fn claims(&self) -> Claims {
+            self.0.claims()
+        }
+
+        fn perform(&mut self, op: &Op, events: &mut Vec<Event>) -> Reply {
+            match self.0.perform(op, events) {
+                Reply::Stats { objects, bytes } if self.1 => Reply::Stats { objects: objects + 1, bytes },
+                reply => reply,
+            }
+        }
+    }
+
+    /// Heaps whose threads take turns; each so-and-so-manieth is wrong.
+    struct Turns {
+        wrong: u64,
+        made: Cell<u64>,
+    }
+
+    fn turns(wrong: u64) -> Turns {
+        Turns { wrong, made: Cell::new(0) }
+    }
+
+    impl Shareable for Turns {
+        fn claims(&self) -> Claims {
+            Machine::new(Protocol::HYBRID).claims()
+        }
+
+        fn run(&self, plan: &Plan, _: &dyn Threads) -> Account {
+            self.made.set(self.made.get() + 1);
+            let wrong = self.wrong > 0 && self.made.get().is_multiple_of(self.wrong);
+            run(&OneAtATime::new(Counting(Machine::new(Protocol::HYBRID), wrong)), plan, &InTurn)
+        }
+    }
+
+    /// Keeps the plans, and stops before one.
+    struct Until(u64, Vec<(Plan, u64)>);
+
+    impl Watch for Until {
+        fn about_to_run(&mut self, plan: &Plan, plans_so_far: u64) -> bool {
+            self.1.push((plan.clone(), plans_so_far));
+            self.1.len() as u64 <= self.0
+        }
+    }
+
+    fn campaign(time: Option<Duration>) -> Campaign {
+        Campaign { seed: 3, cases: 12, ops: 30, mutators: 2, time, laws: parallel::LAWS.iter().collect() }
+    }
+
+    fn saved() -> Plan {
+        Plan::draw(&mut Seed::case(9, 9), &Turns { wrong: 0, made: Cell::new(0) }.claims(), 2, 10)
+    }
+
+    #[test]
+    fn all_plans_are_counted_with_what_came_of_them() {
+        let mut watch = Until(u64::MAX, Vec::new());
+        let hour = Some(Duration::from_secs(3600));
+        let outcome = campaign(hour).run(&turns(0), &[saved()], &Board::default(), &mut watch);
+        assert!(matches!(outcome.seen.end, End::Finished) && outcome.found.is_none(), "{outcome:?}");
+        assert_eq!(watch.1.iter().map(|(_, so_far)| *so_far).collect::<Vec<_>>(), (0..SAVED + 12).collect::<Vec<_>>());
+        assert!(watch.1[..SAVED as usize].iter().all(|(plan, _)| *plan == saved()));
+        assert_eq!(outcome.seen.programs, SAVED + 12);
+        assert_eq!(outcome.seen.performed, watch.1.iter().map(|(plan, _)| plan.len() as u64).sum::<u64>());
+        let findings: Vec<_> =
+            watch.1.iter().map(|(plan, _)| parallel::examine(&turns(0).run(plan, &InTurn))).collect();
+        for tally in &outcome.seen.tallies {
+            let checks = findings.iter().filter_map(|findings| findings.checks.get(&tally.law.number));
+            assert_eq!(
+                (tally.programs, tally.checks),
+                (checks.clone().count() as u64, checks.sum::<u64>()),
+                "{:?}",
+                tally.law
+            );
+        }
+        let mut crossings = Crossings::default();
+        findings.iter().for_each(|findings| crossings.add(findings.crossings));
+        assert_eq!(outcome.crossings, crossings);
+        assert!(crossings.cycles > 0, "{crossings:?}");
+    }
+
+    #[test]
+    fn a_campaign_ends_with_what_is_wrong_or_when_it_is_told_to() {
+        let run = |time, wrong, first: &[Plan], most| {
+            campaign(time).run(&turns(wrong), first, &Board::default(), &mut Until(most, Vec::new()))
+        };
+        let stopped = run(None, 0, &[], 5);
+        assert!(matches!(stopped.seen.end, End::Interrupted) && stopped.seen.programs == 5, "{stopped:?}");
+        let late = run(Some(Duration::ZERO), 0, &[], u64::MAX);
+        assert!(matches!(late.seen.end, End::OutOfTime) && late.seen.programs == 0, "{late:?}");
+        let drawn = run(None, 4, &[], u64::MAX);
+        let found = drawn.found.expect("the fourth is wrong");
+        assert_eq!((found.case, found.thread, drawn.seen.programs), (Some(3), None, 4));
+        assert!(matches!(&found.breach, Breach::Law(law, _) if [97, 123].contains(&law.number)));
+        assert!(matches!(&drawn.seen.end, End::Found(same) if same.case == Some(3)));
+        assert!(run(None, 1, &[saved()], u64::MAX).found.is_some_and(|found| found.case.is_none()));
+        // By other laws nothing is wrong.
+        let others = Campaign { laws: Law::numbered(51).into_iter().collect(), ..campaign(None) };
+        assert!(others.run(&turns(1), &[], &Board::default(), &mut ()).found.is_none());
+    }
+
+    #[test]
+    fn what_is_wrong_now_and_then_is_counted() {
+        let board = Board::default();
+        let laws: Vec<_> = parallel::LAWS.iter().collect();
+        assert!(once(&turns(0), &saved(), &laws, 1, &board).is_none());
+        let (breach, _) = once(&turns(1), &saved(), &laws, 1, &board).expect("it is wrong");
+        assert_eq!(law_of(&breach).iter().map(|law| law.number).collect::<Vec<_>>(), [97]);
+        let count = |heap: &Turns, breach: &Breach, most| {
+            again(heap, (&saved(), breach), 10, &board, &mut Until(most, Vec::new()))
+        };
+        assert_eq!(count(&turns(3), &breach, u64::MAX), Again { runs: 10, failed: 3 });
+        assert_eq!(count(&turns(3), &breach, 6), Again { runs: 6, failed: 2 });
+        assert_eq!(again(&turns(1), (&saved(), &breach), 10, &board, &mut ()), Again { runs: 10, failed: 10 });
+        // It is not that a thread panicked.
+        let crash = Breach::Failure(Failure::Crashed("c".to_owned()));
+        assert!(law_of(&crash).is_empty());
+        assert_eq!(count(&turns(1), &crash, u64::MAX), Again { runs: 10, failed: 0 });
+    }
+}

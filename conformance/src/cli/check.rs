@@ -201,9 +201,10 @@ fn open(
     known: &[Known],
     shard: Shard,
 ) -> Result<Journal, Trouble> {
-    let identity = |seed| Identity::of(&Campaign { seed, from: 0, cases, ..campaign.clone() }, claims, known);
+    let identity = |seed| Identity::of(&Campaign { seed, cases, ..campaign.clone() }, claims, known);
     match Journal::open(dir, identity(campaign.seed), shard) {
-        Err(journal::Error::Different { .. }) if options.seed.is_none() => {
+        Err(journal::Error::Different { .. }) => {
+            // One that somebody named is the same again, and so is the error.
             let seed = seed_of(options)?;
             let journal = Journal::open(dir, identity(seed), shard)?;
             campaign.seed = seed;
@@ -476,4 +477,101 @@ fn shrink(found: &Counterexample, subject: &mut dyn Subject, monitor: &mut Monit
             .say(format_args!("  FLAKY: it {again} when it is run again, so it depends on more than its operations"));
     }
     shrunk
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Parser)]
+    struct Words {
+        #[command(flatten)]
+        options: Options,
+    }
+
+    #[test]
+    fn a_seed_that_nobody_named_is_that_of_the_directory() {
+        use crate::drive::InProcess;
+        use heaplaw_reference::{machine::Machine, protocol::Protocol};
+        let dir = std::env::temp_dir().join(format!("heaplaw-check-{}", std::process::id()));
+        let options = |words: &[&str]| {
+            let here = dir.to_string_lossy();
+            let words = [&["check", "--dir", &here], words].concat();
+            Words::try_parse_from(words).expect("a command line").options
+        };
+        let claims = InProcess::new(|| Machine::new(Protocol::HYBRID)).reset().expect("it starts");
+        // Another shard has chosen a seed since this one looked.
+        let part = |seed| Campaign { seed, from: 500, cases: 250, ..Campaign::default() };
+        let opened = |seed: u64, words: &[&str]| {
+            let mut campaign = part(seed);
+            let shard = Shard::new(2, 4).expect("a shard");
+            let journal = open(&dir, &options(words), &mut campaign, 1_000, &claims, &[], shard);
+            journal.map(|journal| (campaign.seed, journal.cases())).map_err(|trouble| trouble.to_string())
+        };
+        assert_eq!(opened(7, &[]), Ok((7, 500..750)));
+        assert_eq!(opened(8, &[]), Ok((7, 500..750)));
+        assert!(
+            opened(8, &["--seed", "8"]).is_err_and(|why| why.contains("another campaign: seed \"0x7\", not \"0x8\""))
+        );
+        assert_eq!(opened(7, &["--seed", "7"]), Ok((7, 500..750)));
+        let there = Identity::read(&dir).expect("a file").expect("it is there");
+        assert_eq!((there.seed(), there.cases()), (7, 1_000));
+        assert!(seed_of(&options(&[])).is_ok_and(|seed| seed == 7));
+        assert!(seed_of(&options(&["--seed", "0x9"])).is_ok_and(|seed| seed == 9));
+        std::fs::remove_dir_all(&dir).expect("it goes");
+    }
+
+    #[test]
+    fn power_is_told_of_what_was_drawn_and_judged() {
+        let claims = |all: &[Capability]| Some(Claims::new("x").with(all));
+        let campaign = Campaign::default();
+        let mut outcome = nothing_yet(&campaign, claims(&[Capability::Collect]), End::Finished).outcome;
+        outcome.programs = 1_000;
+        let none = power::told(&Detections::kept(), 990, &std::collections::BTreeSet::new());
+        assert_eq!(detection_power(&outcome, 10), none, "no law was looked at");
+        outcome.tallies.iter_mut().for_each(|tally| tally.checks = 1);
+        let all = campaign.laws.iter().map(|law| law.number).collect();
+        let told = detection_power(&outcome, 10);
+        assert_eq!(told, power::told(&Detections::kept(), 990, &all));
+        assert!(told != none && told.contains("power: 990 programs"), "{told}");
+        outcome.claims = claims(&[Capability::Free]);
+        assert_eq!(detection_power(&outcome, 10), "", "bugs of collectors were seeded");
+        outcome.claims = None;
+        assert_eq!((detection_power(&outcome, 10).as_str(), unreached(&outcome).len()), ("", 0));
+    }
+
+    #[test]
+    fn last_words_count_what_was_done_and_say_what_it_comes_to() {
+        let campaign = Campaign { laws: crate::law::Law::numbered(51).into_iter().collect(), ..Campaign::default() };
+        let claims = Claims::new("x").with(&[Capability::Collect, Capability::Steps]);
+        let mut excused = nothing_yet(&campaign, Some(claims), End::Finished);
+        excused.outcome.programs = 1_200;
+        excused.outcome.performed = 1;
+        let words = last_words(&excused, Exit::Conforms);
+        assert_eq!(words, "1,200 programs, 1 operation in 0.0 s: conforms to 0 laws (exit 0)");
+        excused.outcome.tallies[0].checks = 1;
+        excused.outcome.faults = 2;
+        excused.outcome.end = End::OutOfTime;
+        let told = |exit| {
+            let words = last_words(&excused, exit);
+            let start = "1,200 programs, 2 faults felt, 1 operation in 0.0 s: ";
+            words.strip_prefix(start).unwrap_or_else(|| panic!("{words}")).to_owned()
+        };
+        let cut = "; the time was up before all programs had run";
+        assert_eq!(told(Exit::Conforms), format!("conforms to 1 law{cut} (exit 0)"));
+        let missed = unreached(&excused.outcome).len();
+        assert!(missed > 0);
+        assert_eq!(told(Exit::Unreached), format!("no law is broken, {missed} of the goals not reached{cut} (exit 3)"));
+        for (exit, start) in [
+            (Exit::Counterexample, "a law is broken"),
+            (Exit::NothingRan, "nothing was judged"),
+            (Exit::Interrupted, "interrupted"),
+            (Exit::Crashed, "the subject failed to answer"),
+            (Exit::Hung, "the subject failed to answer"),
+            (Exit::Flaky, "flaky"),
+            (Exit::Stale, "a law that is listed"),
+        ] {
+            assert!(told(exit).starts_with(start), "{exit:?}");
+        }
+    }
 }

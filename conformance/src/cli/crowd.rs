@@ -237,3 +237,76 @@ fn child(
     // A law that was broken stays so, however the program fared when it was tried again.
     Ok(if broken { Exit::Counterexample } else { exit })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::Parser;
+    use heaplaw_reference::{
+        block::{Allocator, Block},
+        heap::Claims,
+        machine::Machine,
+        object::{Address, Shape},
+        protocol::Protocol,
+    };
+
+    #[derive(Parser)]
+    struct Words {
+        #[command(flatten)]
+        who: Who,
+    }
+
+    /// Refuses everything.
+    struct Empty;
+
+    impl Allocator for Empty {
+        type Block = Nothing;
+
+        fn claims(&self) -> Claims {
+            Claims::new("empty")
+        }
+
+        fn allocate(&self, _: Shape, _: u64) -> Option<Nothing> {
+            None
+        }
+    }
+
+    enum Nothing {}
+
+    impl Block for Nothing {
+        fn address(&self) -> Address {
+            match *self {}
+        }
+
+        fn usable(&self) -> u64 {
+            match *self {}
+        }
+
+        fn read(&self, _: u64, _: &mut [u8]) {
+            match *self {}
+        }
+
+        fn write(&mut self, _: u64, _: &[u8]) {
+            match *self {}
+        }
+    }
+
+    #[test]
+    fn the_first_heap_is_meant_where_nothing_is_named() {
+        let heap = || Bundled::new("heap", "", || Machine::new(Protocol::HYBRID));
+        let allocator = || Bundled::allocator("allocator", "", || Empty);
+        let meant = |heaps: &[Bundled], words: &[&str]| {
+            let line = [&["check"], words].concat();
+            is_meant(&Words::try_parse_from(line).expect("a command line").who, heaps).ok()
+        };
+        let (first, last) = ([allocator(), heap()], [heap(), allocator()]);
+        assert_eq!([meant(&first, &[]), meant(&last, &[]), meant(&[], &[])], [Some(true), Some(false), Some(false)]);
+        for heaps in [&first, &last] {
+            assert_eq!(meant(heaps, &["--heap", "allocator"]), Some(true));
+            assert_eq!(meant(heaps, &["--heap", "heap"]), Some(false));
+            assert_eq!(meant(heaps, &["--heap", "nobody"]), None);
+            assert_eq!(meant(heaps, &["--allocator", "a.so"]), Some(true));
+            assert_eq!(meant(heaps, &["--", "python3"]), Some(false));
+        }
+    }
+}

@@ -280,4 +280,13 @@ mod tests {
         let unsound = kept.iter().filter(|bug| bug.starts_with("reference:")).count();
         assert_eq!((kept.len() - unsound, unsound), (faulty::ALL.len(), teeth::unsound().count()));
     }
+
+    #[test]
+    fn what_is_there_and_cannot_be_read_is_not_taken_for_nothing() {
+        let dir = std::env::temp_dir().join(format!("heaplaw-detections-{}", std::process::id()));
+        assert!(Detections::read(&dir).is_ok_and(|there| there == Detections::default()), "there is nothing");
+        fs::create_dir_all(dir.join(DATA)).expect("a directory where the file should be");
+        assert!(Detections::read(&dir).is_err());
+        fs::remove_dir_all(&dir).expect("it goes");
+    }
 }

@@ -272,3 +272,148 @@ impl Options {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::Parser;
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        options: Options,
+    }
+
+    fn options(words: &[&str]) -> Options {
+        Line::try_parse_from(["explore"].iter().chain(words)).expect("a command line").options
+    }
+
+    fn row(id: &str) -> &'static Row {
+        TABLE.iter().find(|row| row.id == id).expect("a row")
+    }
+
+    #[test]
+    fn designs_and_rules_are_chosen_by_name() {
+        let chosen = |words: &[&str]| {
+            let (rows, rules) = options(words).chosen().map_err(|trouble| trouble.to_string())?;
+            let names =
+                (rows.iter().map(|row| row.id).collect::<Vec<_>>(), rules.iter().map(|rule| rule.name).collect());
+            Ok::<(Vec<_>, Vec<_>), String>(names)
+        };
+        assert_eq!(chosen(&["X10"]), Ok((vec!["X10"], vec![])));
+        assert_eq!(chosen(&["weak-bare"]), Ok((vec!["W2"], vec![])));
+        assert_eq!(chosen(&["no-wave"]), Ok((vec![], vec!["no-wave"])));
+        let (rows, rules) = chosen(&[]).expect("all of them");
+        assert_eq!((rows.len(), rules.len()), (TABLE.len(), Rule::ALL.len()));
+        let nobody = chosen(&["nobody"]).expect_err("there is none");
+        assert!(nobody.starts_with("there is no design \"nobody\"; there are\n  ") && nobody.contains("\n  no-wave"));
+        assert!(nobody.contains("\n  X10 hybrid-allocate-white\n"), "{nobody}");
+    }
+
+    #[test]
+    fn what_is_sound_is_explored_with_everything_and_what_is_not_with_what_it_is_about() {
+        let [one, two] = SCOPES;
+        let weak = |row: &Row| Alphabet { weak: true, ..row.alphabet };
+        for row in TABLE {
+            let mine = [one.with(row.alphabet), two.with(row.alphabet)];
+            let all = [one.with(Alphabet::ALL), two.with(Alphabet::ALL)];
+            let mut expected = mine.to_vec();
+            match (row.protocol.sound, row.protocol.stores_are_atomic) {
+                (false, _) => {}
+                (true, true) => expected.extend(all),
+                (true, false) => expected.extend([all[0], two.with(weak(row))]),
+            }
+            if row.protocol.sound && expected[3] == expected[1] {
+                expected.pop();
+            }
+            assert_eq!(options(&[]).scopes(row), expected, "{}", row.id);
+        }
+        assert!(TABLE.iter().any(|row| row.protocol.sound && !row.protocol.stores_are_atomic));
+    }
+
+    #[test]
+    fn who_asks_for_a_world_gets_it() {
+        let row = row("W2");
+        let scope = |words: &[&str]| {
+            let options = options(words);
+            assert!(!options.whole());
+            options.scopes(row)
+        };
+        let sized = |objects, fields, mutators, registers| {
+            vec![Scope::new(objects, fields, mutators, registers).with(row.alphabet)]
+        };
+        assert_eq!(scope(&["--objects", "2"]), sized(2, 1, 1, 2));
+        assert_eq!(scope(&["--fields", "2"]), sized(3, 2, 1, 2));
+        assert_eq!(scope(&["--mutators", "2"]), sized(3, 1, 2, 2));
+        assert_eq!(scope(&["--registers", "1"]), sized(3, 1, 1, 1));
+        let with = |words: &[&str]| scope(words)[0].alphabet;
+        let plain = Alphabet::PLAIN;
+        assert_eq!(with(&["--sweep"]), Alphabet { sweep: true, ..plain });
+        assert_eq!(with(&["--weak"]), Alphabet { weak: true, ..plain });
+        assert_eq!(with(&["--finalizers"]), Alphabet { finalizers: true, ..plain });
+        assert_eq!(with(&["--arrivals", "--aborts"]), Alphabet { arrivals: true, aborts: true, ..plain });
+        assert!(options(&["X1", "--no-invariant"]).whole());
+    }
+
+    #[test]
+    fn a_scope_is_told_in_a_few_words() {
+        let told = |alphabet| told(Scope::new(3, 1, 2, 1).with(alphabet));
+        let plain = Alphabet::PLAIN;
+        assert_eq!(told(plain), "3, 1, 2, 1");
+        assert_eq!(told(Alphabet { sweep: true, ..plain }), "3, 1, 2, 1 + sweep");
+        assert_eq!(told(Alphabet { sweep: true, weak: true, ..plain }), "3, 1, 2, 1 + weak");
+        assert_eq!(told(Alphabet { sweep: true, finalizers: true, ..plain }), "3, 1, 2, 1 + finalizers");
+        assert_eq!(told(Alphabet { sweep: true, aborts: true, ..plain }), "3, 1, 2, 1 + aborts");
+        assert_eq!(told(Alphabet { sweep: true, arrivals: true, ..plain }), "3, 1, 2, 1 + sweep, arrivals");
+        assert_eq!(told(Alphabet { weak: true, arrivals: true, ..plain }), "3, 1, 2, 1 + weak, arrivals");
+        assert_eq!(told(Alphabet::ALL), "3, 1, 2, 1 + everything");
+    }
+
+    #[test]
+    fn a_design_fares_as_the_table_says_or_not() {
+        let explored = |id: &str, words: &[&str]| options(words).explore(row(id)).expect("nothing is written");
+        assert_eq!(explored("X10", &["--objects", "1"]), (true, false));
+        // In a world in which nothing is lost nobody can say; in those that are looked at otherwise it would be wrong.
+        assert_eq!(explored("X1", &["--objects", "1"]), (true, false));
+        assert_eq!(explored("X10", &["--objects", "1", "--most-states", "1"]), (true, true));
+        assert_eq!(explored("X10", &["--most-states", "1"]), (false, true));
+        let sound = TABLE.iter().find(|row| row.protocol.sound).expect("a sound row");
+        assert_eq!(explored(sound.id, &["--objects", "1"]), (true, false));
+        assert_eq!(explored(sound.id, &["--objects", "1", "--most-states", "1"]), (true, true));
+
+        let exit = |words: &[&str]| run(&options(words)).expect("nothing is written");
+        assert_eq!(exit(&["X10", "--objects", "1"]), Exit::Conforms);
+        assert_eq!(exit(&["X10", "--objects", "1", "--most-states", "1"]), Exit::NothingRan);
+        assert_eq!(exit(&["X10", "--most-states", "1"]), Exit::Counterexample);
+        assert_eq!(exit(&["no-wave"]), Exit::Conforms);
+        assert_eq!(exit(&["--most-states", "1"]), Exit::Counterexample, "that the rules hold is no excuse");
+        assert_eq!(exit(&["shared"]), Exit::Conforms);
+    }
+
+    #[test]
+    fn schedules_are_written_as_files_that_say_what_they_show() {
+        let dir = std::env::temp_dir().join(format!("heaplaw-explore-{}", std::process::id()));
+        let out = dir.to_string_lossy().into_owned();
+        let write = |id: &str, more: &[&str]| {
+            let options = options(&[&[id, "--out", &out, "--no-invariant"], more].concat());
+            assert_eq!(run(&options).expect("it is written"), Exit::Conforms);
+        };
+        write("X10", &["--objects", "1", "--registers", "1"]);
+        write("X4", &["--objects", "2"]);
+        write("W6", &["--objects", "1", "--registers", "1"]);
+        let mut files: Vec<_> =
+            std::fs::read_dir(&dir).expect("a directory").map(|file| file.expect("one").path()).collect();
+        files.sort();
+        let names: Vec<_> = files.iter().map(|file| file.file_name().expect("a name").to_string_lossy()).collect();
+        assert_eq!(names, ["x10-hybrid-allocate-white.heap", "x4-no-barrier-rescan.heap"], "not all can be said");
+        let heads = files.iter().map(|file| std::fs::read_to_string(file).expect("text"));
+        let heads: Vec<_> = heads.filter_map(|text| text.lines().next().map(str::to_owned)).collect();
+        let expected = [
+            "# X10 hybrid-allocate-white: loses an object. Shortest schedule.",
+            "# X4 no-barrier-rescan: loses an object although stacks are scanned again. Shortest schedule.",
+        ];
+        assert_eq!(heads, expected);
+        assert!(saved::all(&dir).is_ok_and(|programs| programs.iter().all(|(_, program)| !program.is_empty())));
+        std::fs::remove_dir_all(&dir).expect("it goes");
+    }
+}

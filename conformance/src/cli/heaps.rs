@@ -195,3 +195,29 @@ impl Heap for Fails {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::drive::{InProcess, Subject, step};
+
+    #[test]
+    fn heaps_are_what_the_list_says() {
+        let heaps = reference_heaps();
+        let heap = |name: &str| heaps.iter().find(|heap| heap.name == name).unwrap_or_else(|| panic!("no {name}"));
+        let about = |policy: Policy| heap(&format!("reference:{}", policy.name())).about.as_str();
+        assert_eq!(about(Policy::Bump), "an allocator that never takes back: a cursor");
+        assert_eq!(about(Policy::Go), "an allocator: Go's, from the class of a size to the arenas");
+        assert_eq!(about(Policy::FirstFit), "an allocator with explicit free: first fit");
+        let story = "0 alloc r0 0 8000\n0 alloc r1 0 4000\n0 alloc r2 0 8000\n".parse().expect("a story");
+        for policy in [Policy::FirstFit, Policy::NextFit, Policy::BestFit] {
+            let tight = heap(&format!("reference:{}-tight", policy.name()));
+            let history =
+                step::run(&mut InProcess::new(&*tight.make), &story, step::Ending::Abrupt).expect("it starts");
+            let refused = history.moments.iter().map(|moment| moment.reply == Reply::OutOfMemory);
+            assert_eq!(refused.collect::<Vec<_>>(), [false, false, true], "{}", tight.name);
+        }
+        let flaky = InProcess::new(&*heap("faulty:flaky").make).reset().expect("it starts");
+        assert_eq!(flaky.name, "flaky");
+    }
+}

@@ -116,3 +116,37 @@ fn tell(found: &Found, campaign: &Identity) {
     });
     anstream::println!("  FOUND{again}\n    {what}");
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::campaign::Campaign;
+    use heaplaw_reference::heap::{Capability, Claims};
+
+    #[test]
+    fn what_is_wrong_counts_before_what_is_missing() {
+        let claims = Claims::new("x").with(&[Capability::Collect, Capability::Steps, Capability::Phases]);
+        let identity = Identity::of(&Campaign { cases: 100, ..Campaign::default() }, &claims, &[]);
+        let found = |laws: &[Option<u16>]| {
+            let mut pieces = Pieces::default();
+            pieces.found.extend(laws.iter().map(|law| Found { case: None, law: *law, why: String::new() }));
+            pieces
+        };
+        let exit = |goals, pieces: &Pieces, checks, gaps| {
+            let mut outcome = pieces.outcome(&identity);
+            outcome.tallies[0].checks = checks;
+            exit(&Options { dirs: Vec::new(), into: None, goals }, &identity, pieces, &outcome, gaps)
+        };
+        assert_eq!(exit(true, &found(&[None, Some(51)]), 0, true), Exit::Counterexample);
+        assert_eq!(exit(true, &found(&[None]), 0, true), Exit::Crashed);
+        assert_eq!(exit(true, &found(&[]), 0, true), Exit::Incomplete);
+        assert_eq!(exit(true, &found(&[]), 0, false), Exit::NothingRan);
+        assert_eq!(exit(true, &found(&[]), 1, false), Exit::Unreached);
+        assert_eq!(exit(false, &found(&[]), 1, false), Exit::Conforms);
+        let mut outcome = found(&[]).outcome(&identity);
+        outcome.tallies[0].checks = 1;
+        crate::goals::ALL.iter().for_each(|goal| outcome.coverage.add_count(goal.id, 1));
+        let options = Options { dirs: Vec::new(), into: None, goals: true };
+        assert_eq!(super::exit(&options, &identity, &found(&[]), &outcome, false), Exit::Conforms);
+    }
+}

@@ -302,3 +302,65 @@ fn bite(watchdog: &Watchdog, program: &Program) -> ! {
     }
     std::process::exit(Exit::Hung as i32)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_beat_tells_what_is_done_and_how_long_the_rest_will_take() {
+        let told = |doing, programs, cases, seconds| {
+            let state = State { doing, programs, cases, running: Program::default(), plan: None, ended: false };
+            beat(&state, Duration::from_secs(seconds))
+        };
+        let quarter = "[01:02:05] checking 25 %  1,000 of 4,000 programs  eta 3h 6m 15s";
+        assert_eq!(told("checking", 1_000, 4_000, 3_725), quarter);
+        assert_eq!(told("checking", 0, 4, 61), "[00:01:01] checking", "nothing is known yet");
+        assert_eq!(told("shrinking", 1, 4, 36_000), "[10:00:00] shrinking");
+        assert_eq!(told("checking", 5, 4, 10), "[00:00:10] checking 125 %  5 of 4 programs  eta 0s", "some were saved");
+    }
+
+    #[test]
+    fn only_the_time_of_the_subject_counts() {
+        let clock = Clock::new();
+        assert_eq!(clock.busy(), Duration::ZERO);
+        let nap = Duration::from_millis(10);
+        let busy = clock.during(|| {
+            thread::sleep(nap);
+            clock.busy()
+        });
+        assert!(busy >= nap, "{busy:?}");
+        assert_eq!(clock.busy(), Duration::ZERO);
+    }
+
+    /// Says yes to the second plan.
+    struct Far(Arc<AtomicU64>);
+
+    impl Subject for Far {
+        fn reset(&mut self) -> Result<Claims, Failure> {
+            Ok(Claims::new("far"))
+        }
+
+        fn ahead(&mut self, _: &dyn Fn() -> Vec<Planned>) -> bool {
+            self.0.fetch_add(1, Ordering::Relaxed) == 1
+        }
+
+        fn perform(&mut self, _: &Op, _: &mut Vec<Event>) -> Result<Reply, Failure> {
+            Ok(Reply::Done)
+        }
+
+        fn begin_from_nothing(&mut self) {
+            self.0.fetch_add(10, Ordering::Relaxed);
+        }
+    }
+
+    #[test]
+    fn a_subject_that_is_timed_is_told_what_it_would_be_told() {
+        let told = Arc::new(AtomicU64::new(0));
+        let mut timed = Timed { subject: Box::new(Far(Arc::clone(&told))), clock: Arc::new(Clock::new()) };
+        assert_eq!([timed.ahead(&Vec::new), timed.ahead(&Vec::new)], [false, true]);
+        timed.begin_from_nothing();
+        assert_eq!(told.load(Ordering::Relaxed), 12);
+        assert!(timed.reset().is_ok_and(|claims| claims.name == "far"));
+    }
+}

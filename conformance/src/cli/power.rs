@@ -107,6 +107,8 @@ mod tests {
         assert_eq!(told(1_000, &[51]), says("1,000", &*laws, "0 of 1"));
         let none = super::told(&Detections::default(), 1_000, &BTreeSet::from([51]));
         assert_eq!(none, "", "nothing was measured, and nothing is said");
+        let half = Detections { seeded: part(vec![row(&["51"], 3, 10)]), wrong: None };
+        assert_eq!(super::told(&half, 1_000, &BTreeSet::from([51])), "", "of the others nothing is known");
     }
 
     #[test]

@@ -110,3 +110,17 @@ impl Subject for Preloaded {
         self.alone = true;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_is_sent_ahead_to_a_process_that_does_not_take_it() {
+        let command = vec!["sh".to_owned()];
+        let timeout = Duration::from_secs(10);
+        let process = Process::new(command.clone(), timeout);
+        let mut subject = Preloaded { process, command, timeout, alone: false, library: "a.so".to_owned() };
+        assert!(!subject.ahead(&|| panic!("nobody asks for the plan")), "it does not even run");
+    }
+}

@@ -187,4 +187,11 @@ mod tests {
     fn cases_are_told_as_they_are_counted() {
         assert_eq!([range(&(0..0)), range(&(7..8)), range(&(0..1_250))], ["no cases", "case 7", "cases 0 to 1,249"]);
     }
+
+    #[test]
+    fn a_part_is_told_with_whoever_named_it() {
+        let part = |by| Part { shard: Shard::new(1, 4).expect("a shard"), by };
+        assert_eq!(part(Some("--shard")).told(&(250..500)), "   shard 2/4 by --shard, cases 250 to 499");
+        assert_eq!(part(None).told(&(0..500)), "");
+    }
 }

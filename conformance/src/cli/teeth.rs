@@ -238,4 +238,48 @@ mod tests {
             assert_eq!(spread((0..19).collect::<Vec<_>>(), sample).len(), sample);
         }
     }
+
+    #[derive(clap::Parser)]
+    struct Line {
+        #[command(flatten)]
+        options: Options,
+    }
+
+    #[test]
+    fn a_table_that_cannot_be_completed_is_refused_before_the_work() {
+        use clap::Parser;
+        let dir = std::env::temp_dir().join(format!("heaplaw-teeth-{}", std::process::id()));
+        let here = dir.to_string_lossy().into_owned();
+        let refused = |words: &[&str]| {
+            let words = [&["teeth", "--mutants", "--table", &here, "--repository", "/nowhere"], words].concat();
+            run(&Line::try_parse_from(words).expect("a command line").options).map_err(|trouble| trouble.to_string())
+        };
+        let why = refused(&["--level", "judge"]).expect_err("it is refused");
+        assert_eq!(why, "--table is of bugs in the heap, not of those in the judge");
+        let row = Row {
+            bug: "b".to_owned(),
+            what: "w".to_owned(),
+            by: Vec::new(),
+            caught: 3,
+            programs: None,
+            milliseconds: None,
+        };
+        let there = Detections { seeded: Some(Part::of(3, vec![row])), wrong: None };
+        std::fs::create_dir_all(&dir).expect("a directory");
+        there.write(&dir).expect("it is written");
+        let why = refused(&["--name", "b", "--seeds", "4"]).expect_err("it is refused");
+        assert_eq!(why, "the others in the table have had 3 seeds: say --seeds 3");
+        // With as many seeds, or all of them anew, it would go on, if there were a repository.
+        for words in [&["--name", "b", "--seeds", "3"][..], &["--seeds", "4"]] {
+            assert!(refused(words).is_err_and(|why| why.contains("/nowhere")), "{words:?}");
+        }
+        std::fs::remove_dir_all(&dir).expect("it goes");
+    }
+
+    #[test]
+    fn what_is_wrong_is_told_in_a_sentence() {
+        let fault = &faulty::ALL[0];
+        assert_eq!(what(&fault.slug()), format!("A heap that {}.", fault.name));
+        assert_eq!(what("reference:no-barrier"), "The reference machine with an unsound protocol.");
+    }
 }

@@ -373,3 +373,34 @@ pub(super) fn shrink(options: &replaying::Options, heaps: &[Bundled]) -> Result<
     print!("{plan}");
     Ok(breach_exit(&breach))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{drive::Failure, law::Witness};
+
+    #[test]
+    fn what_every_thread_does_stands_side_by_side() {
+        let plan = "0 alloc r0 1\n0 store g0 r0\n1 load r0 g0\ngc start\ngc handshake 0\ngc finish\n";
+        let plan = Plan::of(&plan.parse().expect("a program")).expect("a plan");
+        let witness = Witness { moment: 0, why: "so it is".to_owned(), objects: Vec::new() };
+        let breach = Breach::Law(Law::numbered(123).expect("a law"), witness);
+        let law = Law::numbered(123).expect("a law").statement;
+        let expected = format!(
+            "  law 123  balance: {law}
+    mutator 0     mutator 1    collector
+    alloc r0 1    load r0 g0   gc start
+    store g0 r0                gc handshake 0
+                               gc finish
+    ^ law 123 balance, seen by mutator 1: so it is
+"
+        );
+        assert_eq!(lanes(&plan, &breach, Some(1)), expected);
+        let crash = Breach::Failure(Failure::Crashed("c".to_owned()));
+        let page = lanes(&plan, &crash, None);
+        assert!(page.starts_with("    mutator 0  ") && page.ends_with("\n    ^ the subject crashed: c\n"), "{page}");
+        assert_eq!(told(&breach, None), "law 123 balance, when all was quiet: so it is");
+        assert_eq!((titled(&breach).as_str(), titled(&crash).as_str()), ("law 123 balance", "the subject crashed: c"));
+        assert_eq!([breach_exit(&breach), breach_exit(&crash)], [Exit::Counterexample, Exit::Crashed]);
+    }
+}

@@ -468,4 +468,11 @@ mod tests {
         assert!(afresh("ok").is_ok() && afresh("ok; free 8").is_ok());
         assert!(afresh("idle").is_err() && afresh("okay").is_err());
     }
+
+    #[test]
+    fn what_a_child_said_is_shown_in_one_line() {
+        assert_eq!(shown(b"a\n\xff"), r#""a\n\xff""#);
+        assert_eq!(shown(&[b'x'; 80]), format!("\"{}\"", "x".repeat(80)));
+        assert_eq!(shown(&[b'x'; 81]), format!("\"{}…\"", "x".repeat(80)));
+    }
 }

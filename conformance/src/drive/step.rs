@@ -27,6 +27,9 @@ use heaplaw_reference::{
 };
 use std::collections::VecDeque;
 
+#[cfg(test)]
+mod ahead;
+
 /// What happens after the last operation of a program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ending {
@@ -598,5 +601,21 @@ mod tests {
         let frees: Vec<_> =
             told.iter().filter(|op| op.contains("free") || op.contains("load r15 g")).map(String::as_str).collect();
         assert_eq!(frees, ["0 load r15 g2", "0 load r15 g2", "0 free r15", "0 free r3"], "looked at, and then freed");
+    }
+
+    #[test]
+    fn whose_roots_are_all_taken_gives_up_the_last() {
+        let fill: String = (0..ROOTS).map(|root| format!("0 alloc r{root} 0 16\n")).collect();
+        let told = asked(|| Machine::new(Protocol::HYBRID), &format!("{fill}0 weak w0 r0\n"));
+        let at = told.iter().position(|op| op == "0 strong r15 w0").expect("the weak pointer is asked");
+        assert_eq!(told[at - 1..at + 3], ["0 clear r15", "0 strong r15 w0", "0 read r15", "0 clear r15"]);
+    }
+
+    #[test]
+    fn what_is_not_due_is_not_collected_for_again() {
+        let told = asked(|| Machine::new(Protocol::HYBRID), "0 alloc r0 1\n0 finalizer r0");
+        let full = told.iter().position(|op| op == "gc full").expect("it is collected");
+        let rest = ["0 read r0", "0 load r15 r0.0", "0 finalize r1", "gc full", "gc stats", "gc full", "gc stats"];
+        assert_eq!(told[full + 1..], rest);
     }
 }

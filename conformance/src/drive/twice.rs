@@ -137,4 +137,48 @@ gc full => ok; phase mark; globals; stack 0; phase terminate; phase sweep; free 
         assert_eq!(compared(&moments(ONE), &moments(less)), Twice::Different { moment: 1, then });
         assert!(matches!(compared(&moments(less), &moments(ONE)), Twice::Different { moment: 0, .. }));
     }
+
+    #[test]
+    fn a_machine_does_the_same_twice_and_one_that_counts_its_lives_does_not() {
+        use crate::drive::InProcess;
+        use heaplaw_reference::{machine::Machine, protocol::Protocol};
+        let program: Program =
+            "0 alloc r0 1 8\n0 weak w0 r0\n0 strong r1 w0\n0 load r2 r0.0\ngc stats\n".parse().expect("one");
+        let twice = |memory: [u64; 2]| {
+            let mut lives = 0;
+            let mut subject = InProcess::new(move || {
+                lives += 1;
+                Machine::with_memory(Protocol::HYBRID, memory[(lives - 1) % 2])
+            });
+            let mut history = step::run(&mut subject, &program, step::Ending::Abrupt).expect("it starts");
+            second_run(&mut subject, &program, step::Ending::Abrupt, &mut history).expect("it starts again");
+            history.twice
+        };
+        assert_eq!(twice([1 << 20, 1 << 20]), Twice::Same);
+        assert!(matches!(twice([1 << 20, 8]), Twice::Different { moment: 0, .. }));
+    }
+
+    #[test]
+    fn what_is_handed_out_may_have_another_name_but_always_the_same() {
+        use heaplaw_reference::object::Address;
+        let op = "gc full".parse().expect("an operation");
+        let moments = |replies: &[Reply]| -> Vec<Moment> {
+            replies.iter().map(|reply| Moment { op, reply: reply.clone(), events: Vec::new() }).collect()
+        };
+        let objects = |all: &[u64]| moments(&all.iter().map(|at| Reply::Object(Address(*at))).collect::<Vec<_>>());
+        let weaks = |all: &[u64]| moments(&all.iter().map(|at| Reply::Weak(*at)).collect::<Vec<_>>());
+        assert_eq!(compared(&objects(&[8, 16, 8]), &objects(&[24, 32, 24])), Twice::Same);
+        assert!(matches!(compared(&objects(&[8, 16, 8]), &objects(&[24, 32, 32])), Twice::Different { moment: 2, .. }));
+        assert_eq!(compared(&weaks(&[1, 2, 1]), &weaks(&[5, 4, 5])), Twice::Same);
+        assert!(matches!(compared(&weaks(&[1, 2]), &weaks(&[5, 5])), Twice::Different { moment: 1, .. }));
+    }
+
+    #[test]
+    fn what_a_trap_says_may_name_an_address() {
+        let op = "gc full".parse().expect("an operation");
+        let trap = |why: &str| vec![Moment { op, reply: Reply::Trap(why.to_owned()), events: Vec::new() }];
+        let done = vec![Moment { op, reply: Reply::Done, events: Vec::new() }];
+        assert_eq!(compared(&trap("at 8"), &trap("at 16")), Twice::Same);
+        assert!(matches!(compared(&trap("at 8"), &done), Twice::Different { moment: 0, .. }));
+    }
 }

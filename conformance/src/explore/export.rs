@@ -146,3 +146,68 @@ fn beginning(world: &World, scope: Scope) -> Vec<Op> {
     }
     ops
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use heaplaw_reference::protocol::Alphabet;
+
+    const PLAIN: Scope = Scope::new(2, 1, 2, 1);
+
+    fn said(step: Step, world: &World, protocol: &Protocol, scope: Scope) -> Option<Vec<String>> {
+        operations(step, world, protocol, scope).map(|ops| ops.iter().map(ToString::to_string).collect())
+    }
+
+    #[test]
+    fn who_arrives_is_handed_its_argument() {
+        let world = PLAIN.beginnings(&Protocol::HYBRID).next().expect("a beginning");
+        let join = |mutator, argument| Step::Join { mutator, argument };
+        let said = |step, protocol: &Protocol| said(step, &world, protocol, PLAIN);
+        let lines = |lines: &[&str]| Some(lines.iter().map(|line| (*line).to_owned()).collect::<Vec<_>>());
+        let alike = Protocol { arguments_shade: true, sends_shade: true, ..Protocol::HYBRID };
+        let unlike = Protocol { arguments_shade: false, ..alike };
+        assert_eq!(said(join(1, Some(0)), &alike), lines(&["1 join", "0 send r0 1.r0"]));
+        assert_eq!(said(join(0, Some(0)), &alike), lines(&["0 join", "1 send r0 0.r0"]));
+        assert_eq!(said(join(1, Some(0)), &unlike), None);
+        assert_eq!(said(join(1, None), &unlike), lines(&["1 join"]));
+        assert_eq!(said(Step::Go(0), &alike), None);
+    }
+
+    #[test]
+    fn what_an_operation_does_at_once_can_be_said_while_it_marks() {
+        let scope = PLAIN.with(Alphabet { weak: true, ..Alphabet::PLAIN });
+        let world = scope.beginnings(&Protocol::HYBRID).next().expect("a beginning");
+        assert_eq!(world.period(), Period::Mark);
+        let mut protocol = Protocol::HYBRID;
+        for (asks, reads) in [(false, false), (false, true), (true, false), (true, true)] {
+            (protocol.specials.strong_asks_the_sweep, protocol.specials.strong_reads_again) = (asks, reads);
+            let told = said(Step::Strengthen { mutator: 0, into: 0 }, &world, &protocol, scope);
+            assert_eq!(told, Some(vec!["0 strong r0 w0".to_owned()]), "{asks} {reads}");
+        }
+    }
+
+    #[test]
+    fn what_comes_first_in_words_is_not_said_if_it_does_not_in_the_story() {
+        let scope = PLAIN.with(Alphabet { finalizers: true, sweep: true, ..Alphabet::PLAIN });
+        let (mut alone, mut beside, mut reached) = (0, 0, 0);
+        let and_after = |world: World| {
+            let after = world.steps(&Protocol::HYBRID, scope).into_iter().map(|(_, after)| after);
+            std::iter::once(world).chain(after).collect::<Vec<_>>()
+        };
+        for world in scope.beginnings(&Protocol::HYBRID).flat_map(and_after) {
+            let white = |object: u8| world.object_color(object) == Some(Color::White);
+            let others = world.objects().filter(|object| *object != 0 && white(*object)).count();
+            let sweep = said(Step::Sweep(0), &world, &Protocol::HYBRID, scope);
+            assert_eq!(sweep.is_none(), others > 0, "{world:?}");
+            if others > 0 {
+                beside += 1;
+            } else {
+                alone += 1;
+                reached += u32::from(world.objects().any(|object| object != 0));
+            }
+            let grey = world.finalizers_color() == Color::Grey;
+            assert_eq!(said(Step::Scan(0), &world, &Protocol::HYBRID, scope).is_none(), grey, "{world:?}");
+        }
+        assert!(alone > reached && beside > 0 && reached > 0, "{alone} {beside} {reached}");
+    }
+}

@@ -211,7 +211,7 @@ fn owed(step: Step, before: &World, after: &World, protocol: &Protocol) -> Strin
 mod tests {
     use super::*;
     use crate::explore::{Exploration, Verdict};
-    use heaplaw_reference::protocol::TABLE;
+    use heaplaw_reference::protocol::{Alphabet, TABLE};
 
     fn table(id: &str) -> String {
         let row = TABLE.iter().find(|row| row.id == id).expect("a row");
@@ -237,6 +237,36 @@ mod tests {
     at the end: 0.r0 -> a, w -> a, a grey .0 -> b, b white
 ";
         assert_eq!(table("W5"), expected);
+    }
+
+    #[test]
+    fn what_no_longer_matters_is_not_said_to_be_freed() {
+        let scope = Scope::new(2, 1, 1, 2).with(Alphabet { weak: true, ..Alphabet::PLAIN });
+        let protocol = Protocol::HYBRID;
+        let (mut forgotten, mut marking) = (0, 0);
+        for before in scope.beginnings(&protocol) {
+            for (step, after) in before.steps(&protocol, scope) {
+                let gone = before.objects().any(|object| after.object_color(object).is_none());
+                forgotten += u32::from(gone && matches!(step, Step::Strengthen { .. }));
+                assert!(!changes(step, &before, &after, scope).contains("frees"), "{step:?} {before:?}");
+                marking += u32::from(after.period() == Period::Mark);
+            }
+        }
+        assert!(forgotten > 0 && marking > forgotten, "{forgotten} {marking}");
+    }
+
+    #[test]
+    fn a_newborn_owes_what_it_is_born_without() {
+        let scope = Scope::new(2, 1, 1, 2);
+        let world = scope.beginnings(&Protocol::HYBRID).next().expect("a beginning");
+        let step = Step::Allocate { mutator: 0, into: 0 };
+        let owed = |born, born_while_sweeping| {
+            owed(step, &world, &world, &Protocol { born, born_while_sweeping, ..Protocol::HYBRID })
+        };
+        assert_eq!(world.period(), Period::Mark);
+        assert_eq!(owed(Color::Black, Color::Black), "");
+        assert_eq!(owed(Color::Black, Color::White), "", "it is not swept yet");
+        assert_eq!(owed(Color::White, Color::Black), "newborn owed: black");
     }
 
     #[test]

@@ -64,10 +64,22 @@ mod tests {
         for rule in Rule::ALL {
             let followed = follow(rule);
             assert_eq!(followed.too_early.is_none(), rule.sound, "{}", rule.name);
+            assert!(followed.elapsed > Duration::ZERO && followed.transitions >= followed.states as u64 - 1);
             let Some(steps) = followed.too_early else { continue };
             // The schedule replays.
             let end = steps.iter().try_fold(State::chain(rule), |state, step| state.after(rule, *step));
             assert!(end.is_some_and(|end| end.too_early()), "{}: {steps:?}", rule.name);
         }
+    }
+
+    #[test]
+    fn every_state_is_seen_once_and_every_step_taken() {
+        let followed = |name: &str| {
+            let rule = Rule::ALL.into_iter().find(|rule| rule.name == name).expect("a rule");
+            let followed = follow(rule);
+            (followed.states, followed.transitions, followed.too_early.map(|steps| steps.len()))
+        };
+        assert_eq!(followed("shared"), (2_319, 11_448, None));
+        assert_eq!(followed("no-wave"), (251, 478, Some(2)));
     }
 }

@@ -165,9 +165,9 @@ impl Drawing<'_> {
         let into = Place::Field { of: TABLE, index: self.cursor };
         self.act(by, Action::Store { into, value: Some(HAND) });
         let held = self.graph.root(by, TABLE).and_then(|table| self.graph.object(table));
-        let above = held.and_then(|table| table.fields.range(used, self.slots - used).next());
-        if let Some((at, _)) = above {
-            self.act(by, Action::Wipe(Run { of: TABLE, at, count: self.slots - at }));
+        // Slots are filled one after the other, so that nothing is above if nothing is in the next.
+        if held.is_some_and(|table| table.fields.get(used).is_some()) {
+            self.act(by, Action::Wipe(Run { of: TABLE, at: used, count: self.slots - used }));
         }
     }
 

@@ -45,7 +45,7 @@ pub(super) const LAWS: &[Law] = &[
     Law {
         number: 103,
         name: "limiter",
-        statement: "Over two seconds of CPU time for each processor and more, the collector has at most half, and one second for each processor; windows in which everybody else was stopped to mark do not count: a cycle marked within one operation, or stacks scanned again.",
+        statement: "Over two seconds of CPU time for each processor and more, the collector has at most half, one second for each processor, and what it takes to scan the largest object as fast as everything so far; windows in which everybody else was stopped to mark do not count: a cycle marked within one operation, or stacks scanned again.",
         needs: Needs::of(&[Capability::Pacing, Capability::Phases, Capability::Clock]),
         judge: limiter,
     },
@@ -173,7 +173,11 @@ fn limiter(reading: &Reading<'_>) -> Judgement {
     // What the collector had more than half, and when that was least: the window to look at begins there.
     let mut least: Option<(i128, i128)> = None;
     let mut last = 0;
+    // Who has begun to scan an object does not stop, be it a mutator or the worker after it.
+    let largest = reading.lives().map(|(_, life)| u64::from(life.shape.pointers) * WORD).max().unwrap_or(0);
     for Report { moment, gauge, .. } in &reading.reports {
+        let work = i128::from(gauge.background) + i128::from(gauge.assists);
+        let piece = (i128::from(largest) * i128::from(gauge.collecting)).checked_div(work).unwrap_or(0);
         let elapsed = i128::from(gauge.elapsed);
         let more = 2 * i128::from(gauge.collecting) - elapsed;
         let since = last..=*moment;
@@ -189,7 +193,7 @@ fn limiter(reading: &Reading<'_>) -> Judgement {
         if let Some((from, then)) = least
             && elapsed - then >= 2 * capacity
         {
-            check.that(more - from <= 2 * capacity, *moment, || {
+            check.that(more - from <= 2 * (capacity + piece), *moment, || {
                 let time = (elapsed - then) / 1_000_000;
                 let had = (more - from + elapsed - then) / 2_000_000;
                 (format!("of {time} ms of CPU time the collector has {had}"), [])
@@ -366,6 +370,23 @@ mod tests {
         };
         let said = why(103, "", &(look(4000, 3000) + &look(8000, 6400)));
         assert_eq!(said, "of 4000 ms of CPU time the collector has 3400");
+    }
+
+    #[test]
+    fn an_object_that_is_scanned_in_one_piece_may_take_its_time() {
+        // A byte is scanned in a microsecond, and the largest object with pointers has 8000 of them.
+        let exact = |born: &str, more: u64| {
+            let look = format!("gc pace => pace processors=1\n{born}gc pace => pace processors=1 elapsed=4000000000");
+            let collecting = 3_000_000_000 + more;
+            told(
+                103,
+                "",
+                &format!("{look} collecting={collecting} background=2000000 assists={}", 1_000_000 + more / 1000),
+            )
+        };
+        let born = "0 alloc r0 1000 => at 64 8000 0\n0 alloc r1 9 90000 => at 8064 90072 0\n";
+        assert_eq!([8_000_000, 8_001_000].map(|more| exact(born, more)), [Ok(1), Err(3)]);
+        assert_eq!([0, 1000].map(|more| exact("", more)), [Ok(1), Err(1)], "there is none");
     }
 
     #[test]

@@ -34,7 +34,7 @@ pub(super) const LAWS: &[Law] = &[
     Law {
         number: 100,
         name: "steady state",
-        statement: "When for five cycles, without a memory limit, as much is alive, as much is scanned and the program allocates at the same rate, the next one ends at most 5 % over its goal, and if it starts as early as it wants to and no object is as large as what is left of the goal then, assists did at most a fifth of what was done in the background meanwhile.",
+        statement: "When for five cycles, without a memory limit, as much is alive, as much is scanned and the program allocates at the same rate, the next one ends at most 5 % over its goal, and if it starts as early as it wants to, something was allocated while one of the five marked, and no object is as large as what is left of the goal then, assists did at most a fifth of what was done in the background meanwhile.",
         needs: Needs::of(&[Capability::Pacing, Capability::Phases]),
         judge: steady_state,
     },
@@ -157,9 +157,11 @@ fn steady_state(reading: &Reading<'_>) -> Judgement {
         let earliest = was.marked.saturating_add(goal.saturating_sub(was.marked) / 64 * 46);
         let rates: Vec<_> = window.windows(2).map(|pair| rate(reading, &pair[0], &pair[1])).collect();
         let constant = rates.iter().all(|rate| alike(rate.0, rates[0].0) && alike(rate.1, rates[0].1));
+        // From cycles that are over before anything is allocated nobody learns how early to start.
+        let learned = window[..SETTLED].iter().any(|run| run.report.gauge.ended > run.report.gauge.started);
         // Who allocates at once what is to be allocated meanwhile pays for everything.
         let long = largest >= goal.saturating_sub(earliest);
-        if gauge.due > earliest && constant && !long {
+        if gauge.due > earliest && constant && learned && !long {
             // Over all five: an object that the background worker scans in one piece may be one too many for its share of a
             // cycle, and then it has less of the next.
             let then = &first.report.gauge;
@@ -304,7 +306,7 @@ mod tests {
         for number in 0..6 {
             let born = "0 alloc r0 0 1000 => at 64 1000 0";
             let mut figures = BTreeMap::from([("marked", 100 << 20), ("done", 1000), ("due", EARLIEST + 1)]);
-            figures.extend([("ended", 0), ("reached", 1_000_000), ("background", 1_000_000 * number), ("assists", 0)]);
+            figures.extend([("ended", 1), ("reached", 1_000_000), ("background", 1_000_000 * number), ("assists", 0)]);
             let mut cycle = Steady {
                 before: "env clock 97".into(),
                 during: "env clock 97".into(),
@@ -335,7 +337,7 @@ mod tests {
         assert_eq!([1_051_000, 1_051_001].map(ended), [Ok(2), Err(29)]);
         // Only of the last of six can it be said.
         let before = |number, cycle: &mut Steady| {
-            cycle.figures.insert("ended", if number < 5 { 1 << 40 } else { 0 });
+            cycle.figures.insert("ended", if number < 5 { 1 << 40 } else { 1 });
         };
         assert_eq!(steady(before), Ok(2));
     }
@@ -358,6 +360,21 @@ mod tests {
             })
         };
         assert_eq!([roots(0), roots(6400)], [Ok(2), Ok(1)], "the goal is further away");
+    }
+
+    #[test]
+    fn from_cycles_in_which_nothing_is_allocated_nobody_learns() {
+        let learns = |learns: &dyn Fn(u64) -> bool| {
+            steady(|number, cycle| {
+                cycle.figures.extend([("started", 500), ("ended", 500 + u64::from(learns(number)))]);
+            })
+        };
+        assert_eq!(learns(&|_| false), Ok(1));
+        assert_eq!(
+            [0, 4, 5].map(|at| learns(&|number| number == at)),
+            [Ok(2), Ok(2), Ok(1)],
+            "the last comes too late"
+        );
     }
 
     #[test]

@@ -232,10 +232,153 @@ impl Check<'_> {
         lines.sort_by_key(|line| line.law.number);
         lines
     }
+
     /// What is told of each goal.
     pub fn aims(&self) -> Vec<Aim> {
         let Outcome { claims, coverage, .. } = self.outcome();
         let missing = |goal: &Goal| claims.as_ref().map(|claims| goal.missing(claims)).unwrap_or_default();
         coverage.counts().map(|(goal, count)| Aim { goal, missing: missing(goal), count }).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        drive::{Failure, InProcess, step},
+        goals,
+        history::History,
+        known::Known,
+        law::Witness,
+        reading::Reading,
+        report::json,
+    };
+    use heaplaw_reference::{
+        heap::{Capability, Claims, Heap},
+        machine::Machine,
+        protocol::Protocol,
+    };
+
+    fn claims() -> Claims {
+        Machine::new(Protocol::HYBRID).claims()
+    }
+
+    fn law(number: u16) -> &'static Law {
+        Law::numbered(number).expect("a law")
+    }
+
+    fn history() -> History {
+        let mut subject = InProcess::new(|| Machine::new(Protocol::HYBRID));
+        let story = "0 alloc r0 1\ngc start\n0 safepoint\n".parse().expect("a story");
+        step::run(&mut subject, &story, step::Ending::Abrupt).expect("it starts")
+    }
+
+    fn found(breach: Breach) -> End {
+        End::Found(Box::new(Counterexample { breach, history: history(), case: Some(4) }))
+    }
+
+    fn broken(number: u16) -> Breach {
+        Breach::Law(law(number), Witness { moment: 0, why: "w".to_owned(), objects: Vec::new() })
+    }
+
+    /// A run by laws 51, which was looked at, 53, which is not claimed, and 54, which was not looked at.
+    fn excused(end: End) -> Excused {
+        let laws: Vec<_> = [54, 53, 51].into_iter().map(law).collect();
+        let mut outcome = Outcome { claims: Some(claims()), ..Outcome::of_nothing(&laws, end) };
+        outcome.tallies[2] = Tally { law: law(51), programs: 3, checks: 9 };
+        Excused { outcome, seen: Vec::new(), stale: Vec::new() }
+    }
+
+    fn check(excused: &Excused, exit: Option<u8>) -> Check<'_> {
+        Check { seed: 1, from: 0, cases: 10, ops: 60, excused, shown: None, threads: None, exit }
+    }
+
+    fn statuses(check: &Check<'_>) -> Vec<(u16, &'static str)> {
+        check.lines().iter().map(|line| (line.law.number, line.status.name())).collect()
+    }
+
+    #[test]
+    fn laws_stand_by_number_and_hold_only_at_the_end_of_a_run() {
+        let done = excused(End::Finished);
+        let all = [(51, "holds"), (53, "not applicable"), (54, "never checked")];
+        assert_eq!(statuses(&check(&done, Some(0))), all);
+        let so_far = [(51, "held so far"), (53, "not applicable"), (54, "held so far")];
+        assert_eq!(statuses(&check(&done, None)), so_far, "it goes on");
+        assert_eq!(statuses(&check(&excused(End::OutOfTime), Some(0))), so_far, "it was cut short");
+        let first = &check(&done, Some(0)).lines()[0];
+        assert_eq!((first.programs, first.checks, &first.reason), (3, 9, &None));
+        assert_eq!(check(&done, Some(0)).lines()[1].reason.as_deref(), Some("needs the strong invariant"));
+        let wrong = excused(found(broken(51)));
+        let lines = check(&wrong, Some(1)).lines();
+        assert_eq!((lines[0].status, lines[0].reason.as_deref()), (Status::Broken, Some("w")));
+        assert_eq!(lines[2].status, Status::HeldSoFar);
+        let known = Known { law: law(51), reason: "r".to_owned(), heap: None };
+        let stale = Excused { stale: vec![known], ..excused(End::Finished) };
+        assert_eq!(statuses(&check(&stale, Some(7))), [(51, "stale"), (53, "not applicable"), (54, "never checked")]);
+        assert_eq!(format!("{:>7}|", Status::Holds), "  holds|");
+    }
+
+    #[test]
+    fn the_end_of_a_run_is_told_in_a_word() {
+        let crash = || Failure::Crashed("c".to_owned());
+        let told = |end: End, exit| {
+            let excused = excused(end);
+            let check = check(&excused, exit);
+            (check.end(), check.failure())
+        };
+        assert_eq!(told(End::Finished, None), ("running", None));
+        assert_eq!(told(End::Finished, Some(0)), ("finished", None));
+        assert_eq!(told(End::OutOfTime, Some(0)), ("out of time", None));
+        assert_eq!(told(End::Interrupted, Some(130)), ("interrupted", None));
+        let why = Some("the subject crashed: c".to_owned());
+        assert_eq!(told(End::Unstartable(crash()), Some(5)), ("unstartable", why.clone()));
+        assert_eq!(told(found(Breach::Failure(crash())), Some(5)), ("failed", why));
+        assert_eq!(told(found(broken(51)), Some(1)), ("broken", None));
+        // What does not show every time is flaky, and the smaller counterexample is told of.
+        let flaky = |breach: Breach, failed| {
+            let excused = excused(found(broken(54)));
+            let counterexample = Counterexample { breach, history: history(), case: None };
+            let again = Some(Again { runs: 20, failed });
+            let shown = Shown { counterexample, file: PathBuf::from("f"), replay: "r".to_owned(), again };
+            let check = Check { shown: Some(&shown), ..check(&excused, Some(8)) };
+            let line = check.lines().swap_remove(0);
+            (check.end(), line.status.name(), line.reason)
+        };
+        let reason = Some("fails 3 of 20 times: w".to_owned());
+        assert_eq!(flaky(broken(51), 3), ("flaky", "flaky", reason));
+        assert_eq!(flaky(broken(51), 20), ("broken", "broken", Some("w".to_owned())));
+    }
+
+    #[test]
+    fn goals_are_reached_or_not_or_do_not_apply() {
+        let mut excused = excused(End::Finished);
+        let claims =
+            Claims::new("x").with(&[Capability::Collect, Capability::Steps, Capability::Phases, Capability::Colors]);
+        excused.outcome.claims = Some(claims.clone());
+        let applies = |goal: &&Goal| goal.missing(&claims).is_empty();
+        let there: Vec<_> = goals::ALL.iter().filter(applies).collect();
+        excused.outcome.coverage.add_count(there[1].id, 7);
+        let aims = check(&excused, Some(0)).aims();
+        assert_eq!(aims.len(), goals::ALL.len());
+        for aim in &aims {
+            let expected = match (applies(&aim.goal), aim.goal.id == there[1].id) {
+                (false, _) => ("not applicable", 0),
+                (true, true) => ("reached", 7),
+                (true, false) => ("not reached", 0),
+            };
+            assert_eq!((aim.status(), aim.count), expected, "{:?}", aim.goal);
+        }
+        // In JSON, the reason is there if it does not apply, and what mutators had if anything was paused.
+        let report = |excused: &Excused| -> serde_json::Value {
+            serde_json::from_str(&json::report(&check(excused, Some(0)))).expect("JSON")
+        };
+        let json = report(&excused);
+        for (aim, goal) in aims.iter().zip(json["goals"].as_array().expect("a list")) {
+            assert_eq!((goal["status"].as_str(), goal["count"].as_u64()), (Some(aim.status()), Some(aim.count)));
+            assert_eq!(goal["reason"].is_null(), aim.missing.is_empty(), "{goal}");
+        }
+        assert!(json["utilisation"].is_null() && aims.iter().any(|aim| !aim.missing.is_empty()), "{json}");
+        excused.outcome.utilisation.add(&Reading::new(&history()));
+        assert_eq!(report(&excused)["utilisation"]["pauses"], 1);
     }
 }

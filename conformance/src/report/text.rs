@@ -395,7 +395,7 @@ mod tests {
         campaign::judge,
         drive::{InProcess, step},
     };
-    use heaplaw_reference::{machine::Machine, protocol::Protocol};
+    use heaplaw_reference::{heap::Heap, machine::Machine, protocol::Protocol};
 
     #[test]
     fn what_is_attached_to_objects_is_told_in_their_names() {
@@ -427,6 +427,17 @@ mod tests {
     }
 
     #[test]
+    fn what_is_refused_is_in_no_root() {
+        let story = "0 alloc r0 0 16\n0 alloc r0 0 64\n0 copy r3 r0\n0 alloc r2 0 16\n";
+        let mut subject = InProcess::new(|| Machine::with_memory(Protocol::HYBRID, 48));
+        let story = story.parse().expect("a story");
+        let history = step::run(&mut subject, &story, step::Ending::Abrupt).expect("it starts");
+        assert!(history.moments[1].reply == Reply::OutOfMemory, "{:?}", history.moments);
+        let told: Vec<_> = rows(&history, history.moments.len()).into_iter().map(|row| row.mutator).collect();
+        assert_eq!((told[2].as_str(), told[3].as_str()), ("r3 = a", "r2 = c, new"), "the root keeps what it had");
+    }
+
+    #[test]
     fn styles_can_be_left_out() {
         assert_eq!(plain(&format!("a {BOLD}{RED}b{PLAIN} m")), "a b m");
     }
@@ -438,5 +449,219 @@ mod tests {
             assert_eq!(grouped(number), text);
         }
         assert_eq!((counted(1, "program"), counted(2_000, "program")), ("1 program".into(), "2,000 programs".into()));
+    }
+
+    /// What happened in a story; it need not go well.
+    fn ran(protocol: Protocol, story: &str) -> History {
+        let mut subject = InProcess::new(|| Machine::new(protocol));
+        step::run(&mut subject, &story.parse().expect("a story"), step::Ending::Abrupt).expect("it starts")
+    }
+
+    /// The page of a law that is said to be broken at a moment, about some objects.
+    fn page(history: History, moment: usize, objects: &[u32]) -> String {
+        let objects = objects.iter().map(|number| ObjectId(*number)).collect();
+        let witness = crate::law::Witness { moment, why: "so it is".to_owned(), objects };
+        let breach = Breach::Law(Law::numbered(51).expect("a law"), witness);
+        plain(&counterexample(&Counterexample { breach, history, case: None }))
+    }
+
+    #[test]
+    fn a_page_tells_what_was_done_and_how_the_heap_is_then() {
+        let story = "0 alloc r0 2 8\n0 alloc r1 1\n0 store g1 r1\n0 store r0.1 r1\n0 load r3 g1\n0 load r4 r0.0\n\
+                     0 alloc r2 1\n0 clear r2\n1 join\n0 send r1 1.r5\n0 move r0.0 r0.1 1\n0 wipe r0.0 2\n0 copy r6 r0\n\
+                     0 store r0.1 r1\n0 write r0\n0 read r0\n0 finalizer r0\ngc start\ngc handshake 0\ngc mark 1\n\
+                     gc stats\ngc finish\n";
+        let expected = "  law 51  reachable never freed: An object that a mutator can reach is never freed.
+    #  operation            mutators            collector
+    1  0 alloc r0 2 8       r0 = a, new
+    2  0 alloc r1 1         r1 = b, new
+    3  0 store g1 r1        g1 = b
+    4  0 store r0.1 r1      a.1 = b
+    5  0 load r3 g1         r3 = b
+    6  0 load r4 r0.0       r4 = nil
+    7  0 alloc r2 1         r2 = c, new
+    8  0 clear r2           r2 = nil
+    9  1 join
+   10  0 send r1 1.r5       1.r5 = b
+   11  0 move r0.0 r0.1 1   a.0 = a.1
+   12  0 wipe r0.0 2        a.0..2 = nil
+   13  0 copy r6 r0         r6 = a
+   14  0 store r0.1 r1      a.1 = b
+   15  0 write r0           data of a
+   16  0 read r0            a holds stamp 4
+   17  0 finalizer r0       a has a finalizer
+   18  gc start                                 phase mark, stops all for 2
+   19  gc handshake 0                           shades a, shades b, scans stack 0, stops 0 for 5
+   20  gc mark 1                                scans globals
+   21  gc stats                                 3 objects, 40 bytes
+       ^ so it is
+  the heap then, phase mark
+    stack 0   black   r0 -> a  r1 -> b  r3 -> b  r6 -> a
+    stack 1   grey    r5 -> b
+    globals   black   g1 -> b
+    a         grey    .1 -> b  <- this one
+    b         grey
+    c         white     <- this one, garbage
+";
+        assert_eq!(page(ran(Protocol::HYBRID, story), 20, &[0, 2]), expected);
+    }
+
+    #[test]
+    fn what_is_used_again_has_the_name_of_whoever_is_there() {
+        let story = "0 alloc r0 1\n0 clear r0\ngc full\n0 alloc r1 1\n0 clear r1\ngc full\n0 alloc r2 1\n\
+                     gc start\ngc handshake 0\n";
+        let told: Vec<_> = rows(&ran(Protocol::HYBRID, story), 9).into_iter().map(|row| row.collector).collect();
+        assert!(told[2].contains(", frees a, ") && told[5].contains(", frees b, "), "{told:?}");
+        assert_eq!(told[8], "shades c, scans stack 0, stops 0 for 2");
+        let then = page(ran(Protocol::HYBRID, "0 alloc r0 1\n0 clear r0\ngc full\n"), 2, &[0]);
+        assert!(
+            then.ends_with("  the heap then\n    stack 0\n    a         freed     <- this one, garbage\n"),
+            "{then}"
+        );
+        let then = page(ran(Protocol::HYBRID, "0 alloc r0 1\n"), 0, &[]);
+        assert!(then.ends_with("  the heap then\n    stack 0           r0 -> a\n    a\n"), "{then}");
+    }
+
+    #[test]
+    fn an_operation_that_was_not_answered_is_told_last() {
+        let crash = || crate::drive::Failure::Crashed("c".to_owned());
+        let mut history = ran(Protocol::HYBRID, "0 alloc r0 1\n0 alloc r1 1\n");
+        history.failure = Some(("0 read r1".parse().expect("an operation"), crash()));
+        let found = Counterexample { breach: Breach::Failure(crash()), history, case: None };
+        let expected = "  the subject crashed: c
+    #  operation      mutators      collector
+    1  0 alloc r0 1   r0 = a, new
+    2  0 alloc r1 1   r1 = b, new
+    3  0 read r1      no answer
+";
+        assert_eq!(plain(&counterexample(&found)), expected);
+    }
+
+    #[test]
+    fn what_a_weak_pointer_finds_and_a_finalizer_hands_out_is_followed() {
+        let story = "0 alloc r0 0 16\n0 weak w0 r0\n0 strong r1 w0\n0 clear r1\n0 finalizer r0\n0 clear r0\ngc full\n\
+                     0 finalize r2\n0 read r2\n0 strong r3 w0\n";
+        let history = ran(Protocol::HYBRID, story);
+        let told: Vec<_> = rows(&history, history.moments.len()).into_iter().map(|row| row.mutator).collect();
+        let expected = ["r2 = a", "a holds stamp 1", "r3 = nil, not a"];
+        assert_eq!((told[2].as_str(), &told[7..]), ("r1 = a", &expected.map(str::to_owned)[..]));
+    }
+
+    fn outcome(protocol: Protocol) -> Outcome {
+        let laws: Vec<_> = [51, 53, 54].into_iter().filter_map(Law::numbered).collect();
+        Outcome { claims: Some(Machine::new(protocol).claims()), ..Outcome::of_nothing(&laws, End::Finished) }
+    }
+
+    #[test]
+    fn the_table_tells_how_each_law_stands() {
+        let mut outcome = outcome(Protocol::HYBRID);
+        outcome.tallies[2].programs = 1_200;
+        outcome.tallies[2].checks = 34_567;
+        let told =
+            |outcome: &Outcome| plain(&table(outcome, false)).lines().skip(1).map(str::to_owned).collect::<Vec<_>>();
+        let expected = [
+            format!("   51  {:<36} {:>9}  {:>12}   never checked", "reachable never freed", 0, 0),
+            format!(
+                "   53  {:<36} {:>9}  {:>12}   not applicable: needs the strong invariant",
+                "strong invariant", "", ""
+            ),
+            format!("   54  {:<36} {:>9}  {:>12}   holds", "weak invariant", "1,200", "34,567"),
+        ];
+        assert_eq!(told(&outcome), expected);
+        outcome.end = End::OutOfTime;
+        assert!(told(&outcome)[2].ends_with("   held so far"));
+        let witness = crate::law::Witness { moment: 0, why: String::new(), objects: Vec::new() };
+        let breach = Breach::Law(Law::numbered(54).expect("a law"), witness);
+        let history = ran(Protocol::HYBRID, "gc full\n");
+        outcome.end = End::Found(Box::new(Counterexample { breach, history, case: None }));
+        assert!(told(&outcome)[2].ends_with("   broken") && told(&outcome)[0].ends_with("   never checked"));
+        assert!(plain(&table(&outcome, true)).ends_with("   flaky\n"));
+    }
+
+    #[test]
+    fn goals_are_counted_the_rarest_first() {
+        let claims =
+            Claims::new("x").with(&[Capability::Collect, Capability::Steps, Capability::Phases, Capability::Colors]);
+        let mut outcome = Outcome { claims: Some(claims.clone()), ..outcome(Protocol::HYBRID) };
+        let (there, not): (Vec<&goals::Goal>, Vec<&goals::Goal>) =
+            goals::ALL.iter().partition(|goal| goal.missing(&claims).is_empty());
+        assert!(there.len() > 10 && !not.is_empty(), "{} {}", there.len(), not.len());
+        for (goal, count) in there.iter().zip([5_000, 7, 1, 30]) {
+            outcome.coverage.add_count(goal.id, count);
+        }
+        outcome.coverage.add_count(not[0].id, 3);
+        let missed: Vec<_> = there[4..].iter().map(|goal| goal.name).collect();
+        let expected = format!(
+            "\n  goals 4/{} ({} not applicable)   rarest: {} 1 · {} 7 · {} 30\n  NOT REACHED: {}\n",
+            there.len(),
+            not.len(),
+            there[2].name,
+            there[1].name,
+            there[3].name,
+            missed.join(" · ")
+        );
+        assert_eq!(plain(&goals(&outcome)), expected);
+        there[4..].iter().for_each(|goal| outcome.coverage.add_count(goal.id, 9_000));
+        let all = plain(&goals(&outcome));
+        assert!(all.contains(&format!("goals {0}/{0} (", there.len())) && !all.contains("NOT REACHED"), "{all}");
+        let everything = Outcome { claims: Some(Claims::new("x").with(&Capability::ALL)), ..outcome.clone() };
+        assert!(!plain(&goals(&everything)).contains("not applicable"));
+        assert_eq!(goals(&Outcome { claims: None, ..outcome }), "");
+    }
+
+    #[test]
+    fn pauses_are_told_if_there_are_any() {
+        let mut outcome = outcome(Protocol::HYBRID);
+        assert_eq!(utilisation(&outcome), "");
+        outcome
+            .utilisation
+            .add(&Reading::new(&ran(Protocol::HYBRID, "0 alloc r0 1\n0 safepoint\n0 safepoint\ngc start\n")));
+        let told = utilisation(&outcome);
+        assert_eq!(
+            told,
+            "  1 pause, the longest of 1 units; of a window of so many units a mutator has at least: 75 % of 4\n"
+        );
+    }
+
+    #[test]
+    fn a_law_is_told_with_the_heaps_that_break_it_and_no_others() {
+        for law in crate::law::all().chain(crate::law::parallel::LAWS) {
+            let page = plain(&super::law(law));
+            let heaps = crate::faulty::ALL.iter().map(|fault| (fault.law, fault.slug()));
+            let races = crate::faulty::threads::ALL.iter().filter(|race| race.needs_threads());
+            let all = heaps.chain(races.map(|race| (race.law, race.slug())));
+            let mine: Vec<_> = all.filter(|(number, _)| *number == law.number).map(|(_, slug)| slug).collect();
+            let told = page.lines().filter(|line| line.starts_with("  broken by a heap that "));
+            let told: Vec<_> = told.filter_map(|line| line.split(" --heap ").nth(1)).collect();
+            assert_eq!(told, mine, "{page}");
+            assert_eq!(
+                page.contains("  needs a heap that claims: "),
+                !law.missing(&Claims::new("x")).is_empty(),
+                "{page}"
+            );
+        }
+    }
+
+    #[test]
+    fn what_a_heap_refuses_or_makes_up_is_told() {
+        let mut subject = InProcess::new(|| Machine::with_memory(Protocol::HYBRID, 40));
+        let story = "0 alloc r0 1\n0 alloc r1 0 400\n0 copy r2 r0\ngc mark 1\n0 finalizer r0\n0 finalize r3\n";
+        let mut history =
+            step::run(&mut subject, &story.parse().expect("a story"), step::Ending::Abrupt).expect("it starts");
+        let all = history.moments.len();
+        let nowhere = Address(1 << 40);
+        history.moments[all - 1].reply = Reply::Object(nowhere);
+        history.moments[2].reply = Reply::Trap("why".to_owned());
+        let told: Vec<_> = rows(&history, all).into_iter().map(|row| (row.mutator, row.collector)).collect();
+        let quiet = |mutator: &str| (mutator.to_owned(), String::new());
+        assert_eq!(told[1], quiet("r1 as before: out of memory"));
+        assert_eq!(told[2], quiet("r2 = a  trap: why"));
+        assert_eq!(told[3], (String::new(), "nothing to do".to_owned()));
+        assert_eq!(told[5], quiet(&format!("r3 = {nowhere}, where no object lives")));
+        let all = plain(&banner(&Claims::new("x").with(&Capability::ALL)));
+        assert!(all.starts_with(&format!("heaplaw {}   x   claims: ", env!("CARGO_PKG_VERSION"))));
+        assert!(all.ends_with('\n') && !all.contains("not claimed"), "{all}");
+        let none = plain(&banner(&Claims::new("x")));
+        assert!(none.contains("   claims: nothing   not claimed: "), "{none}");
     }
 }

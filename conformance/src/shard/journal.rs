@@ -33,6 +33,9 @@ use std::{
     path::{Path, PathBuf},
 };
 
+#[cfg(test)]
+mod tests;
+
 /// The schema that a campaign declares.
 const SCHEMA: &str = "heaplaw.campaign/1";
 

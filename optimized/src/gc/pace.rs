@@ -472,7 +472,8 @@ impl<L: Listener> State<L> {
         }
     }
 
-    /// Takes steps of marking as long as there are any and `more` are wanted; gives how many bytes were scanned.
+    /// Takes steps of marking as long as there are any and `more` are wanted, and ends it if nothing is left; gives how many
+    /// bytes were scanned.
     fn advance(&self, driver: &mut Driver, who: Who, more: impl Fn(&Plan, usize) -> bool) -> usize {
         driver.who = who;
         let mut done = 0;
@@ -482,12 +483,14 @@ impl<L: Listener> State<L> {
                 Some(local) => self.scan_stack(driver, local),
                 None if !driver.globals_scanned => self.mark_globals(driver),
                 None => match self.mark_some(driver, SLICE) {
-                    // Not yet the end, if others are at work; they will be back.
-                    0 if !self.finish(driver) => break,
+                    0 => break,
                     bytes => bytes,
                 },
             };
         }
+        // What was wanted may have been all there was: who stops looks, or nobody might before the goal is passed. Not yet
+        // the end, if others are at work; they will be back.
+        self.finish(driver);
         driver.who = Who::Program;
         done
     }

@@ -353,4 +353,29 @@ mod tests {
         let nothing = Plan { mutators: vec![Vec::new(); 2], collector: Vec::new(), pointers: 1 };
         assert_eq!((nothing.is_empty(), nothing.len()), (true, 0));
     }
+
+    #[test]
+    fn a_heap_is_asked_for_what_it_claims() {
+        let draws = |claims: &[Capability]| {
+            let claims = Claims::new("some").with(claims);
+            let plans = (0..200).map(|case| Plan::draw(&mut Seed::case(2, case), &claims, 2, 40).to_string());
+            plans.collect::<String>()
+        };
+        let nothing = draws(&[]);
+        assert!(!nothing.contains(" weak ") && !nothing.contains(" finalizer ") && !nothing.contains("gc "));
+        let weak = draws(&[Capability::Weak]);
+        assert!(weak.contains(" weak ") && !weak.contains(" finalizer "));
+        let finalizers = draws(&[Capability::Finalizers]);
+        assert!(finalizers.contains(" finalizer ") && !finalizers.contains(" weak "));
+        let full = draws(&[Capability::Collect]);
+        assert!(full.contains("gc full") && !full.contains("gc mark"));
+        let steps = draws(&[Capability::Steps]);
+        assert!(steps.contains("gc mark") && !steps.contains("gc full"));
+    }
+
+    #[test]
+    fn an_operation_that_no_thread_can_do_is_told_by_its_number() {
+        let program: Program = "0 alloc r0 1\n0 alloc r1 1\n1 alloc r0 2\n".parse().expect("a program");
+        assert_eq!(Plan::of(&program).expect_err("another width").number, 3);
+    }
 }

@@ -1,7 +1,7 @@
 //! What threads do is noted: plans run one thread after the other, and a heap that writes down what it is asked.
 
 use super::*;
-use heaplaw_reference::{machine::Machine, op::Program, protocol::Protocol};
+use heaplaw_reference::{machine::Machine, object::Shape, op::Program, protocol::Protocol};
 
 /// One thread after the other.
 struct InTurn;
@@ -218,4 +218,55 @@ fn a_mutator_has_stamps_of_its_own_and_after_trouble_it_is_only_parked() {
     assert_eq!(asked, owed.concat());
     assert_eq!((account.counted, account.again, account.left), (None, None, None), "it cannot be asked");
     assert!(matches!(account.threads[1][..], [Note::Born { .. }, Note::Trouble(Action::Read(Root(5)), _)]));
+}
+
+/// Keeps which lane begins which step, and which has ended.
+#[derive(Default)]
+struct Noted(Mutex<Vec<(usize, Option<usize>)>>);
+
+impl Threads for Noted {
+    fn run(&self, bodies: Vec<Box<dyn FnOnce() + Send + '_>>) {
+        bodies.into_iter().for_each(|body| body());
+    }
+
+    fn pause(&self) {}
+
+    fn begins(&self, lane: usize, step: usize) {
+        self.0.lock().expect("one thread").push((lane, Some(step)));
+    }
+
+    fn ended(&self, lane: usize) {
+        self.0.lock().expect("one thread").push((lane, None));
+    }
+}
+
+#[test]
+fn the_mutators_lanes_come_before_the_collectors_and_the_walk() {
+    let program: Program = "0 alloc r0 1\n1 alloc r0 1\ngc start\ngc finish\n".parse().expect("a program");
+    let plan = Plan::of(&program).expect("a plan");
+    let noted = Noted::default();
+    run(&OneAtATime::new(Machine::new(Protocol::HYBRID)), &plan, &noted);
+    let noted = noted.0.into_inner().expect("one thread");
+    let of =
+        |wanted: usize| -> Vec<_> { noted.iter().filter(|(lane, _)| *lane == wanted).map(|(_, step)| *step).collect() };
+    assert_eq!(of(2), [Some(0), None, Some(1), None], "the collector's");
+    assert_eq!((of(3), noted.last()), (vec![Some(0), None], Some(&(3, None))), "the walk at the end");
+    assert_eq!(of(0)[..2], [Some(0), None]);
+    assert!(noted.iter().all(|(lane, _)| *lane < 4));
+}
+
+#[test]
+fn who_leaves_holds_nothing_any_more() {
+    let (heap, mut events) = (OneAtATime::new(Machine::new(Protocol::HYBRID)), Vec::new());
+    let mut mutator = heap.join(MutatorId(1), &mut events);
+    let shape = Shape::new(0, 16);
+    let born = mutator.perform(&Action::Alloc { into: Root(0), shape }, Stamp(1), &mut events);
+    assert!(matches!(born, Reply::Born { .. }), "{born:?}");
+    let mut counted = || {
+        heap.collect(&Collect::Full, &mut events);
+        heap.collect(&Collect::Stats, &mut events)
+    };
+    assert!(matches!(counted(), Reply::Stats { objects: 1, .. }));
+    heap.leave(mutator, &mut Vec::new());
+    assert!(matches!(counted(), Reply::Stats { objects: 0, .. }));
 }

@@ -245,4 +245,20 @@ mod tests {
         disturbed.ended(0);
         assert_eq!(board.longest(), Duration::ZERO);
     }
+
+    #[test]
+    fn who_has_done_all_parks_or_looks_at_what_is_left() {
+        let program: Program = "0 alloc r0 1\ngc full\n".parse().expect("a program");
+        let plan = Plan::of(&program).expect("a plan");
+        let board = Board::default();
+        for lane in 0..3 {
+            board.begins(lane, 1);
+            board.ended(lane);
+        }
+        let expected = "  mutator 0       has done `park`, after its last operation
+  collector       has done looking at what is left
+  walk at the end has done looking at what is left
+";
+        assert_eq!(board.told(&plan), expected);
+    }
 }
