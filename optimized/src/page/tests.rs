@@ -10,11 +10,15 @@ struct Test {
 
 impl Test {
     fn new(window: usize, limit: usize) -> Test {
+        Test::with_faults(window, limit, Faults::default()).unwrap()
+    }
+
+    fn with_faults(window: usize, limit: usize, faults: Faults) -> Result<Test, Error> {
         let mut plan = Plan::default();
         let planned = Pages::plan(&mut plan, window);
-        let arenas = Arenas::reserve(&plan, window, Faults::default()).unwrap();
+        let arenas = Arenas::reserve(&plan, window, faults)?;
         // SAFETY: of the same plan, and dropped first.
-        Test { pages: unsafe { Pages::open(&arenas, planned, limit) }, arenas }
+        Ok(Test { pages: unsafe { Pages::open(&arenas, planned, limit) }, arenas })
     }
 
     fn take(&mut self, count: usize) -> Result<Run, Error> {
@@ -113,6 +117,28 @@ fn released_pages_are_counted_and_read_zero_again() {
     // SAFETY: as above.
     let bytes = unsafe { std::slice::from_raw_parts(memory.add(run.first * PAGE), 64 * PAGE) };
     assert!(bytes.iter().all(|byte| *byte == 0));
+}
+
+#[test]
+fn pages_that_the_kernel_does_not_take_back_stay_present() {
+    let mut refused = 0;
+    for after in 0..20 {
+        let Ok(mut test) = Test::with_faults(8192, 8192, Faults { after, count: 1 }) else { continue };
+        let Ok(run) = test.take(100) else { continue };
+        let memory = test.arenas.base().as_ptr();
+        // SAFETY: the run was taken, so its bytes are ours.
+        unsafe { memory.write_bytes(7, 100 * PAGE) };
+        test.pages.give_back(run.first, 100);
+        let gone = test.pages.scavenge(&test.arenas, 0);
+        refused += usize::from(gone < 100);
+        assert_eq!((test.pages.present(), test.pages.verify()), (100 - gone, Ok(())), "call {after} is refused");
+        assert_eq!(test.pages.scavenge(&test.arenas, 0), 100 - gone, "call {after} is tried again");
+        let run = test.take(100).unwrap();
+        // SAFETY: as above.
+        let bytes = unsafe { std::slice::from_raw_parts(memory.add(run.first * PAGE), 100 * PAGE) };
+        assert!(run.clean && bytes.iter().all(|byte| *byte == 0));
+    }
+    assert_eq!(refused, 2, "the pages are in two words, and each is a call");
 }
 
 #[test]
