@@ -16,7 +16,7 @@ use heaplaw_reference::{
     op::Program,
     protocol::Protocol,
 };
-use std::{fs, path::Path};
+use std::{fs, path::Path, thread, time::Duration};
 use targets::{
     arithmetic::arithmetic, complaint, decoded, drawn, programs, protocol::protocol, quiet::Quiet, steps, text,
 };
@@ -81,6 +81,16 @@ fn the_corpus_is_small() {
         bytes += kept.iter().map(|file| file.metadata().expect("a file").len()).sum::<u64>();
     }
     assert!(bytes <= MOST.1, "{bytes} bytes");
+}
+
+#[test]
+fn no_time_marks_in_a_heap_that_is_stepped() {
+    let mut heap = Quiet::of(Config { reservation: 16 << 20, ..Config::DEFAULT }, 0).expect("a small heap");
+    let mut told = |line: &str| heap.perform(&line.parse().expect("an operation"), &mut Vec::new());
+    assert_eq!([told("0 join"), told("gc start")], [Reply::Done, Reply::Done]);
+    thread::sleep(Duration::from_millis(20));
+    assert_eq!(told("env clock 1"), Reply::Done);
+    assert_eq!(told("gc handshake 0"), Reply::Done, "the stack is still to be scanned");
 }
 
 /// What a heap with company answers to some hundred steps of cycles; `seed` is the company's. Where the kernel puts a heap

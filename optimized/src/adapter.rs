@@ -390,8 +390,8 @@ pub fn change<L: Keeps>(heap: &Heap<L>, change: &Environment) -> Reply {
             let marking = heap.phase() == Phase::Mark;
             state.pace.clock.pass(time, time);
             heap.tick();
-            // A cycle that starts now has had nothing of the time that is over.
-            if marking {
+            // A cycle that starts now has had nothing of the time that is over, and a heap that is stepped has no time.
+            if marking && state.is_paced() {
                 state.catch_up();
             }
         }
