@@ -273,7 +273,12 @@ fn an_allocation_comes_to_an_end_although_the_next_cycle_is_always_due() {
         heap.join().raw(|raw| {
             let mut table = Table::new(raw, 5_000);
             (0..5_000).for_each(|_| table.replace(raw));
+            // When a worker gets a processor is for the kernel to say.
+            let (start, above) = (Instant::now(), |last: Cycle| last.number >= 3 && last.alive > 64 << 10);
+            while !heap.last_cycle().is_some_and(above) {
+                assert!(start.elapsed() < Duration::from_secs(60), "{workers} workers: {:?}", heap.last_cycle());
+                table.replace(raw);
+            }
         });
-        assert!(heap.last_cycle().is_some_and(|last| last.number >= 3 && last.alive > 64 << 10));
     }
 }
