@@ -13,12 +13,13 @@ use heaplaw_optimized::Config;
 use heaplaw_reference::{
     heap::{Heap, Reply},
     machine::Machine,
-    op::Program,
+    op::{Op, Program},
     protocol::Protocol,
 };
 use std::{fs, path::Path, thread, time::Duration};
 use targets::{
-    arithmetic::arithmetic, complaint, decoded, drawn, programs, protocol::protocol, quiet::Quiet, steps, text,
+    arithmetic::arithmetic, complaint, decoded, drawn, kind::Kind, programs, protocol::protocol, quiet::Quiet, steps,
+    text,
 };
 
 /// The most files of a target, and the most bytes of all of them.
@@ -91,6 +92,27 @@ fn no_time_marks_in_a_heap_that_is_stepped() {
     thread::sleep(Duration::from_millis(20));
     assert_eq!(told("env clock 1"), Reply::Done);
     assert_eq!(told("gc handshake 0"), Reply::Done, "the stack is still to be scanned");
+}
+
+#[test]
+fn a_step_less_is_no_difference_and_an_object_that_is_gone_is_one() {
+    let (plain, quiet) = (Kind::of(&[0]), Kind::of(&[8]));
+    let parsed = |text: &str| text.parse::<Program>().expect("a program");
+    // Nothing has to be scanned of an object without pointers: the heap can end marking, the reference cannot yet.
+    let dead = "0 alloc r0 1\n0 weak w0 r0\n0 alloc r0 0\ngc start\ngc handshake 0\ngc mark 1\ngc finish\n";
+    for kind in [plain, quiet] {
+        assert_eq!(kind.believed(&parsed(&format!("{dead}0 strong r0 w0\n")), 1), None);
+    }
+    let alive = parsed("0 alloc r0 1\n0 weak w0 r0\ngc start\ngc handshake 0\ngc mark 9\ngc finish\n0 strong r0 w0\n");
+    let mut machine = Machine::new(Protocol::HYBRID);
+    let mut answered: Vec<_> = alive.ops().iter().map(|op| (*op, machine.perform(op, &mut Vec::new()))).collect();
+    let differs = |kind: Kind, answered: &[(Op, Reply)]| kind.differs(answered.iter().map(|(op, reply)| (*op, reply)));
+    assert_eq!([plain, quiet].map(|kind| differs(kind, &answered)), [None, None]);
+    answered.last_mut().expect("an answer").1 = Reply::Nil;
+    for kind in [plain, quiet] {
+        let told = differs(kind, &answered).expect("it is alive");
+        assert!(told.contains("# nil") && told.contains("# ref"), "{told}");
+    }
 }
 
 /// What a heap with company answers to some hundred steps of cycles; `seed` is the company's. Where the kernel puts a heap

@@ -100,17 +100,22 @@ fn answered(history: &History) -> impl Iterator<Item = (Op, &Reply)> + Clone {
     history.moments.iter().map(|moment| (moment.op, &moment.reply))
 }
 
+/// What the reference answers to the same operations, but for what was refused for want of memory, of which it has any
+/// amount.
+fn of_the_reference<'r>(answered: impl Iterator<Item = (Op, &'r Reply)>) -> Vec<(Op, &'r Reply, Reply)> {
+    let mut machine = Machine::new(Protocol::HYBRID);
+    let granted = answered.filter(|(_, reply)| **reply != Reply::OutOfMemory);
+    granted.map(|(op, reply)| (op, reply, machine.perform(&op, &mut Vec::new()))).collect()
+}
+
 /// What the reference answers otherwise to the same operations, if anything. Only what every right heap answers is
-/// compared; what was refused for want of memory, of which the reference has any amount, is not asked for, and then stamps
-/// are not compared, which count those allocations too.
+/// compared. If something was refused for want of memory, stamps are not compared, which count those allocations too.
 fn differs<'r>(answered: impl Iterator<Item = (Op, &'r Reply)> + Clone) -> Option<String> {
     let refused = answered.clone().any(|(_, reply)| *reply == Reply::OutOfMemory);
     let reads = |op: &Op| matches!(op, Op::Mutate { action: Action::Read(_), .. });
-    let answered = answered.filter(|(op, reply)| **reply != Reply::OutOfMemory && !(refused && reads(op)));
-    let mut machine = Machine::new(Protocol::HYBRID);
-    let theirs: Vec<_> = answered.clone().map(|(op, _)| (op, machine.perform(&op, &mut Vec::new()))).collect();
-    let here = answers::beside(answered.map(|(op, reply)| (op, Some(reply))));
-    let there = answers::beside(theirs.iter().map(|(op, reply)| (*op, Some(reply))));
+    let both = of_the_reference(answered.filter(|(op, _)| !(refused && reads(op))));
+    let here = answers::beside(both.iter().map(|(op, reply, _)| (*op, Some(*reply))));
+    let there = answers::beside(both.iter().map(|(op, _, reply)| (*op, Some(reply))));
     let (here, there) = here.lines().zip(there.lines()).find(|(here, there)| here != there)?;
     Some(format!("the heap answers   {here}\nthe reference says {there}"))
 }
