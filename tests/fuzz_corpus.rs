@@ -115,6 +115,30 @@ fn a_step_less_is_no_difference_and_an_object_that_is_gone_is_one() {
     }
 }
 
+#[test]
+fn which_finalizer_comes_first_is_no_difference_and_one_that_is_not_due_is_one() {
+    let plain = Kind::of(&[0]);
+    // The reference takes the address again that is free, and the heap the next one.
+    let text = "0 alloc r0 0\n0 alloc r0 1\ngc full\n0 alloc r1 1\n0 alloc r2 1\n0 finalizer r0\n0 finalizer r1\n\
+                0 finalizer r2\n0 clear r0\n0 clear r1\ngc full\n0 finalize r3\n0 finalize r4\n";
+    let program: Program = text.parse().expect("a program");
+    assert_eq!(plain.believed(&program, 1), None);
+    let mut machine = Machine::new(Protocol::HYBRID);
+    let theirs: Vec<_> = program.ops().iter().map(|op| (*op, machine.perform(op, &mut Vec::new()))).collect();
+    let differs = |first: &Reply| {
+        let mut answered = theirs.clone();
+        answered[11].1 = first.clone();
+        plain.differs(answered.iter().map(|(op, reply)| (*op, reply)))
+    };
+    let object = |of: usize| match theirs[of].1 {
+        Reply::Born { at, .. } => Reply::Object(at),
+        _ => panic!("{:?}", theirs[of]),
+    };
+    assert_ne!(theirs[11].1, object(1));
+    assert_eq!([object(1), object(3)].map(|due| differs(&due)), [None, None]);
+    assert!(differs(&object(4)).is_some() && differs(&Reply::Nil).is_some(), "one is alive, and two are due");
+}
+
 /// What a heap with company answers to some hundred steps of cycles; `seed` is the company's. Where the kernel puts a heap
 /// depends on what else the process has mapped: addresses are told from the first object on.
 fn answered_in_company(seed: u8) -> Vec<Reply> {

@@ -109,15 +109,41 @@ fn of_the_reference<'r>(answered: impl Iterator<Item = (Op, &'r Reply)>) -> Vec<
 }
 
 /// What the reference answers otherwise to the same operations, if anything. Only what every right heap answers is
-/// compared. If something was refused for want of memory, stamps are not compared, which count those allocations too.
+/// compared. If something was refused for want of memory, stamps are not compared, which count those allocations too. Which
+/// of several objects comes first out of a queue is for the heap to say, and what follows depends on it.
 fn differs<'r>(answered: impl Iterator<Item = (Op, &'r Reply)> + Clone) -> Option<String> {
     let refused = answered.clone().any(|(_, reply)| *reply == Reply::OutOfMemory);
     let reads = |op: &Op| matches!(op, Op::Mutate { action: Action::Read(_), .. });
     let both = of_the_reference(answered.filter(|(op, _)| !(refused && reads(op))));
     let here = answers::beside(both.iter().map(|(op, reply, _)| (*op, Some(*reply))));
     let there = answers::beside(both.iter().map(|(op, _, reply)| (*op, Some(reply))));
-    let (here, there) = here.lines().zip(there.lines()).find(|(here, there)| here != there)?;
+    let header = here.lines().count() - both.len();
+    let mut lines = here.lines().zip(there.lines()).skip(header);
+    let at = lines.clone().position(|(here, there)| here != there)?;
+    let (here, there) = lines.nth(at)?;
+    if hands_out_another(&both[..=at]) {
+        return None;
+    }
     Some(format!("the heap answers   {here}\nthe reference says {there}"))
+}
+
+/// Whether at last something is handed out that the reference has in the same queue, behind what it hands out itself.
+fn hands_out_another(both: &[(Op, &Reply, Reply)]) -> bool {
+    let Some((op @ Op::Mutate { action: Action::Finalize(_) | Action::Clean(_), .. }, Reply::Object(object), _)) =
+        both.last()
+    else {
+        return false;
+    };
+    let born = both.iter().rev().find_map(|(_, here, there)| match (here, there) {
+        (Reply::Born { at, .. }, Reply::Born { at: there, .. }) if at == object => Some(Reply::Object(*there)),
+        _ => None,
+    });
+    let mut machine = Machine::new(Protocol::HYBRID);
+    for (op, ..) in both {
+        machine.perform(op, &mut Vec::new());
+    }
+    let waiting = std::iter::from_fn(|| Some(machine.perform(op, &mut Vec::new())));
+    waiting.take_while(|reply| matches!(reply, Reply::Object(_))).any(|reply| Some(reply) == born)
 }
 
 /// What can be read can be written and read back, as a program, as an answer and as claims; what cannot is refused, also
