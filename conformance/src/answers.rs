@@ -16,8 +16,8 @@
 //! No answer is given where more than one is right: to the single steps of a cycle (what a step is, and whether anything
 //! was left to do, is the heap's business), to `gc stats` unless everything has just been collected, and to `alloc` while
 //! the environment may refuse memory. Whatever else an answers file says is what any heap answers that performs the
-//! operation and has memory, with one exception: a weak pointer to an object that no mutator can reach may find it, or
-//! nil.
+//! operation and has memory, with two exceptions: a weak pointer to an object that no mutator can reach may find it, or
+//! nil; and if several objects wait for their finalizers, or several arguments for their cleanups, any may come first.
 //!
 //! `adapters/answers.awk` does the same for whoever has no kit.
 
