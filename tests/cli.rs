@@ -549,8 +549,8 @@ fn a_subject_that_crashes_or_talks_nonsense_exits_with_5() {
 fn a_subject_that_hangs_exits_with_6_in_time() {
     for fault in ["hang", "drip"] {
         let scratch = Scratch::new();
-        // Three seconds are enough for an interpreter to start, whatever else the machine does.
         let start = Instant::now();
+        // Three seconds are enough for an interpreter to start, whatever else the machine does.
         let run = scratch.check_adapter(&["--seed", "1", "--timeout", "3s"], fault).exits(6);
         assert!(start.elapsed() < Duration::from_secs(60), "{fault} took {:?}", start.elapsed());
         assert!(run.out.contains("the subject hung: no answer within 3000 ms"), "{}", run.out);
